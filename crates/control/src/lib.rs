@@ -1,0 +1,1 @@
+//! Typed configuration with hot reload, metrics and probes.

@@ -1,0 +1,1 @@
+//! Facade library and the binary: server, client, middleware, command line.

@@ -1,0 +1,1 @@
+//! Channel logs and cursors: fan-out, backpressure and history as one state machine.

@@ -1,0 +1,1 @@
+//! Buffers, segments, size-class pools and the memory plan.

@@ -1,0 +1,1 @@
+//! Completion drivers (io_uring, poll, simulation) and the worker loop.

@@ -1,0 +1,1 @@
+//! Bounded queues between threads and the wake protocol around them.
