@@ -3,7 +3,9 @@
 
 mod close;
 mod control;
+pub mod deflate;
 mod frame;
+pub mod handshake;
 mod limits;
 mod mask;
 mod offence;

@@ -165,6 +165,8 @@ pub enum Misuse {
     Compression,
     /// A close code that must not be on the wire (RFC 6455 7.4).
     CloseCode,
+    /// A part of a handshake with characters that do not belong there (RFC 9110 5.5).
+    HeaderText,
 }
 
 impl fmt::Display for Misuse {
@@ -178,6 +180,7 @@ impl fmt::Display for Misuse {
                 "RSV1 is for the first frame of a message, if deflate was agreed"
             }
             Misuse::CloseCode => "this close code must not be sent",
+            Misuse::HeaderText => "a part of the handshake has characters HTTP forbids there",
         })
     }
 }
