@@ -24,7 +24,7 @@ const UNITS: [(&str, u64); 5] = [
 /// use hioload_base::ByteSize;
 ///
 /// let size: ByteSize = "64KiB".parse()?;
-/// assert_eq!(size.as_u64(), 65536);
+/// assert_eq!(size.bytes(), 65536);
 /// assert_eq!(size.to_string(), "64KiB");
 /// assert_eq!("4096".parse::<ByteSize>()?.to_string(), "4KiB");
 /// assert_eq!(ByteSize::new(1500).to_string(), "1500B");
@@ -50,12 +50,12 @@ impl ByteSize {
     }
 
     /// The number of bytes.
-    pub const fn as_u64(self) -> u64 {
+    pub const fn bytes(self) -> u64 {
         self.0
     }
 
     /// The number of bytes for the address space of this machine, saturating on 32-bit ones.
-    pub fn as_usize(self) -> usize {
+    pub fn bytes_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
@@ -224,6 +224,6 @@ mod tests {
         }
         assert_eq!(ByteSize::new(0).to_string(), "0B");
         assert_eq!(ByteSize::mib(3).to_string(), "3MiB");
-        assert_eq!(ByteSize::kib(u64::MAX).as_u64(), u64::MAX);
+        assert_eq!(ByteSize::kib(u64::MAX).bytes(), u64::MAX);
     }
 }

@@ -59,15 +59,6 @@ impl Limit {
             })
         }
     }
-
-    /// The cells of this limit's row in a Markdown table:
-    /// name, unit, default, smallest, largest, reason, what happens at the limit.
-    pub fn to_markdown_row(&self) -> String {
-        format!(
-            "| `{}` | {} | {} | {} | {} | {} | {} |",
-            self.name, self.unit, self.default, self.min, self.max, self.reason, self.reached
-        )
-    }
 }
 
 /// A value outside its limit.
@@ -136,13 +127,5 @@ mod tests {
         }
         let refusal = LIMIT.check(10).expect_err("above the maximum");
         assert_eq!((refusal.value(), refusal.limit().name), (10, "a.b"));
-    }
-
-    #[test]
-    fn a_row_has_all_cells() {
-        assert_eq!(
-            LIMIT.to_markdown_row(),
-            "| `a.b` | bytes | 5 | 1 | 9 | why | what |"
-        );
     }
 }

@@ -104,7 +104,7 @@ impl<T> Slab<T> {
         match self.entry(self.free) {
             Some(&Entry::Vacant { generation, .. }) => Some(Key::new(self.free, generation)),
             // Nothing is free: the next page starts with this one.
-            _ => Some(Key::new(self.reach(), GENERATION_FIRST)),
+            _ => Some(Key::new(self.slot_count(), GENERATION_FIRST)),
         }
     }
 
@@ -190,9 +190,9 @@ impl<T> Slab<T> {
         self.limit as usize
     }
 
-    /// Every index that can be occupied without another page lies below this one: the end of a
-    /// resumable scan with [`Slab::key_at`].
-    pub fn reach(&self) -> u32 {
+    /// Number of slots there is memory for, occupied or not: every index in use is below it, so it is
+    /// where a resumable scan with [`Slab::key_at`] ends.
+    pub fn slot_count(&self) -> u32 {
         u32::try_from(self.pages.len() << PAGE_BITS).unwrap_or(u32::MAX)
     }
 
@@ -245,7 +245,7 @@ impl<T> Slab<T> {
     /// Adds one page and makes it the free list, lowest index first.
     #[cold]
     fn grow(&mut self) {
-        let start = self.reach();
+        let start = self.slot_count();
         let entries: Vec<_> = (0..PAGE_LEN as u32)
             .map(|offset| {
                 let is_last = offset + 1 == PAGE_LEN as u32;

@@ -34,20 +34,7 @@ const LEVEL_COUNT: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
 const NONE: u32 = u32::MAX;
 
 /// Names one timer of a [`TimerWheel`], and only until it has expired or was cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TimerKey(Key);
-
-impl TimerKey {
-    /// As 64 bits, never zero; see [`Key::to_bits`].
-    pub const fn to_bits(self) -> u64 {
-        self.0.to_bits()
-    }
-
-    /// The reverse of [`TimerKey::to_bits`].
-    pub const fn from_bits(bits: u64) -> TimerKey {
-        TimerKey(Key::from_bits(bits))
-    }
-}
+pub type TimerKey = Key;
 
 struct Entry<T> {
     /// First tick at which the deadline has passed.
@@ -132,14 +119,14 @@ impl<T> TimerWheel<T> {
             .insert(entry)
             .map_err(|Full(entry)| Full(entry.value))?;
         self.link(key.index(), tick);
-        Ok(TimerKey(key))
+        Ok(key)
     }
 
     /// Stops a timer; `None` when it has expired or was cancelled before.
     #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let entry = self.entries.remove(key.0)?;
-        self.unlink(key.0.index(), entry.tick, entry.previous, entry.next);
+        let entry = self.entries.remove(key)?;
+        self.unlink(key.index(), entry.tick, entry.previous, entry.next);
         Some(entry.value)
     }
 
@@ -147,19 +134,19 @@ impl<T> TimerWheel<T> {
     #[inline]
     pub fn reschedule(&mut self, key: TimerKey, deadline: Time) -> bool {
         let tick = self.tick_at_or_after(deadline);
-        let Some(entry) = self.entries.get_mut(key.0) else {
+        let Some(entry) = self.entries.get_mut(key) else {
             return false;
         };
         let old = std::mem::replace(&mut entry.tick, tick);
         let (previous, next) = (entry.previous, entry.next);
-        self.unlink(key.0.index(), old, previous, next);
-        self.link(key.0.index(), tick);
+        self.unlink(key.index(), old, previous, next);
+        self.link(key.index(), tick);
         true
     }
 
     /// What a running timer holds.
     pub fn get(&self, key: TimerKey) -> Option<&T> {
-        self.entries.get(key.0).map(|entry| &entry.value)
+        self.entries.get(key).map(|entry| &entry.value)
     }
 
     /// Takes out one timer that has expired by `now`; `None` when there is no other.
@@ -179,7 +166,7 @@ impl<T> TimerWheel<T> {
             .entries
             .key_at(index)
             .expect("invariant: a linked entry is occupied");
-        self.cancel(TimerKey(key))
+        self.cancel(key)
     }
 
     /// When [`TimerWheel::expire`] has something to do, `None` when no timer runs.
