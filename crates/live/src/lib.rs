@@ -1,1 +1,63 @@
-//! Channel logs and cursors: fan-out, backpressure and history as one state machine.
+//! Channel logs and cursors: fan-out, backpressure, history and recovery as one state machine.
+//!
+//! It knows no sockets, clocks, threads or frame formats: frames come from an [`Encode`] seam, time
+//! is an argument, messages between workers are values which the caller carries in order.
+//!
+//! ```text
+//!  publish ─▶ Owner ── one log a class, each frame encoded once ──┬─ Append ─▶ Feed (worker 0) ─▶ cursors
+//!               ▲                                                 └─ Append ─▶ Feed (worker 1) ─▶ cursors
+//!               └────────────── Progress: trimmed to, pressure ◀──────────────────┘
+//! ```
+//!
+//! - [`Owner`] lives on the one worker that owns the channel. It gives every publication its offset,
+//!   encodes it once for each [`Class`] in use into pooled chunks, keeps history, counts the budget.
+//! - [`Feed`] lives on every worker with subscribers: the part of one class log that somebody
+//!   here still has to read, and a cursor for each subscriber.
+//! - [`Channels`] names channels on one worker and forgets those which stayed empty.
+//!
+//! # Invariants
+//!
+//! - All subscribers of a channel see its publications in the order of their offsets.
+//! - A subscriber that drains at least the minimum rate loses nothing: when the log is full the
+//!   publisher is refused, never the reader robbed.
+//! - What one `Owner` counts covers whatever any worker still holds of its log, and never exceeds its
+//!   budget, however many readers are slow.
+//! - Each publication a subscriber was entitled to and did not get is counted and told.
+//! - Between one `Owner` and one `Feed` messages stay in order; nothing else is asked of the carrier.
+//!
+//! # Limits
+//!
+//! [`LIMITS`] lists every limit with unit, default and what happens when it is reached.
+#![forbid(unsafe_code)]
+
+mod append;
+mod budget;
+mod channels;
+mod class;
+mod class_log;
+mod encode;
+mod feed;
+#[doc(hidden)]
+pub mod fuzzing;
+mod held;
+mod history;
+mod limits;
+mod origin;
+mod owner;
+mod pace;
+mod record;
+mod subscriber;
+mod sweep;
+
+pub use append::{Append, Attached, Offset, Progress, Recovered, Since};
+pub use budget::Budget;
+pub use channels::{ChannelError, ChannelKey, Channels, ChannelsConfig, owner_of};
+pub use class::{Class, Classes};
+pub use encode::Encode;
+pub use feed::{Feed, FeedConfig, FeedStats, Policy, Scan, Start};
+pub use history::HistoryConfig;
+pub use limits::LIMITS;
+pub use origin::Origin;
+pub use owner::{Owner, OwnerConfig, OwnerStats, PublishError};
+pub use subscriber::SubscriberKey;
+pub use sweep::{Action, Gap, Stalled};

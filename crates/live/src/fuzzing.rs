@@ -1,0 +1,1 @@
+//! Operations on a channel as bytes, checked against a naive model.
