@@ -1,3 +1,128 @@
-//! One door for every task of the project.
+//! One door for every task of the project: `cargo xtask <task>`.
+//!
+//! Tasks know the project from outside: its manifests, its sources as text, its binaries as
+//! processes. They must not link any room of the product (the `limits` binary, built only by the
+//! task of that name, is the one exception).
+//!
+//! Exit codes: 0 passed, 1 failed, 2 wrong command line, 77 could not run on this machine (said
+//! loudly, never silently passed).
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod ci;
+mod conform;
+mod e2e;
+mod fuzz;
+mod limits;
+mod loom;
+mod process;
+mod python;
+mod sim;
+mod stop;
+mod tidy;
+
+use std::process::ExitCode;
+
+use args::Args;
+use process::cargo;
+use stop::{Outcome, Stop};
+
+const HELP: &str = "\
+cargo xtask <task> [options]
+
+  ci       all gates, one after the other   [--skip GATE]... [--only GATE]... [--list]
+  test     every test of the workspace      [arguments of cargo test]
+  fmt      formatting                       [--write]
+  lint     clippy, warnings denied
+  tidy     house rules that no compiler checks
+  docs     rustdoc, warnings denied
+  limits   docs/limits.md against the limit tables of the rooms   [--write]
+  loom     rings and pools under the loom model checker
+  sim      simulation from seeds            [--seeds N] [--from SEED]
+  fuzz     libFuzzer targets                [TARGET]... [--seconds N] [--list]
+  e2e      a foreign client (Python websockets) against the server   [--driver uring|poll]
+  conform  Autobahn against server and client; see `cargo xtask conform --help`
+  bench    our servers beside their peers; see `cargo xtask bench --help`
+
+Tasks that drive the product's binary take --hioload PATH to use one that is built already.
+";
+
+fn main() -> ExitCode {
+    let mut args = Args::from_env();
+    let task = args.positional();
+    let outcome = match task.as_deref() {
+        Some("ci") => ci::run(args),
+        Some("test") => test(args),
+        Some("fmt") => fmt(args),
+        Some("lint") => lint(args),
+        Some("tidy") => tidy::run(args),
+        Some("docs") => docs(args),
+        Some("limits") => limits::run(args),
+        Some("loom") => loom::run(args),
+        Some("sim") => sim::run(args),
+        Some("fuzz") => fuzz::run(args),
+        Some("e2e") => e2e::run(args),
+        Some("conform") => conform::run(args),
+        Some("bench") => bench::run(args),
+        None | Some("help") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(Stop::Usage(format!("unknown task {other}\n\n{HELP}"))),
+    };
+    stop::report(outcome)
+}
+
+fn test(args: Args) -> Outcome {
+    process::run(cargo().args(["test", "--workspace"]).args(args.rest()))
+}
+
+fn fmt(mut args: Args) -> Outcome {
+    let write = args.flag("--write");
+    args.finish()?;
+    let check: &[&str] = if write { &[] } else { &["--check"] };
+    process::run(cargo().args(["fmt", "--all"]).args(check))?;
+    if process::root().join("fuzz/Cargo.toml").is_file() {
+        process::run(
+            cargo()
+                .args(["fmt", "--manifest-path", "fuzz/Cargo.toml"])
+                .args(check),
+        )?;
+    }
+    Ok(())
+}
+
+fn lint(args: Args) -> Outcome {
+    args.finish()?;
+    process::run(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    // The one target behind a feature.
+    process::run(cargo().args([
+        "clippy",
+        "--package",
+        "xtask",
+        "--features",
+        "rooms",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn docs(args: Args) -> Outcome {
+    args.finish()?;
+    process::run(
+        cargo()
+            .args(["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}

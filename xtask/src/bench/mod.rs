@@ -1,0 +1,142 @@
+//! Our servers beside their peers: one interleaved run, server CPU time as the main figure.
+//!
+//! ```text
+//! core 0: one server process  ◀── connections ──  core 1: hioload bench … --json
+//! ```
+//!
+//! Every measurement starts a fresh server, so that none inherits another's memory. Rounds go
+//! A B C, B C A, …: a slow minute of the machine hits all contenders, and a ratio is taken inside a
+//! round before the median is. The load generator measures between its warm-up and its end; what it
+//! reports as server CPU is checked here against the kernel's figure for the whole run.
+
+mod bars;
+mod measure;
+mod report;
+
+use std::fs;
+use std::path::Path;
+
+use bars::{BARS, WORKS, Work};
+use measure::{Bench, Sample};
+use report::Results;
+
+use crate::args::Args;
+use crate::process::{cargo, hioload, run as run_command, target_dir};
+use crate::stop::{Outcome, Stop};
+
+const HELP: &str = "\
+cargo xtask bench [WORK]... [options]
+
+  WORK              names of works, or their beginnings; all when none is named
+  --list            the works and their bars
+  --rounds N        interleaved rounds (5)
+  --seconds S       measured window of one round (5); a work may need more
+  --server-cpu C    core of the server (0)
+  --load-cpu C      core of the load generator (1)
+  --hioload PATH    use this binary instead of a release build
+  --json FILE       write every sample and verdict
+  --check           fail unless every bar is met
+";
+
+/// Runs the works that the command line names.
+pub(crate) fn run(mut args: Args) -> Outcome {
+    if args.flag("--help") {
+        print!("{HELP}");
+        return Ok(());
+    }
+    let list = args.flag("--list");
+    let check = args.flag("--check");
+    let rounds: usize = args.parsed("--rounds", 5)?;
+    let seconds: u64 = args.parsed("--seconds", 5)?;
+    let server_cpu: usize = args.parsed("--server-cpu", 0)?;
+    let load_cpu: usize = args.parsed("--load-cpu", 1)?;
+    let json = args.value("--json")?;
+    let binary = args.value("--hioload")?;
+    let mut names = Vec::new();
+    while let Some(name) = args.positional() {
+        names.push(name);
+    }
+    args.finish()?;
+    let works = select(&names)?;
+    if list {
+        print!("{}", report::list(&works));
+        return Ok(());
+    }
+    let hioload = hioload(binary)?;
+    run_command(cargo().args(["build", "--release", "--package", "hioload-bench"]))?;
+    let peers = target_dir().join("release");
+    let bench = Bench {
+        hioload,
+        peers,
+        server_cpu,
+        load_cpu,
+        seconds,
+    };
+    let mut results = Results::default();
+    for work in works {
+        measure_work(&bench, work, rounds, &mut results);
+    }
+    let verdicts = results.judge(BARS);
+    print!("{}\n{}", results.table(), report::bars_table(&verdicts));
+    if let Some(path) = json {
+        let text = results.to_json(rounds, seconds, &verdicts).to_string();
+        fs::write(Path::new(&path), text).map_err(|error| Stop::io(&path, &error))?;
+    }
+    let missed_count = verdicts.iter().filter(|verdict| !verdict.is_met()).count();
+    if check && missed_count > 0 {
+        return Err(Stop::Failed(format!("{missed_count} bars not met")));
+    }
+    Ok(())
+}
+
+fn select(names: &[String]) -> Outcome<Vec<&'static Work>> {
+    for name in names {
+        if !WORKS
+            .iter()
+            .any(|work| work.name.starts_with(name.as_str()))
+        {
+            let known: Vec<_> = WORKS.iter().map(|work| work.name).collect();
+            return Err(Stop::Usage(format!(
+                "no work {name}; there are: {}",
+                known.join(", ")
+            )));
+        }
+    }
+    let is_wanted = |work: &&Work| {
+        names.is_empty()
+            || names
+                .iter()
+                .any(|name| work.name.starts_with(name.as_str()))
+    };
+    Ok(WORKS.iter().filter(is_wanted).collect())
+}
+
+/// All rounds of one work. A contender that fails is not asked again: its bars say why.
+fn measure_work(bench: &Bench, work: &'static Work, rounds: usize, results: &mut Results) {
+    let contenders = work.contenders();
+    let rounds = if work.is_once { 1 } else { rounds };
+    for round in 0..rounds {
+        for turn in 0..contenders.len() {
+            let contender = contenders[(round + turn) % contenders.len()];
+            if results.has_failed(work, contender) {
+                continue;
+            }
+            let result = bench.measure(work, contender);
+            eprintln!(
+                "{} {} {}: {}",
+                work.name,
+                round + 1,
+                contender.name(),
+                progress(&result)
+            );
+            results.add(work, contender, result);
+        }
+    }
+}
+
+fn progress(result: &Outcome<Sample>) -> String {
+    match result {
+        Ok(sample) => sample.line(),
+        Err(Stop::Failed(why) | Stop::Skipped(why) | Stop::Usage(why)) => why.clone(),
+    }
+}

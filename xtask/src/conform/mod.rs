@@ -1,0 +1,170 @@
+//! Autobahn's test suite against our server and our client, on both drivers.
+//!
+//! ```text
+//! fuzzingclient ──▶ hioload echo                   role server
+//! fuzzingserver ◀── hioload autobahn-client        role client
+//! ```
+//!
+//! The suite gives its verdicts only when a run ends, so the cases are split into groups with a
+//! time limit each: a server that hangs costs one group, not the whole run. Every case must be
+//! OK, NON-STRICT or INFORMATIONAL; UNIMPLEMENTED is not.
+
+mod groups;
+mod page;
+mod suite;
+mod verdict;
+
+use std::path::Path;
+use std::time::Instant;
+
+use groups::Group;
+use page::{Entry, Role};
+use suite::Suite;
+
+use crate::args::Args;
+use crate::process::{cargo, hioload, run as run_command, target_dir};
+use crate::python;
+use crate::stop::{Outcome, Stop};
+
+const HELP: &str = "\
+cargo xtask conform [options]
+
+  --driver uring|poll   one driver instead of both
+  --role server|client  one role instead of both
+  --groups GROUPS       all (default), quick, or a list such as 1,2,9,12.1
+  --hioload PATH        use this binary instead of a release build
+  --harness             check the harness itself: groups 1 to 7 against tokio-tungstenite
+
+A run of everything writes docs/conformance.md.
+";
+
+/// What one run of the task covers.
+struct Plan {
+    drivers: Vec<&'static str>,
+    roles: Vec<Role>,
+    groups: Vec<&'static Group>,
+}
+
+/// Runs the suite as the command line says.
+pub(crate) fn run(mut args: Args) -> Outcome {
+    if args.flag("--help") {
+        print!("{HELP}");
+        return Ok(());
+    }
+    if args.flag("--harness") {
+        args.finish()?;
+        return check_harness();
+    }
+    let plan = Plan {
+        drivers: choose(
+            args.value("--driver")?,
+            &[("uring", "uring"), ("poll", "poll")],
+        )?,
+        roles: choose(
+            args.value("--role")?,
+            &[("server", Role::Server), ("client", Role::Client)],
+        )?,
+        groups: groups::select(&args.value("--groups")?.unwrap_or_else(|| "all".to_owned()))?,
+    };
+    let binary = args.value("--hioload")?;
+    args.finish()?;
+    let suite = Suite::new(python::python27(
+        "autobahn",
+        "conformance/requirements.txt",
+    )?);
+    let binary = hioload(binary)?;
+    let entries = check(&suite, &binary, &plan)?;
+    print!("{}", page::table(&entries));
+    let is_complete = plan.drivers.len() == 2
+        && plan.roles.len() == 2
+        && plan.groups.len() == groups::GROUPS.len();
+    if is_complete {
+        page::write(&entries)?;
+    }
+    judge(&entries)
+}
+
+/// Either the one named or all of them.
+fn choose<T: Clone>(name: Option<String>, all: &[(&str, T)]) -> Outcome<Vec<T>> {
+    let Some(name) = name else {
+        return Ok(all.iter().map(|(_, value)| value.clone()).collect());
+    };
+    match all.iter().find(|(known, _)| *known == name) {
+        Some((_, value)) => Ok(vec![value.clone()]),
+        None => {
+            let known: Vec<_> = all.iter().map(|(known, _)| *known).collect();
+            Err(Stop::Usage(format!("{name}: one of {}", known.join(", "))))
+        }
+    }
+}
+
+/// Runs every group of the plan; what a group could not tell is an entry too.
+fn check(suite: &Suite, binary: &Path, plan: &Plan) -> Outcome<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for role in &plan.roles {
+        for driver in &plan.drivers {
+            for group in &plan.groups {
+                let started = Instant::now();
+                let result = match role {
+                    Role::Server => suite.check_server(group, &suite::our_server(binary, driver)),
+                    Role::Client => {
+                        suite.check_client(group, &|agent| suite::our_client(binary, driver, agent))
+                    }
+                };
+                let entry = Entry::new(*role, driver, group, result);
+                eprintln!(
+                    "{} ({:.0} s)",
+                    entry.line(),
+                    started.elapsed().as_secs_f64()
+                );
+                entries.push(entry);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn judge(entries: &[Entry]) -> Outcome {
+    let complaints: Vec<String> = entries.iter().flat_map(Entry::complaints).collect();
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::Failed(format!(
+        "{} complaints:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    )))
+}
+
+/// A server that is known to conform must pass, and must be told apart from one that does not.
+fn check_harness() -> Outcome {
+    let suite = Suite::new(python::python27(
+        "autobahn",
+        "conformance/requirements.txt",
+    )?);
+    run_command(cargo().args(["build", "--release", "--package", "hioload-bench"]))?;
+    let peer = target_dir().join("release/peer-tungstenite-echo");
+    let server = move || crate::process::command(&peer);
+    let mut entries = Vec::new();
+    for group in groups::select("1,2,3,4,5,6,7")? {
+        entries.push(Entry::new(
+            Role::Server,
+            "tungstenite",
+            group,
+            suite.check_server(group, &server),
+        ));
+    }
+    print!("{}", page::table(&entries));
+    judge(&entries)?;
+    // The peer has no permessage-deflate: a harness that lets this pass checks nothing.
+    let deflate = groups::select("12.1")?;
+    let result = suite.check_server(deflate[0], &server);
+    let entry = Entry::new(Role::Server, "tungstenite", deflate[0], result);
+    if entry.complaints().is_empty() {
+        return Err(Stop::Failed(
+            "UNIMPLEMENTED cases were taken for passed ones".to_owned(),
+        ));
+    }
+    println!("harness: conforming cases pass, unimplemented ones are refused");
+    Ok(())
+}

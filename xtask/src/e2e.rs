@@ -1,0 +1,29 @@
+//! A foreign client against the server: Python's `websockets` speaks to `hioload`.
+
+use crate::args::Args;
+use crate::process::{command, hioload, run as run_command};
+use crate::python;
+use crate::stop::Outcome;
+
+/// Runs the script on one driver or both.
+pub(crate) fn run(mut args: Args) -> Outcome {
+    let driver = args.value("--driver")?;
+    let binary = args.value("--hioload")?;
+    args.finish()?;
+    let python = python::python3("e2e", "e2e/requirements.txt")?;
+    let binary = hioload(binary)?;
+    let drivers = driver.map_or_else(
+        || vec!["uring".to_owned(), "poll".to_owned()],
+        |one| vec![one],
+    );
+    for driver in drivers {
+        run_command(
+            command(python.join("bin/python"))
+                .arg("e2e/websockets_client.py")
+                .arg("--hioload")
+                .arg(&binary)
+                .args(["--driver", &driver]),
+        )?;
+    }
+    Ok(())
+}
