@@ -207,3 +207,50 @@ pub fn encode_header(frame: Outgoing) -> Header {
         len: len as u8,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_at_the_borders() {
+        for (len, expected) in [
+            (0, &[0x82, 0][..]),
+            (1, &[0x82, 1]),
+            (125, &[0x82, 125]),
+            (126, &[0x82, 126, 0, 126]),
+            (0xFFFF, &[0x82, 126, 0xFF, 0xFF]),
+            (0x1_0000, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let header = encode_header(Outgoing::message(Kind::Binary, len));
+            assert_eq!(&*header, expected);
+            assert_eq!(header_size(len, false), expected.len());
+            let masked = Outgoing {
+                mask: Some(*b"KEY!"),
+                ..Outgoing::message(Kind::Binary, len)
+            };
+            let header = encode_header(masked);
+            assert_eq!(header_size(len, true), header.len());
+            assert_eq!(
+                (header[1] & MASK, header.last_chunk()),
+                (MASK, Some(b"KEY!"))
+            );
+        }
+    }
+
+    #[test]
+    fn bits_of_the_first_byte() {
+        let frame = Outgoing {
+            opcode: Opcode::Text,
+            fin: false,
+            compressed: true,
+            len: 0,
+            mask: None,
+        };
+        assert_eq!(encode_header(frame)[0], 0x41);
+        let opcodes: Vec<u8> = (0..=255)
+            .filter(|bits| Opcode::from_bits(*bits).is_some())
+            .collect();
+        assert_eq!(opcodes, [0, 1, 2, 8, 9, 10]);
+    }
+}

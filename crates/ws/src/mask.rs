@@ -72,3 +72,50 @@ fn apply(bytes: &mut [u8], key: [u8; 4]) -> u64 {
     }
     seen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(len: usize) -> Vec<u8> {
+        (0..len).map(|n| (n * 7 + n / 251) as u8).collect()
+    }
+
+    #[test]
+    fn equals_byte_by_byte_at_every_length_and_phase() {
+        let key = [0x01, 0x80, 0xFE, 0x33];
+        for len in 0..200 {
+            for phase in 0..9 {
+                let mut bytes = sample(len);
+                let expected: Vec<u8> = bytes
+                    .iter()
+                    .enumerate()
+                    .map(|(n, b)| b ^ key[(n + phase) % 4])
+                    .collect();
+                mask(&mut bytes, key, phase);
+                assert_eq!(bytes, expected, "{len} bytes, phase {phase}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_byte_that_is_not_ascii_is_seen() {
+        let key = [0x01, 0x80, 0xFE, 0x33];
+        for len in 1..100 {
+            for at in 0..len {
+                let mut bytes = vec![b'a'; len];
+                mask(&mut bytes, key, 0);
+                assert!(unmask_is_ascii(&mut bytes.clone(), key));
+                bytes[at] ^= 0x80;
+                assert!(!unmask_is_ascii(&mut bytes, key), "byte {at} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_zero_changes_nothing() {
+        let mut bytes = sample(77);
+        mask(&mut bytes, [0; 4], 3);
+        assert_eq!(bytes, sample(77));
+    }
+}

@@ -100,3 +100,77 @@ impl Utf8Check {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Legal and illegal sequences at all borders of the encoding.
+    const SAMPLES: &[&[u8]] = &[
+        b"",
+        b"plain",
+        "κόσμε €".as_bytes(),
+        "\u{7FF}\u{800}\u{FFFF}\u{10000}\u{10FFFF}".as_bytes(),
+        b"\xC0\xAF",
+        b"\xC1\xBF",
+        b"\xE0\x9F\xBF",
+        b"\xED\x9F\xBF",
+        b"\xED\xA0\x80",
+        b"\xF0\x8F\xBF\xBF",
+        b"\xF4\x8F\xBF\xBF",
+        b"\xF4\x90\x80\x80",
+        b"\xF5\x80\x80\x80",
+        b"\x80",
+        b"a\xC3",
+        b"a\xE2\x82",
+        b"a\xF0\x9F\x98",
+        b"\xC3\xC3",
+        b"\xE2\x82a",
+    ];
+
+    fn check(pieces: &[&[u8]]) -> Result<(), NotUtf8> {
+        let mut check = Utf8Check::new();
+        for piece in pieces {
+            check.push(piece)?;
+        }
+        check.finish()
+    }
+
+    #[test]
+    fn agrees_with_std_at_every_cut() {
+        for sample in SAMPLES {
+            for prefix in ["", "aé€😀", &"x".repeat(100)] {
+                let bytes = [prefix.as_bytes(), sample].concat();
+                let expected = std::str::from_utf8(&bytes).is_ok();
+                assert_eq!(is_valid(&bytes), expected, "{bytes:x?}");
+                for cut in 0..=bytes.len() {
+                    let (left, right) = bytes.split_at(cut);
+                    assert_eq!(
+                        check(&[left, right]).is_ok(),
+                        expected,
+                        "{bytes:x?} at {cut}"
+                    );
+                }
+                let single: Vec<&[u8]> = bytes.chunks(1).collect();
+                assert_eq!(check(&single).is_ok(), expected, "{bytes:x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn fails_at_the_first_byte_that_cannot_be() {
+        for (good, bad) in [
+            (&b"\xED"[..], 0xA0),
+            (b"\xF4", 0x90),
+            (b"\xE0", 0x9F),
+            (b"", 0xC0),
+            (b"\xE2\x82", b'a'),
+        ] {
+            let mut check = Utf8Check::new();
+            for byte in good {
+                assert_eq!(check.push(&[*byte]), Ok(()));
+            }
+            assert_eq!(check.push(&[bad]), Err(NotUtf8));
+        }
+    }
+}

@@ -8,10 +8,8 @@ use std::fmt;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{TAIL, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
+use crate::limits::FINAL_BLOCKS_MAX;
 use crate::offence::{Offence, OffenceKind};
-
-/// The most blocks marked as final in one message: each costs a reset of the engine.
-pub(crate) const FINAL_BLOCKS_MAX: usize = 16;
 
 /// A final block with nothing in it. The engine reaches the end of the stream on it if, and only
 /// if, it stands at the border of a block.

@@ -21,30 +21,12 @@ pub use client::{ClientRequest, Established, HandshakeError};
 pub use refusal::Refusal;
 pub use request::Request;
 
+use crate::limits::HEADERS_MAX;
+pub use crate::limits::HandshakeLimits;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
-
-/// The most headers a head may have: the size of the table they are parsed into.
-pub const HEADERS_MAX: usize = 64;
-
-/// What the head of a handshake may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HandshakeLimits {
-    /// The longest head in bytes, its empty line included.
-    pub head_size_max: usize,
-    /// The most headers, at most [`HEADERS_MAX`].
-    pub headers_max: usize,
-}
-
-impl Default for HandshakeLimits {
-    fn default() -> HandshakeLimits {
-        HandshakeLimits {
-            head_size_max: 8 * 1024,
-            headers_max: HEADERS_MAX,
-        }
-    }
-}
 
 /// The length of a `Sec-WebSocket-Accept` value: 20 bytes in base64.
 const ACCEPT_LEN: usize = 28;

@@ -9,9 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::head::{self, BadHeader, Headers};
 use super::{HEADERS_MAX, HandshakeLimits, Refusal, list};
-
-/// The most subprotocols a client may offer: they are compared with each other and with ours.
-pub(crate) const PROTOCOLS_MAX: usize = 32;
+use crate::limits::PROTOCOLS_MAX;
 
 /// A legal opening handshake.
 ///
