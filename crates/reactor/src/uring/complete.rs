@@ -18,12 +18,29 @@ impl UringDriver {
     pub(super) fn reap(&mut self, out: &mut Completions) {
         let mut budget = self.config.batch;
         while budget > 0
+            && let Some(key) = self.ended.pop_front()
+        {
+            budget -= usize::from(self.end_cancelled_recv(key, out));
+        }
+        while budget > 0
             && let Some(entry) = self.next_entry()
         {
             budget -= 1;
             self.stats.completions += 1;
             self.complete(&entry, out);
         }
+    }
+
+    /// A receive was cancelled while it waited for buffers. Silent when it is wanted again.
+    fn end_cancelled_recv(&mut self, key: Key, out: &mut Completions) -> bool {
+        let Some(socket) = self.sockets.get(key) else {
+            return false;
+        };
+        if socket.flags.has(Flags::WANTS_INPUT | Flags::RECEIVING | Flags::CLOSING) {
+            return false;
+        }
+        out.push(Completion::RecvEnded { socket: SocketId(key), end: RecvEnd::Cancelled });
+        true
     }
 
     fn next_entry(&mut self) -> Option<cqueue::Entry> {
@@ -209,6 +226,7 @@ impl UringDriver {
         let wanted = socket.flags.has(Flags::WANTS_INPUT);
         let id = SocketId(key);
         if result > 0 {
+            socket.flags.set(Flags::FED);
             self.deliver(id, entry, closing, out);
             if last && wanted {
                 self.arm_recv(key);
@@ -259,7 +277,13 @@ impl UringDriver {
             0 => RecvEnd::Eof,
             libc::ENOBUFS if wanted => {
                 self.stats.no_buffers += 1;
-                self.starved.push_back(key);
+                // Who got nothing comes before who used up the buffers, or one busy peer would
+                // take them all again.
+                if self.sockets.get(key).is_some_and(|socket| socket.flags.has(Flags::FED)) {
+                    self.starved.push_back(key);
+                } else {
+                    self.starved.push_front(key);
+                }
                 return;
             }
             // Cancelled and wanted again in the same turn.

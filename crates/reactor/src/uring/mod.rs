@@ -63,6 +63,8 @@ pub struct UringDriver {
     pool: Rc<RecvPool>,
     /// Receives that ran out of buffers; re-armed when there are some.
     starved: VecDeque<Key>,
+    /// Receives cancelled while they were not in flight: their end is due.
+    ended: VecDeque<Key>,
     /// Entries that found the submission queue full even after a flush.
     deferred: VecDeque<squeue::Entry>,
     /// Completions reaped early to make room; handled first.
@@ -141,6 +143,7 @@ impl UringDriver {
             buffers: Some(buffers),
             pool,
             starved: VecDeque::new(),
+            ended: VecDeque::new(),
             deferred: VecDeque::new(),
             staged: VecDeque::new(),
             arena: Arena::new(),
@@ -286,7 +289,11 @@ impl UringDriver {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
+        if self.draining {
+            return;
+        }
         socket.flags.set(Flags::RECEIVING);
+        socket.flags.clear(Flags::FED);
         let entry = on_file!(&socket.file, |fd| opcode::RecvMulti::new(
             fd,
             buffers::GROUP
@@ -488,7 +495,8 @@ impl UringDriver {
     /// One `io_uring_enter`: submits everything queued, runs deferred task work, waits as told.
     fn enter(&mut self, wait: Wait) -> Result<(), TurnError> {
         let count = self.ring.submission().len() as u32;
-        let nothing_ready = self.staged.is_empty() && self.deferred.is_empty();
+        let nothing_ready =
+            self.staged.is_empty() && self.deferred.is_empty() && self.ended.is_empty();
         let quick = std::mem::take(&mut self.quick) as usize;
         self.stats.enters += 1;
         let result = match wait {
@@ -645,8 +653,12 @@ impl Driver for UringDriver {
                 let Some(socket) = self.sockets.get_mut(op.key) else {
                     return;
                 };
+                let wanted = socket.flags.has(Flags::WANTS_INPUT);
                 socket.flags.clear(Flags::WANTS_INPUT);
                 if !socket.flags.has(Flags::RECEIVING) {
+                    if wanted {
+                        self.ended.push_back(op.key);
+                    }
                     return;
                 }
                 tag(Kind::Recv, op.key)
@@ -728,5 +740,38 @@ fn descriptor_limit() -> usize {
         usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
     } else {
         1024
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::completion::Completion;
+
+    #[test]
+    fn a_drained_ring_has_nothing_in_flight() {
+        if let Err(refusal) = probe() {
+            println!("skipped: {refusal}");
+            return;
+        }
+        let mut driver = UringDriver::new(DriverConfig::default()).expect("probed");
+        let spec = ListenSpec::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = driver.listen(&spec).expect("a free port");
+        driver.submit(Op::Accept { listener }).expect("taken");
+        let to = driver.local_addr(listener).expect("bound");
+        driver.submit(Op::Connect(Connect { to, from: None })).expect("taken");
+        let mut events = Vec::new();
+        while events.len() < 2 {
+            driver.turn(Wait::Forever, &mut events).expect("a turn");
+        }
+        for event in &events {
+            if let Completion::Accepted { socket, .. } | Completion::Connected { socket } = event {
+                driver.submit(Op::Recv { socket: *socket }).expect("taken");
+            }
+        }
+        driver.turn(Wait::None, &mut events).expect("a turn");
+        assert_eq!(driver.stats.in_flight, 4, "accept, two receives, the doorbell");
+        driver.drain();
+        assert_eq!(driver.stats.in_flight, 0);
     }
 }

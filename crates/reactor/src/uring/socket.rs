@@ -71,6 +71,8 @@ impl Flags {
     pub(super) const CLOSE_SENT: u8 = 32;
     /// A hand-over is in flight.
     pub(super) const HANDING: u8 = 64;
+    /// Bytes came since the receive was last armed.
+    pub(super) const FED: u8 = 128;
 
     pub(super) fn has(self, bits: u8) -> bool {
         self.0 & bits != 0
