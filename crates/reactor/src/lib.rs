@@ -21,7 +21,7 @@ mod driver;
 mod id;
 mod net;
 mod op;
-//pub mod poll;
+pub mod poll;
 mod recv_pool;
 //pub mod sim;
 #[cfg(target_os = "linux")]

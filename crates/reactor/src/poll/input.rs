@@ -83,6 +83,12 @@ impl PollDriver {
             if out.len() >= end {
                 return;
             }
+            if self.sockets.is_full() {
+                // What waits in the kernel's queue waits on, until there is room again.
+                listener.ready = false;
+                self.end_accept(number, libc::ENFILE, out);
+                return;
+            }
             self.stats.submitted += 1;
             match listener.accept() {
                 Ok(file) => self.admit(id, file, out),

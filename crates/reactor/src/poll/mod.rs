@@ -220,17 +220,16 @@ impl PollDriver {
     }
 
     fn close(&mut self, id: SocketId) -> Result<OpId, Reject> {
-        let socket = self.socket(id)?;
-        let flags = &mut socket.flags;
+        let flags = &mut self.socket(id)?.flags;
         flags.set(Flags::CLOSING);
-        if flags.has(Flags::RECEIVING | Flags::RECV_CANCELLED) {
-            flags.clear(Flags::RECEIVING | Flags::RECV_CANCELLED);
-            self.stats.in_flight -= 1;
+        let mut ended = 0;
+        for bits in [Flags::RECEIVING | Flags::RECV_CANCELLED, Flags::CONNECTING] {
+            if flags.has(bits) {
+                flags.clear(bits);
+                ended += 1;
+            }
         }
-        if flags.has(Flags::CONNECTING) {
-            flags.clear(Flags::CONNECTING);
-            self.stats.in_flight -= 1;
-        }
+        self.stats.in_flight -= ended;
         self.queue_out(id.0);
         Ok(OpId { kind: OpKind::Close, key: id.0 })
     }
