@@ -40,7 +40,7 @@ fn plain(start: &str) -> String {
 
 fn with(name: &str, value: &str) -> String {
     head("GET /chat HTTP/1.1", |lines| {
-        lines.push((name.into(), value.into()))
+        lines.push((name.into(), value.into()));
     })
 }
 
@@ -54,7 +54,7 @@ fn replaced(name: &str, value: &str) -> String {
 
 fn without(name: &str) -> String {
     head("GET /chat HTTP/1.1", |lines| {
-        lines.retain(|line| line.0 != name)
+        lines.retain(|line| line.0 != name);
     })
 }
 
