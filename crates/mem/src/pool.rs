@@ -1,296 +1,430 @@
-//! Buffers by size class within a budget; one pool per worker.
+//! The pool of one worker: size classes over slabs, within a budget.
 //!
-//! Each class has a free list; an empty one is refilled from the return stack, then by mapping a
-//! slab (while the budget lasts), then by taking a fully free slab from another class. Memory that
-//! was mapped is kept until another class needs it.
+//! ```text
+//!  take(size) ─▶ class ─▶ slab with free chunks ─▶ Buffer
+//!                  │ none: chunks that came back ▶ another slab ▶ a free slab of another class ▶ a chunk of a larger class
+//!                  └ nothing: None, counted
+//! ```
 //!
-//! Limit: [`PoolConfig::budget`]. When it is reached, [`BufferPool::take`] gives `None` and counts
-//! a refusal: the caller holds back whoever wants the memory.
+//! Must not know who uses the buffers. Must not hold `unsafe`: chunks, counts and the way back are `raw`.
+//!
+//! Invariants: slabs mapped never exceed the budget; a slab is listed with its class if and only if it may have a free
+//! chunk; `slabs_empty` counts the cut slabs with no chunk out. Lists are as long at the start as they can become, so
+//! nothing here allocates but mapping a slab and cutting it anew.
+//!
+//! Starvation: when the budget is spent, a class gets a slab of another class as soon as one is fully free. A class that
+//! must never wait for others has slabs reserved ([`PoolConfig::slabs_reserved`]).
 
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::raw::{Buffer, FreeChunk, Home};
-use crate::region::{Region, RegionConfig};
+use crate::buffer::Buffer;
+use crate::config::{CLASS_COUNT, CLASS_SIZES, PoolConfig, PoolError, class_of};
+use crate::raw::region::{Region, RegionConfig, RegionError};
+use crate::raw::{Owner, Returned, Slab, Writer};
 
-/// Sizes of the classes, in bytes.
-pub const CLASS_SIZES: [usize; 7] =
-    [256, 1024, 4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
+/// Chunks that came back and are sorted in at least at a time, so that their cost is spread over takes.
+const RETURNED_BATCH: usize = 64;
 
-/// A slab holds at least this much, so that small classes do not map often.
-const SLAB_SIZE_MIN: usize = 64 * 1024;
-
-/// A pool's settings.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolConfig {
-    /// Bytes mapped at most.
-    pub budget: usize,
-    /// Ask for huge pages.
-    pub hugepages: bool,
-    /// Place memory on this NUMA node.
-    pub numa_node: Option<u32>,
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        Self { budget: 64 << 20, hugepages: false, numa_node: None }
-    }
-}
-
-/// A pool's state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolStats {
-    /// Bytes mapped.
-    pub mapped: usize,
-    /// Bytes in buffers and segments that are out (not yet known to be back).
-    pub in_use: usize,
-    /// Times a buffer was refused.
-    pub refusals: u64,
-    /// Slabs mapped.
-    pub slabs: usize,
-}
-
-/// Hands out buffers. Clones share it; it stays on its thread, the buffers need not.
+/// Buffers of one worker. Clones share the same memory; neither leaves its thread, while buffers and segments do.
 ///
 /// ```
 /// use hioload_mem::{BufferPool, PoolConfig};
 ///
-/// let pool = BufferPool::new(PoolConfig::default());
-/// let mut buffer = pool.take(100).expect("within the budget");
-/// buffer.extend_from_slice(b"hello ")?;
-/// let hello = buffer.split_seal();
-/// buffer.extend_from_slice(b"world")?;
-/// let mut both = hello.clone();
-/// assert!(both.try_join(&buffer.seal()), "adjacent in one buffer");
-/// assert_eq!(&both[..], b"hello world");
-/// assert_eq!(&hello[..], b"hello ");
-/// # Ok::<(), hioload_mem::NoRoom>(())
+/// let pool = BufferPool::new(PoolConfig::with_budget(1 << 20))?;
+/// let buffer = pool.take(1000).expect("budget is free");
+/// assert_eq!(buffer.capacity(), 1024);
+/// assert_eq!(pool.stats().classes[1].in_use, 1);
+/// drop(buffer);
+/// assert_eq!(pool.stats().classes[1].in_use, 0);
+/// # Ok::<(), hioload_mem::PoolError>(())
 /// ```
 #[derive(Clone)]
-pub struct BufferPool(Rc<RefCell<State>>);
-
-struct State {
-    home: Arc<Home>,
-    free: [Vec<FreeChunk>; CLASS_SIZES.len()],
-    /// Chunks of each slab, by slab; 0 for a vacant place.
-    slabs: Vec<SlabInfo>,
-    config: PoolConfig,
-    stats: PoolStats,
-    notes: Vec<String>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct SlabInfo {
-    chunks: usize,
-    class: u16,
-    size: usize,
+pub struct BufferPool {
+    state: Rc<RefCell<State>>,
 }
 
 impl BufferPool {
-    /// An empty pool; memory is mapped as it is asked for.
-    #[must_use]
-    pub fn new(config: PoolConfig) -> Self {
-        Self(Rc::new(RefCell::new(State {
-            home: Home::new(),
-            free: Default::default(),
-            slabs: Vec::new(),
-            config,
-            stats: PoolStats::default(),
-            notes: Vec::new(),
-        })))
+    /// A pool with its first slab mapped.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is out of its limits or the system has no memory.
+    pub fn new(config: PoolConfig) -> Result<BufferPool, PoolError> {
+        config.check()?;
+        let mut state = State::new(config);
+        // The first slab is mapped at once, so that what the system refuses is known at the start.
+        state.map_slab().map_err(PoolError::Region)?;
+        Ok(BufferPool {
+            state: Rc::new(RefCell::new(state)),
+        })
     }
 
-    /// A buffer of the smallest class that holds `size` bytes. `None` when `size` is above 1 MiB
-    /// or the budget is spent.
-    #[must_use]
+    /// An empty buffer that holds at least `size` bytes, of the smallest class that has one; `None`, and counted, when the
+    /// budget is spent or `size` is above the largest class ([`BufferPool::size_max`]).
+    #[inline]
     pub fn take(&self, size: usize) -> Option<Buffer> {
-        let class = class_of(size)?;
-        let mut state = self.0.borrow_mut();
-        let chunk = match state.free[class].pop() {
-            Some(chunk) => Some(chunk),
-            None => state.refill(class),
-        };
-        let Some(chunk) = chunk else {
-            state.stats.refusals += 1;
-            return None;
-        };
-        state.stats.in_use += CLASS_SIZES[class];
-        Some(chunk.into_buffer())
+        self.state.borrow_mut().take(size).map(Buffer::new)
     }
 
-    /// The budget in bytes.
-    #[must_use]
-    pub fn budget(&self) -> usize {
-        self.0.borrow().config.budget
+    /// Largest size served: 1 MiB, or the slab size if that is smaller.
+    pub fn size_max(&self) -> usize {
+        self.state.borrow().config.size_max()
     }
 
-    /// Counters; collects what other threads gave back first.
-    #[must_use]
+    /// Unmaps the slabs without a buffer in use that are not reserved; returns their bytes.
+    pub fn trim(&self) -> usize {
+        self.state.borrow_mut().trim()
+    }
+
+    /// Counts as of now. Sorts in what came back, so they are exact.
     pub fn stats(&self) -> PoolStats {
-        let mut state = self.0.borrow_mut();
-        state.collect();
-        state.stats
+        self.state.borrow_mut().stats()
     }
 
-    /// Wishes (huge pages, NUMA node) that the system refused, once each.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        self.0.borrow().notes.clone()
-    }
-}
-
-/// The class for `size` bytes.
-fn class_of(size: usize) -> Option<usize> {
-    CLASS_SIZES.iter().position(|&class_size| size <= class_size)
-}
-
-impl State {
-    /// Takes the return stack into the free lists.
-    fn collect(&mut self) {
-        let home = Arc::clone(&self.home);
-        for chunk in home.take_returned() {
-            let class = usize::from(chunk.class());
-            self.stats.in_use -= CLASS_SIZES[class];
-            self.free[class].push(chunk);
-        }
-    }
-
-    #[inline(never)]
-    fn refill(&mut self, class: usize) -> Option<FreeChunk> {
-        self.collect();
-        if self.free[class].is_empty() && !self.map_slab(class) && self.reclaim(class) {
-            self.map_slab(class);
-        }
-        self.free[class].pop()
-    }
-
-    /// Maps a slab for the class; false when the budget or the system has no room.
-    fn map_slab(&mut self, class: usize) -> bool {
-        let size = CLASS_SIZES[class].max(SLAB_SIZE_MIN);
-        if self.stats.mapped + size > self.config.budget {
-            return false;
-        }
-        let config =
-            RegionConfig { hugepages: self.config.hugepages, numa_node: self.config.numa_node };
-        let Ok(region) = Region::map(size, config) else { return false };
-        for note in region.notes() {
-            if !self.notes.contains(note) {
-                self.notes.push(note.clone());
-            }
-        }
-        let free = self.home.add_slab(region, CLASS_SIZES[class], class as u16);
-        let slab = free.first().map_or(0, |chunk| usize::from(chunk.slab()));
-        if slab >= self.slabs.len() {
-            self.slabs.resize(slab + 1, SlabInfo::default());
-        }
-        self.slabs[slab] = SlabInfo { chunks: free.len(), class: class as u16, size };
-        // Room for all chunks of the class, so that collecting never allocates.
-        let total: usize = self.slabs.iter().filter(|s| usize::from(s.class) == class).map(|s| s.chunks).sum();
-        let list = &mut self.free[class];
-        list.reserve(total.saturating_sub(list.len()));
-        list.extend(free);
-        self.stats.mapped += size;
-        self.stats.slabs += 1;
-        true
-    }
-
-    /// Unmaps fully free slabs of other classes until one slab of `class` fits the budget.
-    fn reclaim(&mut self, class: usize) -> bool {
-        let wanted = CLASS_SIZES[class].max(SLAB_SIZE_MIN);
-        for other in 0..CLASS_SIZES.len() {
-            if other == class || self.free[other].is_empty() {
-                continue;
-            }
-            let mut counts = vec![0usize; self.slabs.len()];
-            for chunk in &self.free[other] {
-                counts[usize::from(chunk.slab())] += 1;
-            }
-            for (slab, count) in counts.into_iter().enumerate() {
-                let info = self.slabs[slab];
-                if count == 0 || count != info.chunks {
-                    continue;
-                }
-                self.unmap_slab(other, slab);
-                if self.stats.mapped + wanted <= self.config.budget {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn unmap_slab(&mut self, class: usize, slab: usize) {
-        let list = std::mem::take(&mut self.free[class]);
-        let (all, rest): (Vec<_>, Vec<_>) =
-            list.into_iter().partition(|chunk| usize::from(chunk.slab()) == slab);
-        self.free[class] = rest;
-        self.home.remove_slab(slab as u16, &all);
-        self.stats.mapped -= self.slabs[slab].size;
-        self.stats.slabs -= 1;
-        self.slabs[slab] = SlabInfo::default();
+    /// What the system refused when slabs were mapped, and what is done instead; each reason once.
+    pub fn fallbacks(&self) -> Vec<String> {
+        self.state.borrow().fallbacks.clone()
     }
 }
 
 impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BufferPool({:?})", self.stats())
+        f.debug_struct("BufferPool")
+            .field("config", &self.state.borrow().config)
+            .finish_non_exhaustive()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Segment;
+/// Counts of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Bytes that are mapped at most.
+    pub budget: usize,
+    /// Bytes mapped.
+    pub bytes_mapped: usize,
+    /// Bytes of buffers and segments in use, counted by whole chunks.
+    pub bytes_in_use: usize,
+    /// Bytes of one slab.
+    pub slab_size: usize,
+    /// Per size class, ascending.
+    pub classes: [ClassStats; CLASS_COUNT],
+    /// Takes refused because the budget was spent.
+    pub refusals: u64,
+    /// Takes refused because no class is that large.
+    pub refusals_too_large: u64,
+    /// Takes served by a larger class because their own could not grow.
+    pub upsized: u64,
+    /// Slabs given from one class to another.
+    pub slabs_moved: u64,
+    /// Times the system refused to map a slab within the budget.
+    pub map_failures: u64,
+}
 
-    #[test]
-    fn classes_at_their_edges() {
-        assert_eq!(class_of(0), Some(0));
-        assert_eq!(class_of(256), Some(0));
-        assert_eq!(class_of(257), Some(1));
-        assert_eq!(class_of(1 << 20), Some(6));
-        assert_eq!(class_of((1 << 20) + 1), None);
+/// Counts of one size class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Bytes of a buffer.
+    pub size: usize,
+    /// Chunks in use by buffers and segments.
+    pub in_use: usize,
+    /// Chunks free in its slabs.
+    pub free: usize,
+    /// Slabs.
+    pub slabs: usize,
+}
+
+/// One size class.
+#[derive(Default)]
+struct Class {
+    /// Slabs of this class that may have a free chunk, by index.
+    available: Vec<u32>,
+    slab_count: usize,
+}
+
+/// What the pool knows of a slot for slabs.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    /// The class its slab is cut for.
+    class: Option<u8>,
+    /// It is in `available` of its class.
+    is_listed: bool,
+}
+
+struct State {
+    config: PoolConfig,
+    owner: Owner,
+    classes: [Class; CLASS_COUNT],
+    slots: Vec<Slot>,
+    /// Slabs mapped.
+    slabs_mapped: usize,
+    /// Slabs cut for a class with no chunk out.
+    slabs_empty: usize,
+    fallbacks: Vec<String>,
+    /// Counters; the rest is filled in by `stats`.
+    counts: PoolStats,
+}
+
+impl State {
+    fn new(config: PoolConfig) -> State {
+        let slab_count_max = config.slab_count_max();
+        let mut owner = Owner::new();
+        owner.slabs.resize_with(slab_count_max, || None);
+        let class = || Class {
+            available: Vec::with_capacity(slab_count_max),
+            slab_count: 0,
+        };
+        State {
+            config,
+            owner,
+            classes: std::array::from_fn(|_| class()),
+            slots: vec![Slot::default(); slab_count_max],
+            slabs_mapped: 0,
+            slabs_empty: 0,
+            fallbacks: Vec::new(),
+            counts: PoolStats::default(),
+        }
     }
 
-    #[test]
-    fn the_budget_holds_and_everything_comes_back() {
-        let pool = BufferPool::new(PoolConfig { budget: 256 * 1024, ..PoolConfig::default() });
-        let all: Vec<_> = std::iter::from_fn(|| pool.take(64 * 1024)).collect();
-        assert_eq!(all.len(), 4);
-        assert_eq!(pool.stats().refusals, 1);
-        drop(all);
-        assert_eq!(pool.stats().in_use, 0);
-        assert!(pool.take(256 * 1024).is_some(), "free slabs of another class are given up");
-        assert_eq!(pool.stats().mapped, 256 * 1024);
+    #[inline]
+    fn take(&mut self, size: usize) -> Option<Writer> {
+        match class_of(size) {
+            Some(class) => match self.pop(class) {
+                Some(writer) => Some(writer),
+                None => self.take_slowly(class),
+            },
+            None => {
+                self.counts.refusals_too_large += 1;
+                None
+            }
+        }
     }
 
-    #[test]
-    fn segments_outlive_the_pool_and_come_back_from_other_threads() {
-        let pool = BufferPool::new(PoolConfig::default());
-        let mut buffer = pool.take(4096).expect("budget");
-        buffer.extend_from_slice(b"shared").expect("room");
-        let segment = buffer.split_seal();
-        let other = segment.clone();
-        std::thread::spawn(move || assert_eq!(&other[..], b"shared")).join().expect("no panic");
-        drop(buffer);
-        assert_eq!(pool.stats().in_use, 4096);
-        drop(pool);
-        assert_eq!(&segment[..], b"shared");
+    /// A free chunk of the class that is at hand.
+    #[inline]
+    fn pop(&mut self, class: usize) -> Option<Writer> {
+        loop {
+            let index = *self.classes[class].available.last()? as usize;
+            let slab = self.owner.slabs[index]
+                .as_mut()
+                .expect("invariant: listed slabs are mapped");
+            let was_empty = slab.out() == 0;
+            if let Some(writer) = slab.take() {
+                self.slabs_empty -= usize::from(was_empty);
+                return Some(writer);
+            }
+            self.classes[class].available.pop();
+            self.slots[index].is_listed = false;
+        }
     }
 
-    #[test]
-    fn a_segment_is_two_words() {
-        assert_eq!(size_of::<Segment>(), 16);
-        assert_eq!(size_of::<Option<Segment>>(), 16);
+    #[cold]
+    fn take_slowly(&mut self, class: usize) -> Option<Writer> {
+        if CLASS_SIZES[class] > self.config.size_max() {
+            self.counts.refusals_too_large += 1;
+            return None;
+        }
+        self.sort_in(Some(class));
+        if let Some(writer) = self.pop(class) {
+            return Some(writer);
+        }
+        if self.grow(class) {
+            return self.pop(class);
+        }
+        for larger in class + 1..CLASS_COUNT {
+            if let Some(writer) = self.pop(larger) {
+                self.counts.upsized += 1;
+                return Some(writer);
+            }
+        }
+        self.counts.refusals += 1;
+        None
     }
 
-    #[test]
-    fn bytes_share_the_memory_both_ways() {
-        let segment = Segment::copy_from(b"abc");
-        let start = segment.as_ptr();
-        let bytes = bytes::Bytes::from(segment);
-        assert_eq!(bytes.as_ptr(), start);
-        assert_eq!(Segment::from(bytes).as_ptr(), start);
+    /// Gives chunks that came back to their slabs: a batch, and on until `wanted` has one; all if nothing is wanted.
+    fn sort_in(&mut self, wanted: Option<usize>) {
+        let mut count = 0;
+        while let Some(returned) = self.owner.take_returned() {
+            self.give(returned);
+            count += 1;
+            let is_served = wanted.is_some_and(|class| !self.classes[class].available.is_empty());
+            if is_served && count >= RETURNED_BATCH {
+                return;
+            }
+        }
+    }
+
+    fn give(&mut self, returned: Returned) {
+        let index = returned.slab_index();
+        let slab = self.owner.slabs[index]
+            .as_mut()
+            .expect("invariant: slabs stay until chunks are back");
+        slab.give(returned);
+        self.slabs_empty += usize::from(slab.out() == 0);
+        self.list(index);
+    }
+
+    /// Lists a slab with its class if it is not yet.
+    fn list(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        if !slot.is_listed {
+            slot.is_listed = true;
+            let class = slot.class.expect("invariant: only cut slabs have chunks");
+            self.classes[usize::from(class)]
+                .available
+                .push(index as u32);
+        }
+    }
+
+    /// Gives the class one more slab, if it may have one and there is one.
+    fn grow(&mut self, class: usize) -> bool {
+        let index = if self.may_grow(class) {
+            self.uncut_slab()
+        } else {
+            None
+        };
+        let Some(index) = index.or_else(|| self.release_empty_slab(class)) else {
+            return false;
+        };
+        let slab = self.owner.slabs[index]
+            .as_mut()
+            .expect("invariant: a mapped slab was chosen");
+        slab.carve(CLASS_SIZES[class] as u32);
+        self.slots[index] = Slot {
+            class: Some(class as u8),
+            is_listed: false,
+        };
+        self.classes[class].slab_count += 1;
+        self.slabs_empty += 1;
+        self.list(index);
+        true
+    }
+
+    /// Whether the class may take a slab that no class has: its own reserve, or one beyond what others have reserved.
+    fn may_grow(&self, class: usize) -> bool {
+        let wanting = |class: usize| {
+            usize::from(self.config.slabs_reserved[class])
+                .saturating_sub(self.classes[class].slab_count)
+        };
+        let cut: usize = self.classes.iter().map(|class| class.slab_count).sum();
+        let kept: usize = (0..CLASS_COUNT).map(wanting).sum();
+        wanting(class) > 0 || cut + kept < self.config.slab_count_max()
+    }
+
+    /// A slab that is mapped and cut for no class, mapped now if need be.
+    fn uncut_slab(&mut self) -> Option<usize> {
+        let is_cut = |slot: &Slot| slot.class.is_some();
+        let cut = self.slots.iter().filter(|slot| is_cut(slot)).count();
+        if self.slabs_mapped > cut {
+            let mut slabs = self.owner.slabs.iter().zip(&self.slots);
+            return slabs.position(|(slab, slot)| slab.is_some() && !is_cut(slot));
+        }
+        if self.slabs_mapped == self.config.slab_count_max() {
+            return None;
+        }
+        match self.map_slab() {
+            Ok(index) => Some(index),
+            Err(error) => {
+                self.counts.map_failures += 1;
+                self.note(error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Maps a slab into a vacant slot.
+    fn map_slab(&mut self) -> Result<usize, RegionError> {
+        let vacant = self.owner.slabs.iter().position(Option::is_none);
+        let index = vacant.expect("invariant: mapped only below the budget");
+        let region = Region::map(RegionConfig {
+            size: self.config.slab_size(),
+            hugepages: self.config.hugepages,
+            numa_node: self.config.numa_node,
+        })?;
+        for reason in region.fallbacks() {
+            self.note(reason.clone());
+        }
+        self.owner.slabs[index] = Some(Slab::new(&self.owner, index as u32, region));
+        self.slabs_mapped += 1;
+        Ok(index)
+    }
+
+    fn note(&mut self, reason: String) {
+        if !self.fallbacks.contains(&reason) {
+            self.fallbacks.push(reason);
+        }
+    }
+
+    /// Takes a fully free slab from a class that has more than its reserve.
+    fn release_empty_slab(&mut self, for_class: usize) -> Option<usize> {
+        if self.slabs_empty == 0 {
+            return None;
+        }
+        let index = (0..self.slots.len()).find(|index| {
+            let class = self.slots[*index].class.map(usize::from);
+            class.is_some_and(|class| class != for_class) && self.is_spare(*index)
+        })?;
+        self.uncut(index);
+        self.counts.slabs_moved += 1;
+        Some(index)
+    }
+
+    /// A slab that its class can do without: no chunk out, and not one of its reserve.
+    fn is_spare(&self, index: usize) -> bool {
+        let Some(slab) = &self.owner.slabs[index] else {
+            return false;
+        };
+        let Some(class) = self.slots[index].class.map(usize::from) else {
+            return true;
+        };
+        let reserved = usize::from(self.config.slabs_reserved[class]);
+        slab.out() == 0 && self.classes[class].slab_count > reserved
+    }
+
+    /// Takes a slab without chunks out away from its class.
+    fn uncut(&mut self, index: usize) {
+        let slot = std::mem::take(&mut self.slots[index]);
+        if let Some(class) = slot.class {
+            let class = &mut self.classes[usize::from(class)];
+            class.available.retain(|listed| *listed as usize != index);
+            class.slab_count -= 1;
+            self.slabs_empty -= 1;
+        }
+    }
+
+    fn trim(&mut self) -> usize {
+        self.sort_in(None);
+        let mut bytes = 0;
+        for index in 0..self.slots.len() {
+            if self.is_spare(index) {
+                self.uncut(index);
+                bytes += self.owner.slabs[index].take().map_or(0, |slab| slab.size());
+                self.slabs_mapped -= 1;
+            }
+        }
+        bytes
+    }
+
+    fn stats(&mut self) -> PoolStats {
+        self.sort_in(None);
+        let mut stats = self.counts;
+        stats.budget = self.config.budget;
+        stats.slab_size = self.config.slab_size();
+        for (class, size) in stats.classes.iter_mut().zip(CLASS_SIZES) {
+            class.size = size;
+        }
+        for (slab, slot) in self.owner.slabs.iter().zip(&self.slots) {
+            let Some(slab) = slab else { continue };
+            stats.bytes_mapped += slab.size();
+            if let Some(class) = slot.class {
+                let class = &mut stats.classes[usize::from(class)];
+                class.slabs += 1;
+                class.in_use += slab.out();
+                class.free += slab.chunk_count() - slab.out();
+                stats.bytes_in_use += slab.out() * class.size;
+            }
+        }
+        stats
     }
 }
