@@ -62,9 +62,7 @@ impl Bench {
             .map(|report| number(report, "server_cpu_ns"))
             .sum::<Outcome<f64>>()?;
         // Several processes see the same server, each in a window of its own.
-        if cpu_ns_reported <= 0.0
-            || cpu_ns_reported > (cpu_ns_total as f64) * 1.01 * reports.len() as f64
-        {
+        if cpu_ns_reported > (cpu_ns_total as f64) * 1.01 * reports.len() as f64 {
             return Err(Stop::Failed(format!(
                 "the load generator reports {cpu_ns_reported} ns of server CPU, the kernel has \
                  {cpu_ns_total} ns for the whole run"
@@ -155,7 +153,12 @@ impl Sample {
         let sum = |name| self.reports.iter().map(|report| number(report, name)).sum();
         match figure {
             Figure::CpuPerMessage => {
-                Ok(number(&self.reports[0], "server_cpu_ns")? / self.messages()?)
+                let cpu_ns = number(&self.reports[0], "server_cpu_ns")?;
+                if cpu_ns > 0.0 {
+                    Ok(cpu_ns / self.messages()?)
+                } else {
+                    Err(Stop::Failed("no server CPU time reported".to_owned()))
+                }
             }
             Figure::MessagesPerCpuSecond => Ok(1e9 / self.figure(Figure::CpuPerMessage)?),
             Figure::Lost => sum("lost"),
@@ -301,6 +304,8 @@ mod tests {
 
     #[test]
     fn what_the_report_lacks_is_no_figure() {
+        let idle = sample(serde_json::json!({"messages": 10, "server_cpu_ns": 0}));
+        assert!(idle.figure(Figure::CpuPerMessage).is_err());
         let sample = sample(serde_json::json!({"messages": 0, "server_cpu_ns": 1}));
         assert!(sample.figure(Figure::CpuPerMessage).is_err());
         assert!(sample.figure(Figure::Lost).is_err());

@@ -173,10 +173,11 @@ impl Results {
 
     /// One row for each contender in each work.
     pub(super) fn table(&self) -> String {
-        let mut text = "\n| work | server | CPU µs/message | × | messages/CPU-s | messages/s | \
+        let mut text =
+            "\n| work | server | CPU µs/message | ours × | messages/CPU-s | messages/s | \
                         p50 µs | p99 µs | peak RSS MiB |\n\
                         |---|---|---:|---:|---:|---:|---:|---:|---:|\n"
-            .to_owned();
+                .to_owned();
         for work in WORKS {
             for contender in work.contenders() {
                 if let Some(series) = self.series.get(&(work.name, contender)) {
