@@ -26,7 +26,7 @@ mod recv_pool;
 //pub mod sim;
 #[cfg(target_os = "linux")]
 pub mod uring;
-//mod worker;
+mod worker;
 
 pub use completion::{Completion, Completions, RecvEnd};
 pub use driver::{
@@ -37,4 +37,4 @@ pub use id::{ListenerId, OpId, OpKind, SocketId};
 pub use net::{ListenSpec, connect_socket, listen_socket};
 pub use op::{Connect, Op, Payload, Reject};
 pub use recv_pool::{RecvBuf, RecvPool};
-//pub use worker::{Context, Service, WakeBy, Worker, WorkerConfig};
+pub use worker::{Context, Service, WakeBy, Worker, WorkerConfig};

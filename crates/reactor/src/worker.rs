@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use hioload_base::{Key, Time, TimerWheel};
+use hioload_base::{Time, TimerKey, TimerWheel};
 use hioload_ring::Port;
 
 use crate::completion::{Completion, Completions};
@@ -121,12 +121,12 @@ impl<M: Send + 'static> Context<'_, M> {
     }
 
     /// Fires `token` at or shortly after `deadline`. `None` when the table of timers is full.
-    pub fn timer(&mut self, deadline: Time, token: u64) -> Option<Key> {
+    pub fn timer(&mut self, deadline: Time, token: u64) -> Option<TimerKey> {
         self.timers.insert(deadline, token).ok()
     }
 
     /// Takes a timer back.
-    pub fn cancel_timer(&mut self, timer: Key) -> Option<u64> {
+    pub fn cancel_timer(&mut self, timer: TimerKey) -> Option<u64> {
         self.timers.cancel(timer)
     }
 
@@ -155,6 +155,19 @@ impl<M: Send + 'static> Context<'_, M> {
     #[must_use]
     pub fn peer(&self, index: usize) -> Address {
         self.peers[index].clone()
+    }
+
+    /// The same context for a shorter while.
+    pub fn reborrow(&mut self) -> Context<'_, M> {
+        Context {
+            driver: &mut *self.driver,
+            timers: &mut *self.timers,
+            port: &mut *self.port,
+            peers: self.peers,
+            wake_by: self.wake_by,
+            now: self.now,
+            stop: &mut *self.stop,
+        }
     }
 
     /// Ends the worker after this turn.
