@@ -8,28 +8,21 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-/// Something to block on, as an eventfd is: a wake-up before the wait is not lost.
-struct Bell(loom::sync::Mutex<bool>, loom::sync::Condvar);
+/// Wakes a sleeping receiver, as an eventfd does: a wake-up before the wait is not lost.
+struct Bell(loom::thread::Thread);
 
 impl Bell {
+    /// Wakes the thread that makes it.
     fn new() -> Arc<Bell> {
-        Arc::new(Bell(
-            loom::sync::Mutex::new(false),
-            loom::sync::Condvar::new(),
-        ))
+        Arc::new(Bell(thread::current()))
     }
 
     fn ring(&self) {
-        *self.0.lock().expect("no panic") = true;
-        self.1.notify_one();
+        self.0.unpark();
     }
 
     fn wait(&self) {
-        let mut rung = self.0.lock().expect("no panic");
-        while !*rung {
-            rung = self.1.wait(rung).expect("no panic");
-        }
-        *rung = false;
+        thread::park();
     }
 }
 

@@ -25,6 +25,9 @@
 //! | is the queue empty? | is the state awake? |
 //!
 //! One of the two fences comes first, and the thread of the other one sees what was stored before it.
+//!
+//! Every change of state is a read-modify-write, so that the states form one line in which no late
+//! `notify` can slip in behind a sleep that it has not seen. Only `prepare_sleep` pays for it.
 
 use crate::atomic::{AtomicU8, Ordering, fence};
 use std::fmt;
@@ -64,12 +67,12 @@ impl WakeFlag {
     #[inline]
     pub fn prepare_sleep(&self, is_idle: impl FnOnce() -> bool) -> bool {
         // Relaxed: the fence below puts it before the look at the queues.
-        self.state.store(DROWSY, Ordering::Relaxed);
+        self.state.swap(DROWSY, Ordering::Relaxed);
         // Partner: the fence in `notify`.
         fence(Ordering::SeqCst);
         if !is_idle() {
             // Relaxed: a sender that still reads "drowsy" merely takes away a sleep that is not to be.
-            self.state.store(AWAKE, Ordering::Relaxed);
+            self.state.swap(AWAKE, Ordering::Relaxed);
             return false;
         }
         // Acquire on failure: partner of the release in `notify`. A sleep taken away means that the
@@ -103,7 +106,7 @@ impl WakeFlag {
         // Acquire: partner of the release in `notify`. Who was woken sees what it was woken for.
         if self.state.load(Ordering::Acquire) != AWAKE {
             // Relaxed: a sender that still reads "asleep" wakes once for nothing, no harm done.
-            self.state.store(AWAKE, Ordering::Relaxed);
+            self.state.swap(AWAKE, Ordering::Relaxed);
         }
     }
 }
