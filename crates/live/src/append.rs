@@ -2,7 +2,8 @@
 //!
 //! The carrier keeps the order of what one worker sends to another, and nothing more. A message
 //! which is late or still under way when its receiver is gone does no harm: a feed takes nothing before
-//! it is attached, an owner ignores progress from before the latest attachment (`round`).
+//! the answer to its own question (`life`), an owner ignores progress from before the latest
+//! attachment (`round`).
 
 use crate::Class;
 use hioload_mem::Segment;
@@ -62,6 +63,22 @@ pub struct Since {
     pub offset: Offset,
 }
 
+/// What a feed asks the owner: to be attached, or to find history for one more subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask {
+    pub(crate) class: Class,
+    pub(crate) life: u64,
+    pub(crate) since: Option<Since>,
+}
+
+impl Ask {
+    /// The class log it is about.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+}
+
 /// Whether a recovery gives everything since the place asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Recovered {
@@ -91,7 +108,10 @@ pub struct Attached {
     pub offset: Offset,
     /// Whether what follows is all that was asked for.
     pub recovered: Recovered,
+    /// The first publication which follows.
+    pub first: Offset,
     pub(crate) class: Class,
+    pub(crate) life: u64,
     pub(crate) round: u32,
     /// Where the subscriber who asked starts.
     pub(crate) start: u64,

@@ -21,8 +21,8 @@
 //!
 //! It must not know what a frame is: bytes with an end are enough.
 
-use crate::append::{Append, Attached, Offset, Progress};
-use crate::held::{Held, Place};
+use crate::append::{Append, Ask, Attached, Offset, Progress, Since};
+use crate::held::Held;
 use crate::pace::Pace;
 use crate::record::RECORD_SIZE;
 use crate::subscriber::{Flags, Subscriber, SubscriberKey};
@@ -32,11 +32,6 @@ use hioload_base::{Full, Slab, Time};
 use hioload_mem::Segment;
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// Segments `next` gives at most: what a vectored send takes comfortably.
-const SEGMENTS_MAX: usize = 16;
-/// Records `next` looks at, at most, once it has found something for a subscriber that publishes.
-const RECORDS_MAX: usize = 1024;
 
 /// What becomes of a subscriber that is stalled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +62,9 @@ pub struct FeedConfig {
     pub window: Duration,
     /// Whether a subscriber does not get its own publications.
     pub exclude_sender: bool,
+    /// A number no earlier feed of this channel and class on this worker had, so that answers to that one are
+    /// told from answers to this one.
+    pub life: u64,
     /// Subscribers at most.
     pub subscribers_max: usize,
     /// Bytes of private copies at most, for frames which stalled subscribers have to finish.
@@ -83,6 +81,7 @@ impl Default for FeedConfig {
             rate_min: limits::RATE_MIN.default as u32,
             window: Duration::from_millis(limits::WINDOW.default),
             exclude_sender: false,
+            life: 0,
             subscribers_max: limits::SUBSCRIBERS.default as usize,
             owed_budget: limits::OWED_BUDGET.default as usize,
         }
@@ -96,12 +95,6 @@ pub enum Start {
     Tail,
     /// With the history the owner found for it. Stands for [`Feed::attach`] too.
     History(Attached),
-}
-
-/// A walk over the subscribers which have something to read. Begins at the first with `default()`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Scan {
-    index: u32,
 }
 
 /// Counters of one feed.
@@ -147,7 +140,7 @@ pub struct Feed {
     pub(crate) sweep_index: u32,
     pub(crate) stats: FeedStats,
     /// When a subscriber last made progress under a lag of more than half the budget.
-    pressed_at: Option<Time>,
+    pub(crate) pressed_at: Option<Time>,
     round: Option<u32>,
     reported: Reported,
 }
@@ -198,8 +191,28 @@ impl Feed {
 
     // From the owner.
 
-    /// The owner's answer to an attachment without history.
+    /// What to ask the owner: first of all without history to be attached, then, or at once, with
+    /// `since` for each subscriber that wants history.
+    #[must_use]
+    pub fn ask(&self, since: Option<Since>) -> Ask {
+        Ask {
+            class: self.config.class,
+            life: self.config.life,
+            since,
+        }
+    }
+
+    /// Whether the answer is to a question of this feed. One to an earlier feed of the same channel is ignored.
+    #[must_use]
+    pub fn is_answer(&self, attached: &Attached) -> bool {
+        attached.class == self.config.class && attached.life == self.config.life
+    }
+
+    /// The owner's answer to a question without history, or whose subscriber is gone.
     pub fn attach(&mut self, attached: &Attached) {
+        if !self.is_answer(attached) {
+            return;
+        }
         if self.round.is_none() {
             self.held.begin(attached.end, attached.offset);
             for (_, subscriber) in &mut self.subscribers {
@@ -332,11 +345,18 @@ impl Feed {
     ///
     /// [`Full`] gives the caller's name back: there are as many as there may be.
     pub fn subscribe(&mut self, user: u64, start: Start) -> Result<SubscriberKey, Full<u64>> {
+        if let Start::History(attached) = &start {
+            self.attach(attached);
+        }
+        if self.subscribers.is_full() {
+            return Err(Full(user));
+        }
         let (position, number) = match start {
-            _ if self.subscribers.len() == self.subscribers.limit() => return Err(Full(user)),
             Start::Tail => (self.held.end(), self.held.enter_at_end()),
+            Start::History(attached) if !self.is_answer(&attached) => {
+                (self.held.end(), self.held.enter_at_end())
+            }
             Start::History(attached) => {
-                self.attach(&attached);
                 self.held.push_front(&attached.pieces);
                 if attached.start < self.held.end() {
                     (attached.start, self.held.enter_at(attached.start))
@@ -379,263 +399,7 @@ impl Feed {
     /// The origin to publish with so that this subscriber does not get its own publications.
     #[must_use]
     pub fn origin(&self, key: SubscriberKey) -> Origin {
-        Origin::new(self.config.worker, self.config.class, key)
-    }
-
-    /// The next subscriber of the walk which has something to read and no send under way. `None`: the
-    /// walk is over.
-    pub fn next_ready(&mut self, scan: &mut Scan) -> Option<(SubscriberKey, u64)> {
-        let end = self.held.end();
-        while scan.index < self.slots {
-            let key = self.subscribers.key_at(scan.index);
-            scan.index += 1;
-            let Some((key, subscriber)) =
-                key.and_then(|key| Some((key, self.subscribers.get(key)?)))
-            else {
-                continue;
-            };
-            let flags = subscriber.flags;
-            let has_log = subscriber.position < end && !flags.has(Flags::PARKED);
-            if (has_log || flags.has(Flags::OWED)) && !flags.has(Flags::IN_FLIGHT) {
-                return Some((SubscriberKey(key), subscriber.user));
-            }
-        }
-        None
-    }
-
-    /// Gives the bytes at the cursor, straight from the log: at most `bytes_max`, as few segments
-    /// as they lie in, at most 16. Returns their number; 0: there is nothing to read. The cursor
-    /// moves over own publications at most; asked again before [`sent`](Feed::sent), it gives the same.
-    pub fn next(&mut self, key: SubscriberKey, bytes_max: usize, out: &mut Vec<Segment>) -> usize {
-        let Some(subscriber) = self.subscribers.get_mut(key.0) else {
-            return 0;
-        };
-        let mut given = 0;
-        if subscriber.flags.has(Flags::OWED)
-            && let Some(rest) = self
-                .owed
-                .get(&key.index())
-                .and_then(|owed| owed.rest.as_ref())
-        {
-            given = rest.len().min(bytes_max);
-            if given > 0 {
-                out.push(rest.slice(0..given));
-            }
-        }
-        let left = bytes_max - given;
-        if left > 0 && subscriber.position < self.held.end() && !subscriber.is_parked() {
-            given += if subscriber.own_until > subscriber.position {
-                self.next_of_others(key, left, out)
-            } else {
-                Feed::next_of_all(&mut self.held, subscriber, left, out)
-            };
-        }
-        if given > 0
-            && let Some(subscriber) = self.subscribers.get_mut(key.0)
-        {
-            subscriber.flags.set(Flags::IN_FLIGHT);
-        }
-        given
-    }
-
-    fn next_of_all(
-        held: &mut Held,
-        subscriber: &mut Subscriber,
-        bytes_max: usize,
-        out: &mut Vec<Segment>,
-    ) -> usize {
-        subscriber.chunk = held.follow(subscriber.chunk, subscriber.position);
-        held.trim();
-        let Place::Chunk(first) = held.place(subscriber.chunk) else {
-            return 0;
-        };
-        let mut position = subscriber.position;
-        let mut left = bytes_max as u64;
-        for chunk in held.chunks.range(first..).take(SEGMENTS_MAX) {
-            let to = chunk.end().min(position + left);
-            out.push(chunk.slice(position, to));
-            left -= to - position;
-            position = to;
-            if left == 0 {
-                break;
-            }
-        }
-        (position - subscriber.position) as usize
-    }
-
-    /// The same for a subscriber which has own publications ahead: passes over those it is at, once
-    /// and for all, and gives the runs between the next ones.
-    fn next_of_others(
-        &mut self,
-        key: SubscriberKey,
-        bytes_max: usize,
-        out: &mut Vec<Segment>,
-    ) -> usize {
-        self.pass_own(key);
-        let own = self.origin(key);
-        let Some(subscriber) = self.subscribers.get(key.0) else {
-            return 0;
-        };
-        let Place::Chunk(first) = self.held.place(subscriber.chunk) else {
-            return 0;
-        };
-        let mut position = subscriber.position;
-        let (mut left, mut segments, mut records_left) = (bytes_max as u64, 0, RECORDS_MAX);
-        for chunk in self.held.chunks.range(first..) {
-            while position < chunk.end() {
-                if left == 0 || segments == SEGMENTS_MAX || records_left == 0 {
-                    return (bytes_max as u64 - left) as usize;
-                }
-                let from = position;
-                if position >= subscriber.own_until {
-                    position = chunk.end();
-                } else {
-                    let records = chunk.records();
-                    let mut index = chunk.record_at(position);
-                    while index < records.count()
-                        && records_left > 0
-                        && records.origin(index) != own
-                    {
-                        position = chunk.frame_end(index);
-                        index += 1;
-                        records_left -= 1;
-                        if position - from >= left {
-                            break;
-                        }
-                    }
-                    if position == from && index < records.count() && records_left > 0 {
-                        position = chunk.frame_end(index);
-                        records_left -= 1;
-                        continue;
-                    }
-                }
-                let to = position.min(from + left);
-                if to > from {
-                    out.push(chunk.slice(from, to));
-                    segments += 1;
-                    left -= to - from;
-                }
-            }
-        }
-        (bytes_max as u64 - left) as usize
-    }
-
-    /// Moves a cursor over the own publications it is at.
-    pub(crate) fn pass_own(&mut self, key: SubscriberKey) {
-        let own = self.origin(key);
-        let Some(subscriber) = self.subscribers.get_mut(key.0) else {
-            return;
-        };
-        let from = subscriber.position;
-        let mut position = from;
-        loop {
-            subscriber.chunk = self.held.follow(subscriber.chunk, position);
-            if position >= subscriber.own_until || position >= self.held.end() {
-                break;
-            }
-            let Place::Chunk(index) = self.held.place(subscriber.chunk) else {
-                break;
-            };
-            let chunk = &self.held.chunks[index];
-            let records = chunk.records();
-            let first = chunk.record_at(position);
-            if chunk.frame_start(first) != position {
-                break;
-            }
-            let next = (first..records.count()).find(|index| records.origin(*index) != own);
-            position = next.map_or(chunk.end(), |index| chunk.frame_start(index));
-            if next.is_some() {
-                break;
-            }
-        }
-        if position > from {
-            self.move_to(key, position, None);
-        }
-    }
-
-    /// The kernel took `bytes` of what [`next`](Feed::next) gave. 0 after a send that failed or was
-    /// cancelled.
-    pub fn sent(&mut self, key: SubscriberKey, bytes: usize, now: Time) {
-        let paid = self.pay(key, bytes);
-        let Some(subscriber) = self.subscribers.get_mut(key.0) else {
-            return;
-        };
-        subscriber.flags.clear(Flags::IN_FLIGHT);
-        let bytes = (bytes - paid) as u64;
-        if bytes == 0 || subscriber.is_parked() {
-            return;
-        }
-        let position = if subscriber.own_until > subscriber.position {
-            self.position_after(key, bytes)
-        } else {
-            subscriber.position + bytes
-        };
-        debug_assert!(position <= self.held.end(), "more was sent than there is");
-        self.move_to(key, position.min(self.held.end()), Some(now));
-    }
-
-    /// Where the cursor stands after so many bytes that are not its own.
-    fn position_after(&self, key: SubscriberKey, bytes: u64) -> u64 {
-        let own = self.origin(key);
-        let Some(subscriber) = self.subscribers.get(key.0) else {
-            return 0;
-        };
-        let mut position = subscriber.position;
-        let Place::Chunk(first) = self.held.place(subscriber.chunk) else {
-            return position;
-        };
-        let mut left = bytes;
-        for chunk in self.held.chunks.range(first..) {
-            while position < chunk.end() {
-                if left == 0 {
-                    return position;
-                }
-                if position >= subscriber.own_until {
-                    let to = chunk.end().min(position + left);
-                    left -= to - position;
-                    position = to;
-                    continue;
-                }
-                let index = chunk.record_at(position);
-                let end = chunk.frame_end(index);
-                if chunk.records().origin(index) == own {
-                    position = end;
-                } else {
-                    let to = end.min(position + left);
-                    left -= to - position;
-                    position = to;
-                }
-            }
-        }
-        position
-    }
-
-    /// Moves a cursor forward. With a time it is progress; without, own publications were passed.
-    fn move_to(&mut self, key: SubscriberKey, position: u64, now: Option<Time>) {
-        let Some(subscriber) = self.subscribers.get_mut(key.0) else {
-            return;
-        };
-        let moved = u32::try_from(position - subscriber.position).unwrap_or(u32::MAX);
-        subscriber.position = position;
-        subscriber.chunk = self.held.follow(subscriber.chunk, position);
-        subscriber.need = subscriber.need.saturating_sub(moved);
-        let lag = self.held.end() - position;
-        if lag == 0 {
-            subscriber.end_window();
-            self.at_end += 1;
-        } else if let Some(now) = now {
-            if subscriber.need == 0 || !subscriber.flags.has(Flags::WINDOW) {
-                subscriber.start_window(&self.pace, lag, now);
-            }
-            let stamp = crate::pace::stamp(now);
-            if self.held.weight() > self.config.budget / 2
-                && self.held.weight_of(lag) > self.config.budget / 2
-                && self.pace.is_kept(subscriber.need, subscriber.since, stamp)
-            {
-                self.pressed_at = Some(now);
-            }
-        }
-        self.let_go();
+        Origin::new(self.config.worker, self.config.class, self.config.life, key)
     }
 
     /// Lets go of what no cursor needs.
@@ -648,33 +412,6 @@ impl Feed {
             self.latest.keep(&self.held);
         }
         self.held.clear(self.pinned);
-    }
-
-    /// Bytes to the end of the frame the cursor is in; 0 at a boundary. Control frames go in
-    /// only there.
-    #[must_use]
-    pub fn to_boundary(&self, key: SubscriberKey) -> usize {
-        let Some(subscriber) = self.subscribers.get(key.0) else {
-            return 0;
-        };
-        if subscriber.flags.has(Flags::OWED) {
-            return self.owed.get(&key.index()).map_or(0, Owed::to_boundary);
-        }
-        if subscriber.is_parked() || subscriber.position == self.held.end() {
-            return 0;
-        }
-        let Place::Chunk(index) = self.held.place(subscriber.chunk) else {
-            return 0;
-        };
-        let chunk = &self.held.chunks[index];
-        if subscriber.position >= chunk.end() {
-            return 0;
-        }
-        let record = chunk.record_at(subscriber.position);
-        if chunk.frame_start(record) == subscriber.position {
-            return 0;
-        }
-        (chunk.frame_end(record) - subscriber.position) as usize
     }
 
     /// The caller's name for a subscriber.
@@ -731,5 +468,29 @@ impl Feed {
             owed_bytes: self.owed_size,
             ..self.stats
         }
+    }
+
+    /// Panics unless every count agrees with what it counts.
+    pub(crate) fn check(&self) {
+        let end = self.held.end();
+        let all = self.subscribers.iter().map(|(_, subscriber)| subscriber);
+        let pinned: Vec<_> = all.filter(|subscriber| !subscriber.is_parked()).collect();
+        let at_end = pinned
+            .iter()
+            .filter(|subscriber| subscriber.position == end)
+            .count();
+        assert_eq!(pinned.len(), self.pinned as usize, "pinned cursors");
+        assert_eq!(at_end, self.at_end as usize, "cursors at the end");
+        let owed: usize = self.owed.values().map(Owed::size).sum();
+        assert_eq!(owed, self.owed_size, "bytes owed");
+        assert!(
+            owed <= self.config.owed_budget,
+            "bytes owed are within the budget"
+        );
+        self.held.check(
+            pinned
+                .iter()
+                .map(|subscriber| (subscriber.chunk, subscriber.position)),
+        );
     }
 }

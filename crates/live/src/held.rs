@@ -300,9 +300,38 @@ impl Held {
         self.waiting = count;
     }
 
-    /// How many cursors are counted here.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn cursor_count(&self) -> u32 {
-        self.waiting + self.chunks.iter().map(|chunk| chunk.cursors).sum::<u32>()
+    /// Panics unless chunks are adjacent and count the cursors with these numbers and positions.
+    pub(crate) fn check(&self, cursors: impl Iterator<Item = (u32, u64)>) {
+        let mut counts = vec![0; self.chunks.len()];
+        let mut waiting = 0;
+        for (number, position) in cursors {
+            match self.place(number) {
+                Place::Chunk(index) => {
+                    let chunk = &self.chunks[index];
+                    assert!(
+                        chunk.start <= position && position <= chunk.end(),
+                        "in its chunk"
+                    );
+                    counts[index] += 1;
+                }
+                Place::Waiting => {
+                    assert_eq!(position, self.end, "only who has read everything waits");
+                    waiting += 1;
+                }
+            }
+        }
+        assert_eq!(waiting, self.waiting, "cursors waiting");
+        assert_eq!(
+            self.weight,
+            self.chunks.iter().map(Chunk::weight).sum::<usize>(),
+            "weight"
+        );
+        let mut position = self.front();
+        for (chunk, count) in self.chunks.iter().zip(counts) {
+            assert_eq!(chunk.cursors, count, "cursors of a chunk");
+            assert_eq!(chunk.start, position, "chunks are adjacent");
+            position = chunk.end();
+        }
+        assert_eq!(position, self.end, "the last chunk ends the log");
     }
 }

@@ -7,7 +7,7 @@
 //! Limits: `budget` bytes of chunks over all classes (capacity, not contents, so it is what the pool gave),
 //! and the worker's shared [`Budget`].
 
-use crate::append::{Append, Attached, Offset, Progress, Recovered, Since};
+use crate::append::{Append, Ask, Attached, Offset, Progress, Recovered, Since};
 use crate::budget::Budget;
 use crate::class_log::{ChunkSizes, ClassLog};
 use crate::encode::Encode;
@@ -205,17 +205,12 @@ impl Owner {
     /// # Panics
     ///
     /// If `worker` is 256 or more.
-    pub fn attach(
-        &mut self,
-        worker: usize,
-        class: Class,
-        since: Option<Since>,
-        now: Time,
-    ) -> Attached {
+    pub fn attach(&mut self, worker: usize, ask: Ask, now: Time) -> Attached {
         assert!(
             worker < Origin::WORKER_COUNT_MAX,
             "worker {worker} is beyond the limit"
         );
+        let Ask { class, life, since } = ask;
         let epoch = self.config.epoch;
         let offset = self.offset;
         let index = self
@@ -243,6 +238,7 @@ impl Owner {
                 },
             ),
         };
+        let first = first.min(offset + 1);
         let start = if first > offset {
             log.end()
         } else {
@@ -253,7 +249,9 @@ impl Owner {
             epoch,
             offset,
             recovered,
+            first,
             class,
+            life,
             round,
             start,
             end: log.end(),
@@ -471,7 +469,7 @@ impl Owner {
 
 /// Chunks are small against the budget, so that little of it is lost at the ends.
 fn chunk_size(config: &OwnerConfig) -> usize {
-    config.chunk_size.min(config.budget / 8)
+    config.chunk_size.min(config.budget / 16)
 }
 
 impl Drop for Owner {

@@ -38,7 +38,8 @@ pub struct Gap {
 /// What a sweep did about a subscriber, or wants done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// It is stalled with a send under way: cancel that, report it with `sent`; the next sweep judges.
+    /// It is stalled with a send under way: cancel that, report it with `sent`; the next sweep
+    /// judges, and until then it gets nothing.
     Cancel,
     /// It is to be disconnected (WebSocket: 1013). It gets no more of the log but the rest of the
     /// frame it is in.
@@ -46,9 +47,10 @@ pub enum Action {
         /// Publications it will not get.
         publications: u64,
     },
-    /// It was moved over these and is told. More may pass until it drains again.
+    /// It was moved over these and is told, if there were any. More may pass until it drains again.
+    /// It may have something to read now: the frame it is owed.
     Skipped(Gap),
-    /// It was moved over these to the latest publication.
+    /// The same, and it gets the latest publication before anything newer.
     Latest(Gap),
     /// It drains again and goes on, after these had passed. It may have something to read now.
     Resumed(Gap),
@@ -207,9 +209,9 @@ impl Feed {
         let last = self.held.offset();
         let mut policy = self.config.policy;
         // What it is owed, and the first publication it does not get.
-        let (mut rest, from) = self.rest_for(&at, policy, own);
+        let (mut rest, mut from) = self.rest_for(&at, policy, own);
         if rest.as_ref().is_some_and(|rest| !self.can_owe(rest.len())) {
-            rest = None;
+            (rest, from) = (None, at.offset);
             policy = Policy::Disconnect;
         }
         let to = match policy {
@@ -240,8 +242,7 @@ impl Feed {
             });
         }
         self.stats.skips += 1;
-        let is_skip = policy == Policy::Skip;
-        (gap.publications > 0).then_some(if is_skip {
+        Some(if policy == Policy::Skip {
             Action::Skipped(gap)
         } else {
             Action::Latest(gap)

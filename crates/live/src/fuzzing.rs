@@ -1,1 +1,0 @@
-//! Operations on a channel as bytes, checked against a naive model.
