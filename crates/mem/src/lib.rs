@@ -21,17 +21,29 @@
 #![deny(unsafe_code)]
 
 mod buffer;
+mod byte_pool;
 mod config;
+mod machine;
+mod numa;
+mod object_pool;
+mod plan;
 mod pool;
 #[expect(
     unsafe_code,
     reason = "the one module that owns chunks, counts and mappings"
 )]
 mod raw;
+#[cfg(all(test, not(loom)))]
+mod scratch;
 mod segment;
 
 pub use buffer::{Buffer, Full};
+pub use byte_pool::BytePool;
 pub use config::{CLASS_COUNT, CLASS_SIZES, LIMITS, PoolConfig, PoolError};
+pub use machine::Machine;
+pub use numa::{NumaPools, Topology};
+pub use object_pool::{ObjectPool, ObjectPoolStats};
+pub use plan::{Plan, PlanError, PlanLine};
 pub use pool::{BufferPool, ClassStats, PoolStats};
 pub use raw::region::{Region, RegionConfig, RegionError};
 pub use segment::{Segment, TooLong};

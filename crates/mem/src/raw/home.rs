@@ -180,3 +180,105 @@ impl Drop for Owner {
         unsafe { Home::leave(self.home, found + 1) };
     }
 }
+
+/// Every interleaving of a pool that works, ends, and readers that drop on other threads.
+/// `RUSTFLAGS="--cfg loom" cargo test -p hioload-mem --release`.
+#[cfg(all(test, loom))]
+mod tests {
+    use loom::thread;
+
+    use super::super::region::{Region, RegionConfig};
+    use super::super::{View, Writer};
+    use super::*;
+
+    const CHUNK_SIZE: u32 = 64;
+
+    /// An owner with one slab of `count` chunks.
+    fn owner(count: usize) -> Owner {
+        let size = count * CHUNK_SIZE as usize;
+        let region = Region::map(RegionConfig {
+            size,
+            ..RegionConfig::default()
+        });
+        let mut owner = Owner::new();
+        let mut slab = Slab::new(&owner, 0, region.expect("a few bytes"));
+        slab.carve(CHUNK_SIZE);
+        owner.slabs.push(Some(slab));
+        owner
+    }
+
+    fn slab(owner: &mut Owner) -> &mut Slab {
+        owner.slabs[0].as_mut().expect("made by `owner`")
+    }
+
+    fn take(owner: &mut Owner) -> Option<Writer> {
+        while let Some(returned) = owner.take_returned() {
+            slab(owner).give(returned);
+        }
+        slab(owner).take()
+    }
+
+    fn sealed(owner: &mut Owner, byte: u8) -> View {
+        let mut writer = take(owner).expect("a free chunk");
+        writer.spare_mut()[0] = byte;
+        writer.advance(1);
+        writer.seal()
+    }
+
+    #[test]
+    fn two_threads_return_while_the_owner_takes() {
+        loom::model(|| {
+            let mut owner = owner(2);
+            let (first, second) = (sealed(&mut owner, 1), sealed(&mut owner, 2));
+            let threads = [first, second].map(|view| thread::spawn(move || drop(view)));
+            let third = take(&mut owner); // only if one is back already
+            drop(third);
+            for thread in threads {
+                thread.join().expect("dropped");
+            }
+            let both = [take(&mut owner), take(&mut owner)];
+            assert!(both.iter().all(Option::is_some), "a chunk was lost");
+            assert!(take(&mut owner).is_none(), "a chunk was doubled");
+        });
+    }
+
+    #[test]
+    fn a_chunk_is_taken_again_after_all_its_readers() {
+        loom::model(|| {
+            let mut owner = owner(1);
+            let view = sealed(&mut owner, 1);
+            let other = view.clone();
+            // Loom does not see the bytes; a cell of its own stands for them: read by readers, written by the next writer.
+            let bytes = loom::sync::Arc::new(loom::cell::UnsafeCell::new(()));
+            let read = loom::sync::Arc::clone(&bytes);
+            let reader = thread::spawn(move || {
+                read.with(|_| assert_eq!(other.as_slice(), [1]));
+                drop(other);
+            });
+            bytes.with(|_| assert_eq!(view.as_slice(), [1]));
+            drop(view);
+            if let Some(writer) = take(&mut owner) {
+                bytes.with_mut(|_| drop(writer));
+            }
+            reader.join().expect("read");
+        });
+    }
+
+    #[test]
+    fn the_last_of_owner_and_readers_frees() {
+        loom::model(|| {
+            let mut owner = owner(2);
+            let (first, second) = (sealed(&mut owner, 1), sealed(&mut owner, 2));
+            let threads = [first, second].map(|view| {
+                thread::spawn(move || {
+                    assert!(view.as_slice()[0] > 0);
+                    drop(view);
+                })
+            });
+            drop(owner);
+            for thread in threads {
+                thread.join().expect("dropped");
+            }
+        });
+    }
+}
