@@ -15,7 +15,7 @@
 //!
 //! The atomics of the protocol are checked by [loom](https://docs.rs/loom) in every interleaving, with
 //! queues that order memory no more than the real ones do:
-//! `RUSTFLAGS="--cfg loom" cargo test -p hioload-ring --release`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p hioload-ring --release --lib`.
 #![forbid(unsafe_code)]
 
 mod mesh;

@@ -75,7 +75,7 @@ impl WakeFlag {
             self.state.swap(AWAKE, Ordering::Relaxed);
             return false;
         }
-        // Acquire on failure: partner of the release in `notify`. A sleep taken away means that the
+        // Acquire on failure: partner of the fence and swap in `notify`. A sleep taken away means that the
         // message is visible now. On success nothing is read, and the fence has ordered the store.
         self.state
             .compare_exchange(DROWSY, ASLEEP, Ordering::Relaxed, Ordering::Acquire)
@@ -95,16 +95,17 @@ impl WakeFlag {
         if self.state.load(Ordering::Relaxed) == AWAKE {
             return false;
         }
-        // One of several senders gets to see "asleep". Release: partner of the acquire in
-        // `prepare_sleep`, for the message, and of that in `awake`.
-        self.state.swap(AWAKE, Ordering::Release) == ASLEEP
+        // One of several senders gets to see "asleep". Relaxed: the fence above makes it a release, and
+        // that is the partner of the acquire in `prepare_sleep`.
+        self.state.swap(AWAKE, Ordering::Relaxed) == ASLEEP
     }
 
     /// For the receiver, when its wait has ended for whatever reason.
     #[inline]
     pub fn awake(&self) {
-        // Acquire: partner of the release in `notify`. Who was woken sees what it was woken for.
-        if self.state.load(Ordering::Acquire) != AWAKE {
+        // Relaxed: nothing is concluded from the state. The message that ended the wait is seen at the
+        // latest by the next `prepare_sleep`, behind its fence.
+        if self.state.load(Ordering::Relaxed) != AWAKE {
             // Relaxed: a sender that still reads "asleep" wakes once for nothing, no harm done.
             self.state.swap(AWAKE, Ordering::Relaxed);
         }
