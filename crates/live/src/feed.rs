@@ -29,7 +29,6 @@ use crate::subscriber::{Flags, Subscriber, SubscriberKey};
 use crate::sweep::{Latest, Owed};
 use crate::{Class, Origin, limits};
 use hioload_base::{Full, Slab, Time};
-use hioload_mem::Segment;
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -7,7 +7,7 @@
 //! Limits: `budget` bytes of chunks over all classes (capacity, not contents, so it is what the pool gave),
 //! and the worker's shared [`Budget`].
 
-use crate::append::{Append, Ask, Attached, Offset, Progress, Recovered, Since};
+use crate::append::{Append, Ask, Attached, Offset, Progress, Recovered};
 use crate::budget::Budget;
 use crate::class_log::{ChunkSizes, ClassLog};
 use crate::encode::Encode;

@@ -7,7 +7,7 @@
 mod model;
 mod world;
 
-use world::World;
+use world::{Seen, World};
 
 /// Reads bytes as numbers; zeros when they are used up.
 #[derive(Debug)]
@@ -39,13 +39,17 @@ impl Bytes<'_> {
 ///
 /// If the room and the model disagree.
 pub fn live_log(data: &[u8]) {
+    run(data);
+}
+
+fn run(data: &[u8]) -> Seen {
     let mut bytes = Bytes(data);
     let mut world = World::new(&mut bytes);
     while !bytes.is_empty() {
         world.step(&mut bytes);
         world.check();
     }
-    world.finish();
+    world.finish()
 }
 
 #[cfg(test)]
@@ -61,6 +65,20 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..1500)
         ) {
             live_log(&data);
+        }
+    }
+
+    #[test]
+    fn random_operations_reach_every_outcome() {
+        let mut prng = hioload_base::Prng::new(1);
+        let mut seen = Seen::default();
+        for _ in 0..300 {
+            let mut data = vec![0; 1000];
+            prng.fill(&mut data);
+            seen.add(&run(&data));
+        }
+        for (what, count) in seen.0 {
+            assert!(count > 0, "{what} never happened");
         }
     }
 

@@ -59,7 +59,50 @@ struct Worker {
     outbox: VecDeque<ToOwner>,
 }
 
+/// How often each outcome was seen. A run of tests in which one never happened has not tested it.
+#[derive(Debug)]
+pub(super) struct Seen(pub(super) [(&'static str, u32); OUTCOMES.len()]);
+
+const OUTCOMES: [&str; 15] = [
+    "published",
+    "too large",
+    "log full",
+    "tail",
+    "complete recovery",
+    "gap in recovery",
+    "other epoch",
+    "held by pressure",
+    "own publication passed",
+    "partial send",
+    "cancel",
+    "disconnect",
+    "skip",
+    "latest",
+    "resume",
+];
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen(OUTCOMES.map(|what| (what, 0)))
+    }
+}
+
+impl Seen {
+    pub(super) fn count(&mut self, what: &str) {
+        let known = self.0.iter_mut().find(|(name, _)| *name == what);
+        known.expect("a known outcome").1 += 1;
+    }
+
+    #[cfg(test)]
+    pub(super) fn add(&mut self, other: &Seen) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            mine.1 += theirs.1;
+        }
+    }
+}
+
 pub(super) struct World {
+    seen: Seen,
     pool: BufferPool,
     owner: Owner,
     shared: Budget,
@@ -122,6 +165,7 @@ impl World {
             ..FeedConfig::default()
         };
         World {
+            seen: Seen::default(),
             pool: BufferPool::new(PoolConfig {
                 budget: 8 << 20,
                 ..PoolConfig::default()
@@ -215,6 +259,11 @@ impl World {
         let result = self
             .owner
             .publish(&self.pool, &mut FakeFrames, self.now, 1, &payload, origin);
+        self.seen.count(match result {
+            Ok(_) => "published",
+            Err(PublishError::TooLarge { .. }) => "too large",
+            Err(_) => "log full",
+        });
         match result {
             Ok(given) => {
                 assert_eq!(given, offset, "offsets have no holes");
@@ -347,10 +396,20 @@ impl World {
                 return;
             };
             match message {
+                ToOwner::Progress(progress) if progress.is_pressed() => {
+                    self.seen.count("held by pressure");
+                    self.owner.on_progress(worker, progress, now);
+                }
                 ToOwner::Progress(progress) => self.owner.on_progress(worker, progress, now),
                 ToOwner::Detach(class) => self.owner.detach(worker, class, now),
                 ToOwner::Attach(ask, user) => {
                     let attached = self.owner.attach(worker, ask, now);
+                    self.seen.count(match attached.recovered {
+                        Recovered::Tail => "tail",
+                        Recovered::Complete => "complete recovery",
+                        Recovered::Gap { .. } => "gap in recovery",
+                        Recovered::OtherEpoch => "other epoch",
+                    });
                     self.judge_recovery(ask.since, &attached);
                     self.workers[worker]
                         .inbox
@@ -437,6 +496,8 @@ impl World {
                 let origin = self.publications[offset as usize - 1].origin;
                 if !self.feed_config.exclude_sender || origin != feed.origin(key) {
                     client.queue.push(offset);
+                } else {
+                    self.seen.count("own publication passed");
                 }
             }
         }
@@ -512,6 +573,10 @@ impl World {
         let (Some(key), false) = (client.key, client.in_flight.is_empty()) else {
             return;
         };
+        let given: usize = client.in_flight.iter().map(|part| part.len()).sum();
+        if (1..given).contains(&size) {
+            self.seen.count("partial send");
+        }
         client.in_flight.clear();
         let class = client.class;
         if !client.is_dropped {
@@ -538,6 +603,13 @@ impl World {
     }
 
     fn judge_stalled(&mut self, worker: usize, index: usize, found: Stalled) {
+        self.seen.count(match found.action {
+            Action::Cancel => "cancel",
+            Action::Disconnect { .. } => "disconnect",
+            Action::Skipped(_) => "skip",
+            Action::Latest(_) => "latest",
+            Action::Resumed(_) => "resume",
+        });
         let now_ms = self.now_ms();
         let client = self.clients.get_mut(&found.user).expect("it subscribes");
         assert_eq!(client.key, Some(found.key));
@@ -646,7 +718,7 @@ impl World {
         self.now += self.feed_config.window / 2;
     }
 
-    pub(super) fn finish(mut self) {
+    pub(super) fn finish(mut self) -> Seen {
         for _ in 0..60 {
             self.turn();
         }
@@ -700,5 +772,6 @@ impl World {
             (0, 0),
             "all is given back"
         );
+        self.seen
     }
 }
