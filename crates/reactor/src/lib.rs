@@ -23,7 +23,7 @@ mod net;
 mod op;
 pub mod poll;
 mod recv_pool;
-//pub mod sim;
+pub mod sim;
 #[cfg(target_os = "linux")]
 pub mod uring;
 mod worker;

@@ -70,7 +70,7 @@ fn open_listener(spec: &ListenSpec) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn listen_error(addr: SocketAddr, error: &io::Error) -> StartError {
+pub(crate) fn listen_error(addr: SocketAddr, error: &io::Error) -> StartError {
     let (cause, remedy) = match error.kind() {
         io::ErrorKind::AddrInUse => (
             "another process listens there already".to_owned(),

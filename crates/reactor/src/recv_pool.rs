@@ -89,11 +89,6 @@ impl RecvPool {
         Some(id)
     }
 
-    /// Gives back a claimed buffer that was not used.
-    pub(crate) fn unclaim(&self, id: u16) {
-        self.free.borrow_mut().push(id);
-    }
-
     /// Where a claimed buffer begins.
     pub(crate) fn start(&self, id: u16) -> *mut u8 {
         assert!(
@@ -140,14 +135,6 @@ impl RecvPool {
             len: u32::try_from(len).expect("invariant: below the buffer size"),
             id,
             pool: Rc::clone(self),
-        }
-    }
-
-    /// The kernel is done with a buffer without a last piece.
-    pub(crate) fn finish(&self, id: u16) {
-        let slot = &self.slots[usize::from(id)];
-        if !slot.done.replace(true) && slot.pieces.get() == 0 {
-            self.free.borrow_mut().push(id);
         }
     }
 
@@ -248,7 +235,7 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!(pool.free_count(), 0, "the kernel may still fill the rest");
-        pool.finish(id);
+        drop(pool.lend(id, 34, false));
         assert_eq!(pool.free_count(), 1);
         assert!(pool.claim().is_some());
         assert!(pool.claim().is_none());

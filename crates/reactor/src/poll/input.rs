@@ -59,7 +59,10 @@ impl PollDriver {
     /// A new connection: a slot for it, or an immediate close when the table is full.
     fn admit(&mut self, listener: ListenerId, file: socket2::Socket, out: &mut Completions) {
         match self.sockets.insert(Socket::new(file)) {
-            Ok(key) => out.push(Completion::Accepted { listener, socket: SocketId(key) }),
+            Ok(key) => out.push(Completion::Accepted {
+                listener,
+                socket: SocketId(key),
+            }),
             Err(_) => self.stats.accept_refused += 1,
         }
     }
@@ -134,7 +137,9 @@ impl PollDriver {
         while room > 0
             && let Some(key) = self.starved.pop_front()
         {
-            let Some(socket) = self.sockets.get_mut(key) else { continue };
+            let Some(socket) = self.sockets.get_mut(key) else {
+                continue;
+            };
             socket.flags.clear(Flags::STARVED);
             if socket.flags.has(Flags::RECEIVING) {
                 room -= 1;
@@ -158,7 +163,9 @@ impl PollDriver {
     }
 
     fn read_some(&mut self, key: Key, end: usize, out: &mut Completions) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         socket.flags.clear(Flags::IN_QUEUE);
         if !socket.flags.has(Flags::RECEIVING) {
             return;
@@ -182,7 +189,10 @@ impl PollDriver {
                 }
                 Read::Ended(reason) => {
                     self.end_recv(key);
-                    out.push(Completion::RecvEnded { socket: id, end: reason });
+                    out.push(Completion::RecvEnded {
+                        socket: id,
+                        end: reason,
+                    });
                     return;
                 }
             }
@@ -192,7 +202,9 @@ impl PollDriver {
     }
 
     fn starve(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if !socket.flags.has(Flags::STARVED) {
             socket.flags.set(Flags::STARVED);
             self.stats.no_buffers += 1;
@@ -209,10 +221,16 @@ impl PollDriver {
 
     /// One read into the open buffer.
     fn read(&mut self, key: Key) -> Read {
-        let Some(file) = self.sockets.get(key).and_then(|socket| socket.file.as_ref()) else {
+        let Some(file) = self
+            .sockets
+            .get(key)
+            .and_then(|socket| socket.file.as_ref())
+        else {
             return Read::Blocked;
         };
-        let Some(open) = claim(&self.pool, &mut self.open) else { return Read::Starved };
+        let Some(open) = claim(&self.pool, &mut self.open) else {
+            return Read::Starved;
+        };
         let room = self.pool.buffer_size() - open.used;
         loop {
             self.stats.submitted += 1;
@@ -220,7 +238,14 @@ impl PollDriver {
                 Ok(0) => Read::Ended(RecvEnd::Eof),
                 Ok(size) => {
                     let buffer = lend(&self.pool, &mut self.open, size);
-                    Read::Piece(buffer, if size == room { Room::Filled } else { Room::Left })
+                    Read::Piece(
+                        buffer,
+                        if size == room {
+                            Room::Filled
+                        } else {
+                            Room::Left
+                        },
+                    )
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {

@@ -37,7 +37,10 @@ impl Listener {
     /// The next connection, non-blocking and closed on exec.
     pub(super) fn accept(&self) -> std::io::Result<Socket> {
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-        return self.file.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC).map(|(socket, _)| socket);
+        return self
+            .file
+            .accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+            .map(|(socket, _)| socket);
         #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
         {
             let (socket, _) = self.file.accept()?;

@@ -84,7 +84,9 @@ pub struct PollDriver {
 
 impl std::fmt::Debug for PollDriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PollDriver").field("caps", &self.caps).finish_non_exhaustive()
+        f.debug_struct("PollDriver")
+            .field("caps", &self.caps)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,9 +106,9 @@ impl PollDriver {
     /// driver.turn(Wait::Forever, &mut events).expect("a turn");
     /// assert_eq!(events.len(), 1);
     /// ```
-    pub fn new(config: DriverConfig) -> Result<Self, StartError> {
-        let batch = config.batch.max(2);
-        let selector = Selector::new(batch).map_err(|error| refused(&error))?;
+    pub fn new(mut config: DriverConfig) -> Result<Self, StartError> {
+        config.batch = config.batch.max(2);
+        let selector = Selector::new(config.batch).map_err(|error| refused(&error))?;
         let sockets_max = config.sockets_max.min(descriptor_limit()).min(LISTENER);
         Ok(Self {
             inbox: Arc::new(Inbox::new(selector.bell())),
@@ -130,7 +132,7 @@ impl PollDriver {
             starved: VecDeque::new(),
             dirty: Vec::new(),
             staged: VecDeque::new(),
-            config: DriverConfig { batch, ..config },
+            config,
         })
     }
 
@@ -143,7 +145,10 @@ impl PollDriver {
     }
 
     fn accept(&mut self, id: ListenerId) -> Result<OpId, Reject> {
-        let listener = self.listeners.get_mut(usize::from(id.0)).ok_or(Reject::Stale)?;
+        let listener = self
+            .listeners
+            .get_mut(usize::from(id.0))
+            .ok_or(Reject::Stale)?;
         if listener.accepting {
             return Err(Reject::Busy);
         }
@@ -155,8 +160,14 @@ impl PollDriver {
     fn connect(&mut self, connect: &Connect) -> Result<OpId, Reject> {
         let file = connect_socket(connect).map_err(|error| Reject::System(errno(&error)))?;
         let outcome = file.connect(&socket2::SockAddr::from(connect.to));
-        let key = self.sockets.insert(Socket::new(file)).map_err(|_| Reject::Full)?;
-        let socket = self.sockets.get_mut(key).expect("invariant: inserted above");
+        let key = self
+            .sockets
+            .insert(Socket::new(file))
+            .map_err(|_| Reject::Full)?;
+        let socket = self
+            .sockets
+            .get_mut(key)
+            .expect("invariant: inserted above");
         socket.flags.set(Flags::CONNECTING);
         self.stats.in_flight += 1;
         self.stats.submitted += 1;
@@ -165,15 +176,23 @@ impl PollDriver {
             Err(error) if is_in_progress(&error) => self.mark_dirty(key),
             Err(error) => self.connect_failed(key, errno(&error)),
         }
-        Ok(OpId { kind: OpKind::Connect, key })
+        Ok(OpId {
+            kind: OpKind::Connect,
+            key,
+        })
     }
 
     fn connect_failed(&mut self, key: Key, errno: i32) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         socket.flags.clear(Flags::CONNECTING);
         socket.flags.set(Flags::CLOSING);
         self.stats.in_flight -= 1;
-        self.staged.push_back(Completion::ConnectFailed { socket: SocketId(key), errno });
+        self.staged.push_back(Completion::ConnectFailed {
+            socket: SocketId(key),
+            errno,
+        });
         self.queue_out(key);
     }
 
@@ -216,7 +235,10 @@ impl PollDriver {
     fn shutdown(&mut self, id: SocketId) -> Result<OpId, Reject> {
         self.socket(id)?.flags.set(Flags::SHUTTING);
         self.queue_out(id.0);
-        Ok(OpId { kind: OpKind::Shutdown, key: id.0 })
+        Ok(OpId {
+            kind: OpKind::Shutdown,
+            key: id.0,
+        })
     }
 
     fn close(&mut self, id: SocketId) -> Result<OpId, Reject> {
@@ -231,11 +253,19 @@ impl PollDriver {
         }
         self.stats.in_flight -= ended;
         self.queue_out(id.0);
-        Ok(OpId { kind: OpKind::Close, key: id.0 })
+        Ok(OpId {
+            kind: OpKind::Close,
+            key: id.0,
+        })
     }
 
     #[cfg(unix)]
-    fn hand_over(&mut self, id: SocketId, listener: ListenerId, to: &Address) -> Result<OpId, Reject> {
+    fn hand_over(
+        &mut self,
+        id: SocketId,
+        listener: ListenerId,
+        to: &Address,
+    ) -> Result<OpId, Reject> {
         let key = id.0;
         let flags = self.socket(id)?.flags;
         if to.0.ring_fd().is_some() {
@@ -255,10 +285,14 @@ impl PollDriver {
             Err(fd) => {
                 socket.file = Some(fd.into());
                 let errno = libc::EAGAIN;
-                self.staged.push_back(Completion::HandOverFailed { socket: id, errno });
+                self.staged
+                    .push_back(Completion::HandOverFailed { socket: id, errno });
             }
         }
-        Ok(OpId { kind: OpKind::HandOver, key })
+        Ok(OpId {
+            kind: OpKind::HandOver,
+            key,
+        })
     }
 
     #[cfg(not(unix))]
@@ -267,7 +301,9 @@ impl PollDriver {
     }
 
     fn queue_out(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if !socket.flags.has(Flags::OUT_QUEUE) {
             socket.flags.set(Flags::OUT_QUEUE);
             self.outgoing.push_back(key);
@@ -275,7 +311,9 @@ impl PollDriver {
     }
 
     fn queue_in(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if !socket.flags.has(Flags::IN_QUEUE) {
             socket.flags.set(Flags::IN_QUEUE);
             self.incoming.push_back(key);
@@ -283,7 +321,9 @@ impl PollDriver {
     }
 
     fn mark_dirty(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if !socket.flags.has(Flags::DIRTY) {
             socket.flags.set(Flags::DIRTY);
             self.dirty.push(key);
@@ -294,7 +334,9 @@ impl PollDriver {
     fn arm_dirty(&mut self) {
         for at in 0..self.dirty.len() {
             let key = self.dirty[at];
-            let Some(socket) = self.sockets.get_mut(key) else { continue };
+            let Some(socket) = self.sockets.get_mut(key) else {
+                continue;
+            };
             socket.flags.clear(Flags::DIRTY);
             let wanted = socket.flags.wanted();
             if !socket.flags.armed().covers(wanted)
@@ -311,7 +353,8 @@ impl PollDriver {
             self.stats.enters += 1;
             let token = LISTENER | number;
             let armed = if listener.registered {
-                self.selector.modify(&listener.file, token, Interest::READABLE)
+                self.selector
+                    .modify(&listener.file, token, Interest::READABLE)
             } else {
                 self.selector.add(&listener.file, token, Interest::READABLE)
             };
@@ -322,8 +365,12 @@ impl PollDriver {
     }
 
     fn arm(&mut self, key: Key, interest: Interest) -> io::Result<()> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Ok(()) };
-        let Some(file) = &socket.file else { return Ok(()) };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        let Some(file) = &socket.file else {
+            return Ok(());
+        };
         self.stats.enters += 1;
         if socket.flags.has(Flags::REGISTERED) {
             self.selector.modify(file, key.index() as usize, interest)?;
@@ -337,19 +384,25 @@ impl PollDriver {
 
     /// Takes a socket out of the selector.
     fn forget(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if socket.flags.has(Flags::REGISTERED)
             && let Some(file) = &socket.file
         {
             self.stats.enters += 1;
             self.selector.remove(file);
         }
-        socket.flags.clear(Flags::REGISTERED | Flags::ARMED_READ | Flags::ARMED_WRITE);
+        socket
+            .flags
+            .clear(Flags::REGISTERED | Flags::ARMED_READ | Flags::ARMED_WRITE);
     }
 
     /// The selector refused the socket: what is in flight on it cannot go on.
     fn fail_all(&mut self, key: Key, errno: i32) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         let id = SocketId(key);
         if socket.flags.has(Flags::CONNECTING) {
             self.connect_failed(key, errno);
@@ -359,19 +412,31 @@ impl PollDriver {
             socket.flags.clear(Flags::RECEIVING);
             self.stats.in_flight -= 1;
             let end = RecvEnd::Failed(errno);
-            self.staged.push_back(Completion::RecvEnded { socket: id, end });
+            self.staged
+                .push_back(Completion::RecvEnded { socket: id, end });
         }
         if let Some(payload) = socket.payload.take() {
-            socket.flags.clear(Flags::SENDING | Flags::BLOCKED | Flags::SEND_CANCELLED);
+            socket
+                .flags
+                .clear(Flags::SENDING | Flags::BLOCKED | Flags::SEND_CANCELLED);
             self.stats.in_flight -= 1;
-            self.staged.push_back(Completion::Sent { socket: id, result: Err(errno), payload });
+            self.staged.push_back(Completion::Sent {
+                socket: id,
+                result: Err(errno),
+                payload,
+            });
         }
     }
 
     fn wait(&mut self, wait: Wait, produced: bool) -> Result<(), TurnError> {
-        let busy = produced || !self.staged.is_empty() || !self.incoming.is_empty()
+        let busy = produced
+            || !self.staged.is_empty()
+            || !self.incoming.is_empty()
             || !self.outgoing.is_empty()
-            || self.listeners.iter().any(|listener| listener.ready || listener.cancelled);
+            || self
+                .listeners
+                .iter()
+                .any(|listener| listener.ready || listener.cancelled);
         let time = match wait {
             _ if busy => Some(std::time::Duration::ZERO),
             Wait::None => Some(std::time::Duration::ZERO),
@@ -385,7 +450,10 @@ impl PollDriver {
                 self.stats.interrupted += 1;
                 Ok(())
             }
-            Err(error) => Err(TurnError { what: "waiting for readiness failed", error }),
+            Err(error) => Err(TurnError {
+                what: "waiting for readiness failed",
+                error,
+            }),
         }
     }
 
@@ -404,7 +472,9 @@ impl PollDriver {
     }
 
     fn listener_ready(&mut self, number: usize) {
-        let Some(listener) = self.listeners.get_mut(number) else { return };
+        let Some(listener) = self.listeners.get_mut(number) else {
+            return;
+        };
         if self.selector.is_oneshot() {
             listener.armed = false;
         }
@@ -420,13 +490,17 @@ impl PollDriver {
     }
 
     fn socket_ready(&mut self, ready: Ready) {
-        let key = u32::try_from(ready.token).ok().and_then(|index| self.sockets.key_at(index));
+        let key = u32::try_from(ready.token)
+            .ok()
+            .and_then(|index| self.sockets.key_at(index));
         let Some(key) = key else {
             self.stats.stale += 1;
             return;
         };
         let oneshot = self.selector.is_oneshot();
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if oneshot {
             socket.flags.set_armed(Interest::default());
         }
@@ -460,7 +534,9 @@ impl PollDriver {
     }
 
     fn cancel_recv(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if !socket.flags.has(Flags::RECEIVING) {
             self.stats.cancel_late += 1;
             return;
@@ -471,7 +547,9 @@ impl PollDriver {
     }
 
     fn cancel_send(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if !socket.flags.has(Flags::SENDING) || socket.flags.has(Flags::CLOSING) {
             self.stats.cancel_late += 1;
             return;
@@ -481,8 +559,10 @@ impl PollDriver {
     }
 
     fn cancel_connect(&mut self, key: Key) {
-        let connecting =
-            self.sockets.get(key).is_some_and(|socket| socket.flags.has(Flags::CONNECTING));
+        let connecting = self
+            .sockets
+            .get(key)
+            .is_some_and(|socket| socket.flags.has(Flags::CONNECTING));
         if connecting {
             self.connect_failed(key, libc::ECANCELED);
         } else {
@@ -506,14 +586,20 @@ impl Driver for PollDriver {
 
     fn listen(&mut self, spec: &ListenSpec) -> Result<ListenerId, StartError> {
         let file = listen_socket(spec)?;
-        let addr = file.local_addr().ok().and_then(|addr| addr.as_socket()).unwrap_or(spec.addr);
+        let addr = file
+            .local_addr()
+            .ok()
+            .and_then(|addr| addr.as_socket())
+            .unwrap_or(spec.addr);
         let id = u16::try_from(self.listeners.len()).expect("invariant: a handful of listeners");
         self.listeners.push(Listener::new(file, addr));
         Ok(ListenerId(id))
     }
 
     fn local_addr(&self, listener: ListenerId) -> Option<SocketAddr> {
-        self.listeners.get(usize::from(listener.0)).map(|listener| listener.addr)
+        self.listeners
+            .get(usize::from(listener.0))
+            .map(|listener| listener.addr)
     }
 
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
@@ -524,10 +610,17 @@ impl Driver for PollDriver {
             Op::Send { socket, payload } => self.send(socket, payload),
             Op::Shutdown { socket } => self.shutdown(socket),
             Op::Close { socket } => self.close(socket),
-            Op::HandOver { socket, listener, to } => self.hand_over(socket, listener, &to),
+            Op::HandOver {
+                socket,
+                listener,
+                to,
+            } => self.hand_over(socket, listener, &to),
             Op::Wake { to } => {
                 to.0.wake();
-                Ok(OpId { kind: OpKind::HandOver, key: Key::from_bits(0) })
+                Ok(OpId {
+                    kind: OpKind::HandOver,
+                    key: Key::from_bits(0),
+                })
             }
         }
     }
@@ -573,7 +666,7 @@ impl Driver for PollDriver {
 impl Drop for PollDriver {
     fn drop(&mut self) {
         self.inbox.close();
-        for (_, socket) in self.sockets.iter() {
+        for (_, socket) in &self.sockets {
             if let Some(file) = &socket.file
                 && socket.flags.has(Flags::REGISTERED)
             {
@@ -612,10 +705,17 @@ fn refused(error: &io::Error) -> StartError {
 /// `RLIMIT_NOFILE`: every socket needs a descriptor.
 #[cfg(unix)]
 fn descriptor_limit() -> usize {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: writes into a live struct of the type that getrlimit(2) takes.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    if result == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 1024 }
+    if result == 0 {
+        usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+    } else {
+        1024
+    }
 }
 
 #[cfg(not(unix))]

@@ -44,7 +44,9 @@ impl PollDriver {
         while out.len() < end
             && let Some(key) = self.outgoing.pop_front()
         {
-            let Some(socket) = self.sockets.get_mut(key) else { continue };
+            let Some(socket) = self.sockets.get_mut(key) else {
+                continue;
+            };
             socket.flags.clear(Flags::OUT_QUEUE);
             if let Some(event) = self.step(key) {
                 out.push(event);
@@ -56,7 +58,11 @@ impl PollDriver {
 
     fn queue_out_again(&mut self, key: Key) {
         let due = Flags::RECV_CANCELLED | Flags::SHUTTING | Flags::CLOSING;
-        if self.sockets.get(key).is_some_and(|socket| socket.flags.has(due)) {
+        if self
+            .sockets
+            .get(key)
+            .is_some_and(|socket| socket.flags.has(due))
+        {
             self.queue_out(key);
         }
     }
@@ -77,7 +83,10 @@ impl PollDriver {
         if socket.flags.has(Flags::RECV_CANCELLED) {
             socket.flags.clear(Flags::RECV_CANCELLED);
             self.stats.in_flight -= 1;
-            return Some(Completion::RecvEnded { socket: id, end: RecvEnd::Cancelled });
+            return Some(Completion::RecvEnded {
+                socket: id,
+                end: RecvEnd::Cancelled,
+            });
         }
         if socket.flags.has(Flags::SHUTTING) {
             socket.flags.clear(Flags::SHUTTING);
@@ -109,19 +118,30 @@ impl PollDriver {
                 return None;
             }
         };
-        socket.flags.clear(Flags::SENDING | Flags::BLOCKED | Flags::SEND_CANCELLED);
+        socket
+            .flags
+            .clear(Flags::SENDING | Flags::BLOCKED | Flags::SEND_CANCELLED);
         self.stats.in_flight -= 1;
-        let payload = socket.payload.take().expect("invariant: a send in flight has its payload");
+        let payload = socket
+            .payload
+            .take()
+            .expect("invariant: a send in flight has its payload");
         if closing {
             return None;
         }
-        Some(Completion::Sent { socket: SocketId(key), result, payload })
+        Some(Completion::Sent {
+            socket: SocketId(key),
+            result,
+            payload,
+        })
     }
 
     /// One write. `None`: the socket takes nothing now.
     fn try_send(&mut self, key: Key) -> Option<Result<usize, i32>> {
         let socket = self.sockets.get(key)?;
-        let (Some(file), Some(payload)) = (&socket.file, &socket.payload) else { return None };
+        let (Some(file), Some(payload)) = (&socket.file, &socket.payload) else {
+            return None;
+        };
         for _ in 0..INTERRUPTS_MAX {
             self.stats.submitted += 1;
             match write(file, payload) {
@@ -152,7 +172,9 @@ impl PollDriver {
         };
         socket.flags.clear(Flags::CONNECTING);
         self.stats.in_flight -= 1;
-        let Some(errno) = failed else { return Some(Completion::Connected { socket: id }) };
+        let Some(errno) = failed else {
+            return Some(Completion::Connected { socket: id });
+        };
         socket.flags.set(Flags::CLOSING);
         Some(Completion::ConnectFailed { socket: id, errno })
     }
@@ -160,7 +182,9 @@ impl PollDriver {
     fn close_now(&mut self, key: Key) -> Completion {
         self.forget(key);
         self.sockets.remove(key);
-        Completion::Closed { socket: SocketId(key) }
+        Completion::Closed {
+            socket: SocketId(key),
+        }
     }
 }
 

@@ -19,7 +19,10 @@ pub(super) struct Interest {
 }
 
 impl Interest {
-    pub(super) const READABLE: Self = Self { readable: true, writable: false };
+    pub(super) const READABLE: Self = Self {
+        readable: true,
+        writable: false,
+    };
 
     pub(super) fn is_none(self) -> bool {
         self == Self::default()
@@ -61,9 +64,18 @@ pub(super) struct Selector {
 impl Selector {
     pub(super) fn new(events_max: usize) -> io::Result<Self> {
         let poller = Poller::new()?;
-        let mode = if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot };
+        let mode = if poller.supports_level() {
+            PollMode::Level
+        } else {
+            PollMode::Oneshot
+        };
         let capacity = NonZeroUsize::new(events_max).unwrap_or(NonZeroUsize::MIN);
-        Ok(Self { poller: Arc::new(poller), events: Events::with_capacity(capacity), mode, found: Vec::new() })
+        Ok(Self {
+            poller: Arc::new(poller),
+            events: Events::with_capacity(capacity),
+            mode,
+            found: Vec::new(),
+        })
     }
 
     pub(super) fn bell(&self) -> Arc<Bell> {
@@ -79,11 +91,20 @@ impl Selector {
         // SAFETY: the driver calls `remove` for every registered source before it closes the
         // descriptor, in `close`, `hand over` and drop; otherwise the poller would hold a
         // descriptor number that may be somebody else's.
-        unsafe { self.poller.add_with_mode(socket, event(token, interest), self.mode) }
+        unsafe {
+            self.poller
+                .add_with_mode(socket, event(token, interest), self.mode)
+        }
     }
 
-    pub(super) fn modify(&self, socket: &Socket, token: usize, interest: Interest) -> io::Result<()> {
-        self.poller.modify_with_mode(socket, event(token, interest), self.mode)
+    pub(super) fn modify(
+        &self,
+        socket: &Socket,
+        token: usize,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.poller
+            .modify_with_mode(socket, event(token, interest), self.mode)
     }
 
     pub(super) fn remove(&self, socket: &Socket) {
@@ -115,7 +136,10 @@ mod tests {
 
     #[test]
     fn an_interest_covers_what_it_has() {
-        let both = Interest { readable: true, writable: true };
+        let both = Interest {
+            readable: true,
+            writable: true,
+        };
         assert!(both.covers(Interest::READABLE));
         assert!(!Interest::READABLE.covers(both));
         assert!(Interest::default().covers(Interest::default()));

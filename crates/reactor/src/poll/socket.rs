@@ -17,7 +17,11 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(file: Descriptor) -> Self {
-        Self { file: Some(file), flags: Flags::default(), payload: None }
+        Self {
+            file: Some(file),
+            flags: Flags::default(),
+            payload: None,
+        }
     }
 }
 
@@ -85,7 +89,10 @@ impl Flags {
 
     /// What the selector was told to report.
     pub(super) fn armed(self) -> Interest {
-        Interest { readable: self.has(Self::ARMED_READ), writable: self.has(Self::ARMED_WRITE) }
+        Interest {
+            readable: self.has(Self::ARMED_READ),
+            writable: self.has(Self::ARMED_WRITE),
+        }
     }
 
     pub(super) fn set_armed(&mut self, interest: Interest) {

@@ -1,0 +1,76 @@
+//! One conformance suite for every driver: the same scripts over io_uring, poll and the
+//! simulation (faults off). What a script sees must not depend on the driver underneath.
+//!
+//! The scripts named `rule_…` are the rules of the reactor:
+//! 1. a slot owns its payload until the final completion; 2. stale names reach nobody; 3. a failed
+//!    enter loses no operation; 4. success after cancel is ordinary; 5. a descriptor is closed when
+//!    nothing is in flight; 6. ENOBUFS, full queues, EAGAIN, EINTR and EMFILE are ordinary;
+//!    7. received bytes do not pin the driver's buffers; 8. a dropped driver drains; 9. a refusal
+//!    says what, why and what to do.
+
+#[path = "driver/kit.rs"]
+mod kit;
+#[path = "driver/limits.rs"]
+mod limits;
+#[path = "driver/rules.rs"]
+mod rules;
+#[path = "driver/traffic.rs"]
+mod traffic;
+
+/// Makes one test per script and driver.
+macro_rules! conformance {
+    ($($room:ident :: $script:ident),* $(,)?) => {
+        #[cfg(target_os = "linux")]
+        mod uring {
+            $(#[test] fn $script() {
+                if let Some(kit) = crate::kit::Kit::uring() { crate::$room::$script(&kit); }
+            })*
+        }
+        mod poll {
+            $(#[test] fn $script() { crate::$room::$script(&crate::kit::Kit::poll()); })*
+        }
+        mod sim {
+            $(#[test] fn $script() { crate::$room::$script(&crate::kit::Kit::sim()); })*
+        }
+    };
+}
+
+conformance! {
+    traffic::bytes_go_both_ways_in_order,
+    traffic::a_vector_of_pieces_arrives_as_one_stream,
+    traffic::a_send_to_a_peer_that_does_not_read_takes_a_part,
+    traffic::a_second_send_is_busy,
+    traffic::an_empty_or_overlong_payload_is_refused,
+    traffic::a_cancelled_receive_leaves_later_bytes_for_the_next,
+    traffic::a_receive_cancelled_and_wanted_again_goes_on_silently,
+    traffic::a_blocked_send_is_cancelled_with_nothing_taken,
+    traffic::half_close_ends_one_direction_only,
+    traffic::half_close_follows_the_send_before_it,
+    traffic::closing_with_unread_input_resets_the_peer,
+    traffic::close_flushes_a_send_submitted_before_it,
+    traffic::a_refused_connect_fails_and_closes,
+    traffic::a_cancelled_accept_ends_and_can_start_again,
+    traffic::a_large_message_crosses_in_both_directions_at_once,
+    traffic::an_idle_socket_costs_nothing_per_turn,
+    rules::rule_1_a_slot_owns_its_payload_until_the_final_completion,
+    rules::rule_2_a_stale_name_never_reaches_the_next_owner,
+    rules::rule_3_an_interrupted_enter_loses_no_operation,
+    rules::rule_4_a_cancel_that_comes_late_finds_success,
+    rules::rule_5_closed_is_the_last_event_of_a_socket,
+    rules::rule_6_a_receive_without_buffers_goes_on_when_they_return,
+    rules::rule_6_a_cancelled_receive_without_buffers_ends,
+    rules::rule_6_a_small_queue_loses_nothing,
+    rules::rule_6_a_full_socket_waits_until_it_takes_bytes,
+    rules::rule_6_accept_ends_when_the_table_is_full_and_starts_again,
+    rules::rule_7_received_bytes_do_not_pin_the_buffers,
+    rules::rule_8_a_dropped_driver_drains_and_frees,
+    rules::rule_9_a_refusal_says_what_why_and_what_to_do,
+    limits::a_turn_yields_at_most_a_batch,
+    limits::a_wake_from_another_thread_ends_the_wait,
+    limits::a_wake_between_drivers_arrives,
+    limits::a_wake_outlives_its_driver,
+    limits::sockets_are_handed_to_another_driver,
+    limits::a_busy_socket_is_not_handed_over,
+    limits::one_busy_peer_does_not_starve_the_others,
+    limits::a_turn_waits_no_longer_than_told,
+}
