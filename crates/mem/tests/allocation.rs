@@ -1,4 +1,12 @@
 //! In steady state nothing is allocated. A program of its own: the counting allocator sees every thread.
+#![cfg_attr(
+    loom,
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "loom's atomics work inside of its models only"
+    )
+)]
 
 use std::alloc::System;
 
@@ -27,6 +35,10 @@ fn work(pool: &BufferPool, held: &mut Vec<Segment>) {
     held.clear();
 }
 
+#[cfg(loom)]
+fn main() {}
+
+#[cfg(not(loom))]
 fn main() {
     let pool = BufferPool::new(PoolConfig::with_budget(16 << 20)).expect("pool");
     let mut held = Vec::with_capacity(1_000);

@@ -333,7 +333,7 @@ fn bytes_both_ways_without_a_copy() {
 
     let vec = vec![1_u8, 2, 3];
     let address = vec.as_ptr();
-    assert_eq!(Segment::from_vec(vec).clone().as_ptr(), address);
+    assert_eq!(Segment::from_vec(vec).as_ptr(), address);
     assert_eq!(Segment::from_static(b"fixed"), *b"fixed");
 }
 

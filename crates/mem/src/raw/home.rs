@@ -182,9 +182,9 @@ impl Drop for Owner {
 }
 
 /// Every interleaving of a pool that works, ends, and readers that drop on other threads.
-/// `RUSTFLAGS="--cfg loom" cargo test -p hioload-mem --release`.
+/// `RUSTFLAGS="--cfg loom" cargo test -p hioload-mem --release --lib`.
 #[cfg(all(test, loom))]
-mod tests {
+mod loom_tests {
     use loom::thread;
 
     use super::super::region::{Region, RegionConfig};
