@@ -5,7 +5,11 @@
 use hioload_base::Limit;
 
 /// A room and its table.
-const TABLES: &[(&str, &[Limit])] = &[("live", hioload_live::LIMITS)];
+const TABLES: &[(&str, &[Limit])] = &[
+    ("ws", hioload_ws::LIMITS),
+    ("live", hioload_live::LIMITS),
+    ("mem", hioload_mem::LIMITS),
+];
 
 const INTRODUCTION: &str = "\
 # Limits
