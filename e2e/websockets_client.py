@@ -111,7 +111,7 @@ async def echo_returns_deflated_messages(server):
         {"client_no_context_takeover": True, "server_no_context_takeover": True},
         {"client_max_window_bits": 10, "server_max_window_bits": 10},
     ]
-    async with server.run("echo", "--deflate", "on"):
+    async with server.run("echo", "--config", "conformance/echo.toml"):
         for offer in offers:
             factory = ClientPerMessageDeflateFactory(**offer)
             async with server.connect(extensions=[factory]) as websocket:

@@ -20,8 +20,8 @@ const AGENT: &str = "hioload";
 /// Time for `wstest` to listen: it imports for a while.
 const READY_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Messages of group 9 have up to 16 MiB.
-const MESSAGE_SIZE_MAX: &str = "32MiB";
+/// Configuration of the server under test.
+const SERVER_CONFIG: &str = "conformance/echo.toml";
 
 /// The suite in its Python environment.
 pub(crate) struct Suite {
@@ -32,24 +32,16 @@ pub(crate) struct Suite {
 pub(crate) fn our_server(binary: &Path, driver: &str) -> impl Fn() -> Command {
     move || {
         let mut server = command(binary);
-        server
-            .args([
-                "echo",
-                "--addr",
-                "127.0.0.1:0",
-                "--workers",
-                "1",
-                "--driver",
-                driver,
-            ])
-            .args([
-                "--admin",
-                "off",
-                "--deflate",
-                "on",
-                "--message-size-max",
-                MESSAGE_SIZE_MAX,
-            ]);
+        server.args([
+            "echo",
+            "--addr",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--driver",
+            driver,
+        ]);
+        server.args(["--admin", "off", "--config", SERVER_CONFIG]);
         server
     }
 }
