@@ -1,1 +1,38 @@
-//! Facade library and the binary: server, client, middleware, command line.
+//! hioload: live connections on one io_uring reactor per core.
+//!
+//! A [`Server`] runs one worker per core; each worker owns its connections, its memory and its
+//! instance of your [`Handler`], so that handlers need no locks. [`Layer`]s wrap handlers.
+//!
+//! ```no_run
+//! use hioload::{Handler, Message, Server, Session};
+//!
+//! struct Shout;
+//!
+//! impl Handler for Shout {
+//!     fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+//!         let loud = message.as_text().unwrap_or("?").to_uppercase();
+//!         let _ = session.send(Message::text(&loud));
+//!     }
+//! }
+//!
+//! Server::builder().handler(|_worker| Shout).build()?.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod context;
+mod handler;
+pub mod layer;
+mod server;
+mod session;
+
+pub use context::{Context, ContextFull, ContextKey, Scope};
+pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Message};
+pub use layer::Layer;
+pub use server::{
+    ChannelSettings, DriverChoice, RunError, Server, ServerBuilder, ServerHandle, Settings, Stats,
+};
+pub use session::{
+    PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext,
+};

@@ -1,0 +1,184 @@
+//! The load generator: what a server does under load, and proof that it did it right.
+//!
+//! ```text
+//!  Options ─▶ Server (ours, or --connect) ─▶ Engine(Work) ─▶ Tally, Ledger ─▶ Report
+//! ```
+//!
+//! | module | noun |
+//! |---|---|
+//! | `engine` | a run: phases, handshakes, control frames |
+//! | `io` | connections over a reactor driver |
+//! | `echo`, `broadcast`, `hold` | the works |
+//! | `frames`, `stamp`, `pace` | what is sent, what it carries, when it is due |
+//! | `ledger`, `tally` | what came, in which order, how late |
+//! | `process` | the server's account in `/proc`, its core, its life |
+//! | `report` | JSON and table |
+//!
+//! It shares its machine with the server, so it has to be cheap: one thread, frames built before
+//! they are needed, replies parsed in place.
+
+mod broadcast;
+mod echo;
+mod engine;
+mod frames;
+mod hold;
+mod io;
+mod ledger;
+mod options;
+mod pace;
+mod process;
+mod report;
+mod stamp;
+mod tally;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread;
+
+use hioload_base::Prng;
+use hioload_reactor::Driver;
+
+use self::broadcast::Broadcast;
+use self::echo::Echo;
+use self::engine::{Engine, Finished, Work as _};
+use self::hold::Hold;
+pub(crate) use self::options::{Options, Work};
+use self::process::{Account, Server};
+pub(crate) use self::report::Report;
+use crate::cli::driver;
+
+/// Handshakes under way at the same time, unless told.
+const CONNECTS_IN_FLIGHT: usize = 256;
+
+/// Why there is no report. Reads as: what, why, what to do.
+#[derive(Debug)]
+pub(crate) struct BenchError {
+    /// The wish itself was impossible, rather than its fulfilment.
+    pub(crate) is_usage: bool,
+    what: String,
+    cause: String,
+    remedy: String,
+}
+
+impl BenchError {
+    fn usage(what: String, cause: &str, remedy: &str) -> Self {
+        Self { is_usage: true, what, cause: cause.to_owned(), remedy: remedy.to_owned() }
+    }
+
+    fn failed(what: String, cause: impl Into<String>, remedy: &str) -> Self {
+        Self { is_usage: false, what, cause: cause.into(), remedy: remedy.to_owned() }
+    }
+}
+
+impl fmt::Display for BenchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}. {}", self.what, self.cause, self.remedy)
+    }
+}
+
+impl std::error::Error for BenchError {}
+
+/// Runs one bench to its report. Pins the calling thread.
+pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
+    options.check()?;
+    let is_path = options.path.starts_with('/') && options.path.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_path {
+        return Err(BenchError::usage(
+            format!("--path {}", options.path),
+            "a path starts with / and has no spaces",
+            "Percent-encode what is special",
+        ));
+    }
+    let core_count = thread::available_parallelism().map_or(1, usize::from);
+    // The server first: it would inherit the load's core.
+    let server = match options.connect {
+        Some(_) => None,
+        None => Some(start_server(options, core_count)?),
+    };
+    if let Some(cpu) = options.cpu.or((server.is_some() && core_count > 1).then_some(core_count - 1)) {
+        process::pin_thread(cpu)?;
+    }
+    let addr = server.as_ref().map_or(options.connect, |server| Some(server.addr));
+    let addr = addr.expect("invariant: a server is named or started");
+    let pid = server.as_ref().map_or(options.server_pid, |server| Some(server.pid()));
+    let driver = driver::open(options.driver, options.connections + 1)
+        .map_err(|error| BenchError::failed(error.what, error.cause, &error.remedy))?;
+    let name = driver.caps().kind.to_string();
+    let mut report = measure(options, addr, pid.map(Account::new), driver)?;
+    report.server = addr.to_string();
+    report.driver = name;
+    Ok(report)
+}
+
+fn start_server(options: &Options, core_count: usize) -> Result<Server, BenchError> {
+    let mut args = vec![options.work.server().to_owned()];
+    if options.server_args.is_empty() {
+        args.extend(["--workers".to_owned(), "1".to_owned()]);
+    }
+    args.extend(options.server_args.iter().cloned());
+    let names_admin = args.iter().any(|arg| arg.starts_with("--admin"));
+    if !names_admin {
+        args.extend(["--admin".to_owned(), "off".to_owned()]);
+    }
+    Server::start(&args, options.server_cpu.or((core_count > 1).then_some(0)))
+}
+
+fn measure(
+    options: &Options,
+    addr: SocketAddr,
+    server: Option<Account>,
+    driver: Box<dyn Driver>,
+) -> Result<Report, BenchError> {
+    let seed = random_seed()?;
+    let mut random = Prng::new(seed);
+    let count = options.connections;
+    match options.work {
+        Work::Echo => {
+            let echo = Echo::new(options, &mut random);
+            let mut finished = Engine::new(options, addr, server, driver, seed, count, echo).run()?;
+            let lost = finished.work.lost();
+            Ok(Report { lost, ..report(options, &mut finished) })
+        }
+        Work::Broadcast | Work::Slow => {
+            let broadcast = Broadcast::new(options, &mut random)?;
+            let mut finished = Engine::new(options, addr, server, driver, seed, count + 1, broadcast).run()?;
+            let losses = finished.work.losses();
+            Ok(Report {
+                lost: losses.lost,
+                duplicated: losses.duplicated,
+                reordered: losses.reordered,
+                stalled: options.stalled_count(),
+                ..report(options, &mut finished)
+            })
+        }
+        Work::Connect | Work::Idle => {
+            let in_flight = options.in_flight.unwrap_or(CONNECTS_IN_FLIGHT);
+            let hold = match options.work {
+                Work::Idle => Hold::idle(server, in_flight, options.base, count),
+                _ => Hold::storm(in_flight),
+            };
+            let mut finished = Engine::new(options, addr, server, driver, seed, count, hold).run()?;
+            let lost = (count - finished.connections_held) as u64;
+            let report = report(options, &mut finished);
+            Ok(Report { lost, ..report }.with_readings(finished.work.readings()))
+        }
+    }
+}
+
+fn report<W: engine::Work>(options: &Options, finished: &mut Finished<W>) -> Report {
+    Report {
+        connections_held: finished.connections_held,
+        drained: finished.is_drained,
+        ..Report::new(options, &finished.window, &mut finished.tally)
+    }
+}
+
+fn random_seed() -> Result<u64, BenchError> {
+    getrandom::u64().map_err(|error| {
+        BenchError::failed(
+            "no random numbers for mask keys".to_owned(),
+            error.to_string(),
+            "See getrandom(2) for the cause",
+        )
+    })
+}

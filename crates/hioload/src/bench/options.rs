@@ -1,0 +1,283 @@
+//! What `hioload bench` is asked to do.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::BenchError;
+use super::stamp::STAMP_SIZE;
+use crate::cli::DriverArg;
+
+/// Connections from one source address: above it the kernel's search for a free port gets slow.
+const SOURCE_CONNECTIONS_MAX: usize = 14_000;
+
+/// Prebuilt frames of all connections, bytes at most.
+const FRAMES_SIZE_MAX: usize = 1 << 30;
+
+/// What the load does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Work {
+    /// Every connection sends and waits for its message to come back
+    Echo,
+    /// One connection publishes, the others receive and check every publication
+    Broadcast,
+    /// Connections that do nothing: what does one cost the server?
+    Idle,
+    /// Broadcast with subscribers that never read (10 % unless --stalled says otherwise)
+    Slow,
+    /// Handshakes as fast as possible
+    Connect,
+}
+
+impl Work {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Broadcast => "broadcast",
+            Self::Idle => "idle",
+            Self::Slow => "slow",
+            Self::Connect => "connect",
+        }
+    }
+
+    /// The subcommand of a server that serves this work.
+    pub(super) fn server(self) -> &'static str {
+        match self {
+            Self::Echo | Self::Connect => "echo",
+            Self::Broadcast | Self::Idle | Self::Slow => "serve",
+        }
+    }
+
+    fn is_broadcast(self) -> bool {
+        matches!(self, Self::Broadcast | Self::Slow)
+    }
+}
+
+/// Options of `hioload bench`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// What to do
+    pub(crate) work: Work,
+
+    /// The server; without it one of our own is started for the run
+    #[arg(long, value_name = "ADDR", help_heading = "Server")]
+    pub(crate) connect: Option<SocketAddr>,
+
+    /// The server's process, for its CPU time and memory
+    #[arg(long, value_name = "PID", requires = "connect", help_heading = "Server")]
+    pub(crate) server_pid: Option<u32>,
+
+    /// Core of the server that is started for the run
+    #[arg(long, value_name = "CORE", conflicts_with = "connect", help_heading = "Server")]
+    pub(crate) server_cpu: Option<usize>,
+
+    /// Path of the request
+    #[arg(long, value_name = "PATH", default_value = "/", help_heading = "Server")]
+    pub(crate) path: String,
+
+    /// Arguments for the server that is started for the run, after `--`
+    #[arg(last = true, value_name = "SERVER ARGS", conflicts_with = "connect")]
+    pub(crate) server_args: Vec<String>,
+
+    /// Connections; for broadcast this many subscribers, and the publisher on top
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100, help_heading = "Load")]
+    pub(crate) connections: usize,
+
+    /// Payload of a message, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64, help_heading = "Load")]
+    pub(crate) size: usize,
+
+    /// Messages under way per connection (echo), handshakes at a time (connect: 256)
+    #[arg(long, value_name = "K", help_heading = "Load")]
+    pub(crate) in_flight: Option<usize>,
+
+    /// Open loop: messages (echo) or publications (broadcast) a second in total; latency counts
+    /// from the moment a message was due
+    #[arg(long, value_name = "PER SECOND", help_heading = "Load")]
+    pub(crate) rate: Option<f64>,
+
+    /// Percentage of subscribers that never read
+    #[arg(long, alias = "slow-percent", value_name = "PERCENT", help_heading = "Load")]
+    pub(crate) stalled: Option<u8>,
+
+    /// Text messages instead of binary ones
+    #[arg(long, help_heading = "Load")]
+    pub(crate) text: bool,
+
+    /// First source address; the third byte counts up every 14,000 connections. Loopback servers
+    /// with more connections than that are reached from 127.0.1.1 on by default
+    #[arg(long, alias = "source-addresses", value_name = "IP", num_args = 0..=1,
+          default_missing_value = "127.0.1.1", help_heading = "Load")]
+    pub(crate) source: Option<Ipv4Addr>,
+
+    /// Core of the load
+    #[arg(long, value_name = "CORE", help_heading = "Load")]
+    pub(crate) cpu: Option<usize>,
+
+    /// How the load does its own I/O
+    #[arg(long, value_enum, default_value_t = DriverArg::Auto, help_heading = "Load")]
+    pub(crate) driver: DriverArg,
+
+    /// Length of the measured window, seconds
+    #[arg(short = 's', long, value_name = "S", default_value_t = 5.0, help_heading = "Time")]
+    pub(crate) seconds: f64,
+
+    /// Load before the window, seconds
+    #[arg(long, value_name = "S", default_value_t = 1.0, help_heading = "Time")]
+    pub(crate) warmup: f64,
+
+    /// After the window, wait at most so long for what is under way, seconds
+    #[arg(long, value_name = "S", default_value_t = 60.0, help_heading = "Time")]
+    pub(crate) drain: f64,
+
+    /// Idle: hold the connections so long, seconds (as --seconds)
+    #[arg(long, value_name = "S", help_heading = "Time")]
+    pub(crate) hold: Option<f64>,
+
+    /// Idle: memory is first read at this many connections
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Time")]
+    pub(crate) base: usize,
+
+    /// Write the figures as JSON to FILE, or to stdout instead of the table
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-",
+          help_heading = "Output")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Options {
+    /// Refuses what cannot be done.
+    pub(super) fn check(&self) -> Result<(), BenchError> {
+        let refuse = |what: String, cause: &str, remedy: &str| {
+            Err(BenchError::usage(what, cause, remedy))
+        };
+        if self.connections == 0 {
+            return refuse("--connections 0".into(), "there is nothing to do", "Use 1 or more");
+        }
+        if self.in_flight == Some(0) {
+            return refuse("--in-flight 0".into(), "nothing would ever be sent", "Use 1 or more");
+        }
+        if self.work.is_broadcast() && self.size < STAMP_SIZE {
+            return refuse(
+                format!("--size {}", self.size),
+                "every publication carries its publisher, number and time in 20 bytes",
+                "Use --size 20 or more",
+            );
+        }
+        let frames_size = self.connections.saturating_mul(self.run_length()).saturating_mul(self.size);
+        if self.work == Work::Echo && frames_size > FRAMES_SIZE_MAX {
+            return refuse(
+                format!("--connections × --in-flight × --size is {frames_size} bytes"),
+                "the messages are built before the run, 1 GiB of them at most",
+                "Lower one of the three",
+            );
+        }
+        if self.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e9)) {
+            return refuse("--rate".into(), "it is a number above 0, up to 1e9", "Leave it out for a closed loop");
+        }
+        if self.stalled.is_some_and(|percent| percent > 100) {
+            return refuse("--stalled".into(), "a percentage ends at 100", "Use 0 to 100");
+        }
+        for (name, seconds) in [
+            ("--seconds", self.seconds),
+            ("--warmup", self.warmup),
+            ("--drain", self.drain),
+            ("--hold", self.hold.unwrap_or(0.0)),
+        ] {
+            if !(0.0..=1e6).contains(&seconds) {
+                return refuse(format!("{name} {seconds}"), "it is not a length of time", "Use seconds from 0 to 1000000");
+            }
+        }
+        Ok(())
+    }
+
+    /// Subscribers that never read.
+    pub(super) fn stalled_count(&self) -> usize {
+        let percent = self.stalled.unwrap_or(if self.work == Work::Slow { 10 } else { 0 });
+        self.connections * usize::from(percent) / 100
+    }
+
+    /// Messages a connection sends in one go at most.
+    pub(super) fn run_length(&self) -> usize {
+        self.in_flight.unwrap_or(1)
+    }
+
+    /// Where connection `link` comes from; `None` leaves it to the system.
+    pub(super) fn source(&self, link: usize, to: SocketAddr) -> Option<SocketAddr> {
+        let is_spread = to.ip().is_loopback() && to.is_ipv4() && self.connections > SOURCE_CONNECTIONS_MAX;
+        let first = self.source.or(is_spread.then_some(Ipv4Addr::new(127, 0, 1, 1)))?;
+        let step = u32::try_from(link / SOURCE_CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        let source = Ipv4Addr::from_bits(first.to_bits().wrapping_add(step << 8));
+        Some(SocketAddr::new(IpAddr::V4(source), 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &str) -> Options {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).options
+    }
+
+    #[test]
+    fn impossible_wishes_are_refused() {
+        for line in [
+            "echo --connections 0",
+            "echo --in-flight 0",
+            "broadcast --size 19",
+            "slow --size 0",
+            "echo --rate 0",
+            "echo --rate nan",
+            "slow --stalled 101",
+            "echo --seconds=-1",
+            "echo --hold inf",
+            "echo -n 1000000 --size 1000000",
+        ] {
+            assert!(options(line).check().is_err(), "{line}");
+        }
+        for line in ["echo --size 0", "broadcast --size 20", "slow --stalled 100", "idle -n 1"] {
+            assert!(options(line).check().is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn slow_stalls_a_tenth_unless_told() {
+        assert_eq!(options("slow -n 1000").stalled_count(), 100);
+        assert_eq!(options("slow -n 1000 --slow-percent 0").stalled_count(), 0);
+        assert_eq!(options("broadcast -n 1000").stalled_count(), 0);
+        assert_eq!(options("broadcast -n 1000 --stalled 1").stalled_count(), 10);
+    }
+
+    #[test]
+    fn many_connections_come_from_many_addresses() {
+        let to: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        let source = |line: &str, link| options(line).source(link, to).map(|addr| addr.to_string());
+        assert_eq!(source("idle -n 14000", 0), None);
+        assert_eq!(source("idle -n 14001", 13_999), Some("127.0.1.1:0".into()));
+        assert_eq!(source("idle -n 14001", 14_000), Some("127.0.2.1:0".into()));
+        assert_eq!(source("idle -n 5 --source 127.0.9.2", 4), Some("127.0.9.2:0".into()));
+        assert_eq!(source("idle -n 5 --source-addresses", 4), Some("127.0.1.1:0".into()));
+    }
+
+    #[test]
+    fn json_goes_to_stdout_unless_a_file_is_named() {
+        assert_eq!(options("echo").json, None);
+        assert_eq!(options("echo --json").json, Some("-".into()));
+        assert_eq!(options("echo --json x.json").json, Some("x.json".into()));
+        assert_eq!(options("echo --json -").json, Some("-".into()));
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_for_the_server() {
+        assert_eq!(options("echo -n 2 -- --workers 2").server_args, ["--workers", "2"]);
+    }
+}

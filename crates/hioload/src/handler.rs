@@ -1,0 +1,170 @@
+//! What an application implements: [`Handler`], one instance per worker.
+//!
+//! A handler lives on its worker's thread: it is never called from two threads, needs no locks,
+//! and must not block (use the executor for that).
+
+use std::fmt;
+
+pub use hioload_ws::{CloseCode, Kind};
+
+use crate::session::{Session, WorkerContext};
+
+/// A whole message, in place in the receive buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Text (valid UTF-8) or binary.
+    pub kind: Kind,
+    /// The payload, unmasked and inflated.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// A text message.
+    #[must_use]
+    pub fn text(text: &'a str) -> Self {
+        Self { kind: Kind::Text, payload: text.as_bytes() }
+    }
+
+    /// A binary message.
+    #[must_use]
+    pub fn binary(payload: &'a [u8]) -> Self {
+        Self { kind: Kind::Binary, payload }
+    }
+
+    /// The payload as text; `None` for a binary message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&'a str> {
+        match self.kind {
+            // Checked by the protocol already; the second look costs less than unsafe would.
+            Kind::Text => std::str::from_utf8(self.payload).ok(),
+            Kind::Binary => None,
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer closed, with this code (1005: none given).
+    Peer(CloseCode),
+    /// This side closed, with this code.
+    Local(CloseCode),
+    /// The peer broke the protocol and was told this code.
+    Offence(CloseCode),
+    /// The connection broke without a close frame (RFC 6455 code 1006).
+    Lost,
+    /// It sent nothing, not even pongs, for too long.
+    Idle,
+    /// It did not take what it subscribed to (told 1013).
+    Stalled,
+    /// The server is shutting down (told 1001).
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(code) => write!(f, "closed by the peer ({})", code.number()),
+            Self::Local(code) => write!(f, "closed here ({})", code.number()),
+            Self::Offence(code) => write!(f, "protocol broken by the peer ({})", code.number()),
+            Self::Lost => f.write_str("connection lost"),
+            Self::Idle => f.write_str("idle for too long"),
+            Self::Stalled => f.write_str("did not keep up"),
+            Self::Shutdown => f.write_str("server shutdown"),
+        }
+    }
+}
+
+/// An application on one worker. Every method has a default that does nothing.
+pub trait Handler: 'static {
+    /// A session is open.
+    fn open(&mut self, session: &mut Session<'_>) {
+        let _ = session;
+    }
+
+    /// A whole message came.
+    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+        let _ = (session, message);
+    }
+
+    /// The session is over; nothing can be sent any more.
+    fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
+        let _ = (session, reason);
+    }
+
+    /// What [`Session::send`] had to hold back has gone out: there is room again.
+    fn drained(&mut self, session: &mut Session<'_>) {
+        let _ = session;
+    }
+
+    /// The end of a turn in which `messages` came on this worker: the place for work that is
+    /// cheaper done once for many.
+    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
+        let _ = (worker, messages);
+    }
+}
+
+impl Handler for Box<dyn Handler> {
+    fn open(&mut self, session: &mut Session<'_>) {
+        (**self).open(session);
+    }
+
+    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+        (**self).message(session, message);
+    }
+
+    fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
+        (**self).close(session, reason);
+    }
+
+    fn drained(&mut self, session: &mut Session<'_>) {
+        (**self).drained(session);
+    }
+
+    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
+        (**self).batch(worker, messages);
+    }
+}
+
+/// Sends every message back to its sender.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Echo;
+
+impl Handler for Echo {
+    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+        // A refusal closes the session with 1013 on its own: nothing to add.
+        let _ = session.send(message);
+    }
+}
+
+/// Sends every message to all other subscribers of one channel: the broadcast server.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    channel: String,
+}
+
+impl Broadcast {
+    /// A broadcast over `channel`, which every session joins when it opens.
+    #[must_use]
+    pub fn new(channel: &str) -> Self {
+        Self { channel: channel.to_owned() }
+    }
+}
+
+impl Default for Broadcast {
+    fn default() -> Self {
+        Self::new("default")
+    }
+}
+
+impl Handler for Broadcast {
+    fn open(&mut self, session: &mut Session<'_>) {
+        if session.subscribe(&self.channel).is_err() {
+            session.close(CloseCode::TRY_AGAIN, "no room in the channel");
+        }
+    }
+
+    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+        let _ = session.publish(&self.channel, message);
+    }
+}

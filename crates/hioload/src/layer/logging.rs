@@ -1,0 +1,45 @@
+//! Logs sessions: opened and closed at `info`, messages at `trace`.
+
+use super::Layer;
+use crate::handler::{CloseReason, Handler, Message};
+use crate::session::{Session, WorkerContext};
+
+/// The layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Logging;
+
+struct Logged {
+    inner: Box<dyn Handler>,
+}
+
+impl Layer for Logging {
+    fn wrap(&self, inner: Box<dyn Handler>) -> Box<dyn Handler> {
+        Box::new(Logged { inner })
+    }
+}
+
+impl Handler for Logged {
+    fn open(&mut self, session: &mut Session<'_>) {
+        tracing::info!(session = %session.id(), path = session.path(), "open");
+        self.inner.open(session);
+    }
+
+    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+        tracing::trace!(session = %session.id(), size = message.payload.len(), "message");
+        self.inner.message(session, message);
+    }
+
+    fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
+        tracing::info!(session = %session.id(), %reason, "close");
+        self.inner.close(session, reason);
+    }
+
+    fn drained(&mut self, session: &mut Session<'_>) {
+        tracing::debug!(session = %session.id(), "drained");
+        self.inner.drained(session);
+    }
+
+    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
+        self.inner.batch(worker, messages);
+    }
+}

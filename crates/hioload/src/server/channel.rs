@@ -1,0 +1,116 @@
+//! A channel as one worker sees it: the owner's part (on one worker), and feeds for subscribers here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hioload_live::{Append, Class, Feed, FeedConfig, Owner, OwnerConfig, Classes, Budget, Scan};
+use hioload_reactor::SocketId;
+
+use super::message::Publication;
+use super::settings::ChannelSettings;
+
+/// Publications a worker may have under way to a channel owned elsewhere; more wait at their
+/// session, which is not read from meanwhile.
+pub(super) const CREDIT: u32 = 64;
+
+/// The state.
+pub(super) struct Channel {
+    pub(super) name: Arc<str>,
+    pub(super) owned: Option<Owned>,
+    pub(super) feeds: Vec<FeedSlot>,
+    /// Publications under way to the owner.
+    pub(super) outstanding: u32,
+    /// Sessions held back from publishing here.
+    pub(super) held: Vec<SocketId>,
+    /// In the list of channels with work.
+    pub(super) is_listed: bool,
+}
+
+/// What the owning worker keeps.
+pub(super) struct Owned {
+    pub(super) owner: Owner,
+    /// Feeds on other workers.
+    pub(super) remotes: Vec<Remote>,
+    /// Publications of other workers that wait for room: at most [`CREDIT`] of each.
+    pub(super) inbox: VecDeque<(usize, Box<Publication>)>,
+}
+
+/// A feed on another worker.
+pub(super) struct Remote {
+    pub(super) worker: usize,
+    pub(super) class: Class,
+    /// The channel's key there.
+    pub(super) key: u64,
+    /// An append that found the queue full.
+    pub(super) unsent: Option<Append>,
+}
+
+/// A feed and where the walk over its subscribers stands.
+pub(super) struct FeedSlot {
+    pub(super) class: Class,
+    pub(super) feed: Feed,
+    pub(super) scan: Scan,
+    /// A walk is under way.
+    pub(super) is_walking: bool,
+    /// Something was appended since the walk began.
+    pub(super) is_dirty: bool,
+}
+
+impl Channel {
+    pub(super) fn new(name: &str, owned: Option<Owned>) -> Self {
+        Self {
+            name: Arc::from(name),
+            owned,
+            feeds: Vec::new(),
+            outstanding: 0,
+            held: Vec::new(),
+            is_listed: false,
+        }
+    }
+
+    pub(super) fn feed(&mut self, class: Class) -> Option<&mut FeedSlot> {
+        self.feeds.iter_mut().find(|slot| slot.class == class)
+    }
+
+    /// Nobody needs it here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.feeds.is_empty()
+            && self.outstanding == 0
+            && self.held.is_empty()
+            && self.owned.as_ref().is_none_or(|owned| {
+                owned.owner.is_idle() && owned.remotes.is_empty() && owned.inbox.is_empty()
+            })
+    }
+}
+
+impl Owned {
+    pub(super) fn new(settings: &ChannelSettings, epoch: u64, shared: &Budget) -> Self {
+        let kept = if settings.history.is_on() { Classes::PLAIN } else { Classes::NONE };
+        let config = OwnerConfig {
+            budget: settings.budget,
+            history: settings.history,
+            epoch,
+            kept,
+            shared: shared.clone(),
+            ..OwnerConfig::default()
+        };
+        Self { owner: Owner::new(config), remotes: Vec::new(), inbox: VecDeque::new() }
+    }
+}
+
+impl FeedSlot {
+    pub(super) fn new(settings: &ChannelSettings, worker: usize, class: Class, life: u64) -> Self {
+        let config = FeedConfig {
+            worker,
+            class,
+            life,
+            budget: settings.budget,
+            policy: settings.policy,
+            rate_min: settings.rate_min,
+            window: settings.window,
+            exclude_sender: settings.exclude_sender,
+            ..FeedConfig::default()
+        };
+        Self { class, feed: Feed::new(config), scan: Scan::default(), is_walking: false, is_dirty: false }
+    }
+}

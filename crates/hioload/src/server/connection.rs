@@ -1,0 +1,215 @@
+//! One connection: the protocol's state, what is in flight, and a box for what few have.
+//!
+//! ```text
+//!   Handshake ──101──▶ Open ──close frame or end──▶ Closing ──drained, FIN──▶ Lingering ──▶ gone
+//! ```
+
+use std::collections::VecDeque;
+
+use hioload_base::{Time, TimerKey};
+use hioload_live::{ChannelKey, Class, SubscriberKey};
+use hioload_mem::Segment;
+use hioload_ws::deflate::{Deflater, Inflater};
+use hioload_ws::{Keepalive, Kind, Session as Protocol};
+
+use crate::context::Context;
+use crate::handler::CloseReason;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The request head is coming in.
+    Handshake,
+    /// Messages flow.
+    Open,
+    /// The session is over; what is queued (a close frame, a refusal) still goes out.
+    Closing,
+    /// Our FIN is sent; input is dropped until theirs.
+    Lingering,
+}
+
+/// A set of single facts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts(u16);
+
+impl Facts {
+    /// A send is in flight.
+    pub(super) const SENDING: u16 = 1;
+    /// Not read from: its output is backed up, or a channel it publishes to is held.
+    pub(super) const HELD: u16 = 2;
+    /// The peer sends no more.
+    pub(super) const EOF: u16 = 8;
+    /// `drained` is owed to the handler.
+    pub(super) const FULL: u16 = 16;
+    /// The handler knows this session.
+    pub(super) const OPENED: u16 = 32;
+    /// It had a subscription: its sends are compressed one by one.
+    pub(super) const SUBSCRIBED: u16 = 64;
+    /// In the list of those that are to be resumed.
+    pub(super) const RESUMING: u16 = 128;
+    /// The send in flight starts with channel bytes (the rest of a frame), then its own.
+    pub(super) const CHANNEL_FIRST: u16 = 256;
+    /// Close was submitted.
+    pub(super) const CLOSED: u16 = 512;
+    /// Channel bytes are in flight.
+    pub(super) const CHANNEL: u16 = 1024;
+    /// The active channel is left as soon as its frame is complete.
+    pub(super) const LEAVING: u16 = 2048;
+
+    #[inline]
+    pub(super) fn has(self, bits: u16) -> bool {
+        self.0 & bits != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, bits: u16) {
+        self.0 |= bits;
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self, bits: u16) {
+        self.0 &= !bits;
+    }
+}
+
+/// A place in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subscription {
+    pub(super) channel: ChannelKey,
+    pub(super) subscriber: SubscriberKey,
+}
+
+/// The state of one connection. Its size is what an idle connection costs here.
+pub(super) struct Connection {
+    pub(super) protocol: Protocol,
+    pub(super) keepalive: Keepalive,
+    pub(super) timer: Option<TimerKey>,
+    /// Its only subscription as a rule; more are in `cold`.
+    pub(super) subscription: Option<Subscription>,
+    pub(super) cold: Option<Box<Cold>>,
+    /// The channel whose bytes are in flight, while [`Facts::CHANNEL`] is set.
+    pub(super) active: ChannelKey,
+    /// Own bytes of the send in flight.
+    pub(super) own_in_flight: u32,
+    pub(super) facts: Facts,
+    pub(super) phase: Phase,
+    /// The encoding it takes channels in.
+    pub(super) class: Class,
+    /// Why it ended, once it has.
+    pub(super) reason: Option<CloseReason>,
+}
+
+/// What only some connections have at a time.
+#[derive(Default)]
+pub(super) struct Cold {
+    /// Own bytes waiting to be sent.
+    pub(super) outbox: VecDeque<Segment>,
+    pub(super) outbox_size: usize,
+    /// The message, or request head, that is coming in.
+    pub(super) assembly: Vec<u8>,
+    /// Input that came while the connection was held.
+    pub(super) stash: Vec<u8>,
+    /// Publications that found no room, at most [`BLOCKED_MAX`]; taken before anything else is read.
+    pub(super) blocked: VecDeque<Blocked>,
+    pub(super) context: Option<Context>,
+    pub(super) path: Option<Box<str>>,
+    pub(super) protocol: Option<usize>,
+    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) deflate: Option<Box<Deflate>>,
+}
+
+/// Publications a session may make while it is held: what one message leads to.
+pub(super) const BLOCKED_MAX: usize = 64;
+
+/// A publication to be repeated.
+pub(super) struct Blocked {
+    pub(super) channel: ChannelKey,
+    pub(super) kind: Kind,
+    pub(super) payload: Vec<u8>,
+}
+
+/// permessage-deflate of one connection; the engines are there only with context takeover.
+pub(super) struct Deflate {
+    pub(super) deflater: Option<Deflater>,
+    pub(super) inflater: Option<Inflater>,
+}
+
+impl Connection {
+    pub(super) fn new(protocol: Protocol, now: Time) -> Self {
+        Self {
+            protocol,
+            keepalive: Keepalive::new(now),
+            timer: None,
+            subscription: None,
+            cold: None,
+            active: ChannelKey::from_bits(0),
+            own_in_flight: 0,
+            facts: Facts::default(),
+            phase: Phase::Handshake,
+            class: Class::PLAIN,
+            reason: None,
+        }
+    }
+
+    pub(super) fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// Own bytes queued or in flight.
+    pub(super) fn output_size(&self) -> usize {
+        self.own_in_flight as usize + self.cold.as_ref().map_or(0, |cold| cold.outbox_size)
+    }
+
+    /// Its subscription in `channel`.
+    pub(super) fn subscription_in(&self, channel: ChannelKey) -> Option<Subscription> {
+        self.subscriptions().find(|subscription| subscription.channel == channel)
+    }
+
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = Subscription> + '_ {
+        let more = self.cold.as_ref().map_or(&[][..], |cold| &cold.subscriptions);
+        self.subscription.iter().chain(more).copied()
+    }
+
+    /// Takes it out of `channel`.
+    pub(super) fn forget(&mut self, channel: ChannelKey) {
+        let more = self.cold.as_mut().map(|cold| &mut cold.subscriptions);
+        if self.subscription.is_some_and(|subscription| subscription.channel == channel) {
+            self.subscription = more.and_then(Vec::pop);
+        } else if let Some(more) = more {
+            more.retain(|subscription| subscription.channel != channel);
+        }
+    }
+
+    /// Gives back the cold part when it holds nothing worth keeping.
+    pub(super) fn trim(&mut self) {
+        if self.cold.as_ref().is_some_and(|cold| cold.is_empty()) {
+            self.cold = None;
+        }
+    }
+}
+
+impl Cold {
+    fn is_empty(&self) -> bool {
+        self.outbox.is_empty()
+            && self.assembly.is_empty()
+            && self.stash.is_empty()
+            && self.blocked.is_empty()
+            && self.context.is_none()
+            && self.path.is_none()
+            && self.protocol.is_none()
+            && self.subscriptions.is_empty()
+            && self.deflate.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_fits_the_budget() {
+        // 320 bytes in all: this, 8 of table, the driver's slot (56), timer (40), subscriber (56).
+        let size = size_of::<Option<(u32, Connection)>>();
+        assert!(size <= 168, "{size} bytes");
+    }
+}

@@ -1,0 +1,472 @@
+//! Everything of a worker but the application: connections, memory, channels, counters. What a
+//! [`Session`](crate::Session) acts on.
+
+use std::sync::Arc;
+
+use hioload_base::Prng;
+use hioload_live::{Budget, Channels, ChannelsConfig};
+use hioload_mem::{BufferPool, Segment};
+use hioload_reactor::{Context, Op, OpId, Payload, SocketId};
+use hioload_ws::deflate::Inflater;
+use hioload_ws::{CloseCode, Kind, Outgoing};
+
+use super::channel::Channel;
+use super::connection::{Connection, Facts, Phase};
+use super::encoder::Encoder;
+use super::message::Message;
+use super::output::Cork;
+use super::outlet::Outlet;
+use super::settings::Settings;
+use super::stats::Stats;
+use super::table::Table;
+use crate::context::Context as AppContext;
+use crate::handler::CloseReason;
+use crate::session::SendError;
+
+/// The reactor's context with this server's messages.
+pub(crate) type Cx<'a> = Context<'a, Message>;
+
+/// The state of a worker.
+pub(crate) struct Core {
+    pub(super) settings: Arc<Settings>,
+    pub(super) table: Table<Connection>,
+    pub(super) pool: BufferPool,
+    pub(super) cork: Cork,
+    pub(super) stats: Stats,
+    pub(super) channels: Channels<Channel>,
+    /// Channels with work for the end of the turn.
+    pub(super) listed: Vec<hioload_live::ChannelKey>,
+    pub(super) budget: Budget,
+    /// Feeds made so far: tells the lives of a channel's feed apart.
+    pub(super) feeds_made: u64,
+    pub(super) encoder: Encoder,
+    pub(super) inflater: Inflater,
+    pub(super) scratch: Vec<u8>,
+    /// Empty vectors for payloads of several pieces.
+    pub(super) vectors: Vec<Vec<Segment>>,
+    /// Connections whose hold is over, and whose end is to be told: at the end of the turn.
+    pub(super) resume: Vec<SocketId>,
+    pub(super) ended: Vec<SocketId>,
+    pub(super) outlet: Outlet,
+    /// Bytes of all unfinished messages.
+    pub(super) assembly_size: usize,
+    pub(super) is_draining: bool,
+    spare_context: AppContext,
+}
+
+impl Core {
+    pub(super) fn new(settings: Arc<Settings>, pool: BufferPool, workers: usize, seed: u64) -> Self {
+        let channels = ChannelsConfig {
+            count_max: settings.channel.count_max,
+            linger: settings.channel.linger,
+            ..ChannelsConfig::default()
+        };
+        Self {
+            table: Table::new(),
+            pool,
+            cork: Cork::default(),
+            stats: Stats::default(),
+            channels: Channels::new(channels, Prng::new(seed)),
+            listed: Vec::new(),
+            budget: Budget::new(settings.channel.budget_worker),
+            feeds_made: 0,
+            encoder: Encoder::new(settings.deflate_size_min, settings.deflate_level),
+            inflater: Inflater::new(15),
+            scratch: Vec::new(),
+            vectors: Vec::new(),
+            resume: Vec::new(),
+            ended: Vec::new(),
+            outlet: Outlet::new(workers),
+            assembly_size: 0,
+            is_draining: false,
+            spare_context: AppContext::new(),
+            settings,
+        }
+    }
+
+    /// Takes new settings for everything that comes; channels and open sessions keep the bounds
+    /// they were made with.
+    pub(super) fn apply(&mut self, settings: Arc<Settings>) {
+        self.budget.set_max(settings.channel.budget_worker);
+        self.encoder.size_min = settings.deflate_size_min;
+        self.settings = settings;
+    }
+
+    /// Writes one message to the session at hand.
+    #[inline]
+    pub(crate) fn send(&mut self, socket: SocketId, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        let Some(connection) = self.table.get_mut(socket) else { return Err(SendError::Closed) };
+        if connection.phase != Phase::Open || connection.reason.is_some() {
+            return Err(SendError::Closed);
+        }
+        if self.cork.len() + connection.output_size() >= self.settings.output_max {
+            connection.facts.set(Facts::FULL);
+            self.stats.send_refused += 1;
+            return Err(SendError::Full);
+        }
+        if connection.protocol.is_deflate_agreed() && payload.len() >= self.settings.deflate_size_min {
+            return self.send_deflated(socket, kind, payload);
+        }
+        let header = connection
+            .protocol
+            .frame_header(Outgoing::message(kind, payload.len()))
+            .map_err(|_| SendError::Closed)?;
+        self.cork.write(&self.pool, &header, payload).map_err(|_| self.no_memory(socket))?;
+        self.stats.messages_sent += 1;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn send_deflated(&mut self, socket: SocketId, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        let Some(connection) = self.table.get_mut(socket) else { return Err(SendError::Closed) };
+        let subscribed = connection.facts.has(Facts::SUBSCRIBED);
+        let class = connection.class;
+        let deflate = connection.cold.as_mut().and_then(|cold| cold.deflate.as_mut());
+        // With context the engine is the connection's own, until channels mix in frames that no
+        // context of this connection knows.
+        let own = deflate.and_then(|deflate| deflate.deflater.as_mut()).filter(|_| !subscribed);
+        let compressed = match own {
+            Some(deflater) => {
+                self.scratch.clear();
+                deflater.compress(payload, &mut self.scratch, true);
+                Some(&self.scratch[..])
+            }
+            None => self.encoder.compress(class, payload),
+        };
+        let is_compressed = compressed.is_some();
+        let body = compressed.unwrap_or(payload);
+        let frame = Outgoing { compressed: is_compressed, ..Outgoing::message(kind, body.len()) };
+        let header = connection.protocol.frame_header(frame).map_err(|_| SendError::Closed)?;
+        let written = self.cork.write(&self.pool, &header, body);
+        if written.is_err() {
+            return Err(self.no_memory(socket));
+        }
+        self.stats.messages_sent += 1;
+        Ok(())
+    }
+
+    fn no_memory(&mut self, socket: SocketId) -> SendError {
+        self.stats.no_memory += 1;
+        if let Some(connection) = self.table.get_mut(socket) {
+            connection.facts.set(Facts::FULL);
+        }
+        SendError::NoMemory
+    }
+
+    /// Sends a close frame, once; the session ends when the peer answers or time is up.
+    pub(crate) fn close(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str, reason: CloseReason) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if connection.phase != Phase::Open || connection.reason.is_some() {
+            return;
+        }
+        connection.reason = Some(reason);
+        if let Ok(frame) = connection.protocol.close(code, text, None) {
+            let _ = self.cork.write(&self.pool, &frame, &[]);
+        }
+        let deadline = cx.now() + self.settings.close_timeout;
+        self.set_timer(cx, socket, deadline);
+    }
+
+    pub(crate) fn path(&self, socket: SocketId) -> &str {
+        let cold = self.table.get(socket).and_then(|connection| connection.cold.as_ref());
+        cold.and_then(|cold| cold.path.as_deref()).unwrap_or("/")
+    }
+
+    pub(crate) fn protocol(&self, socket: SocketId) -> Option<usize> {
+        self.table.get(socket)?.cold.as_ref()?.protocol
+    }
+
+    pub(crate) fn buffered_size(&self, socket: SocketId) -> usize {
+        self.cork.len() + self.table.get(socket).map_or(0, Connection::output_size)
+    }
+
+    pub(crate) fn context(&mut self, socket: SocketId) -> &mut AppContext {
+        match self.table.get_mut(socket) {
+            Some(connection) => connection.cold().context.get_or_insert_default(),
+            // A session handed to a handler always exists; this one is thrown away.
+            None => &mut self.spare_context,
+        }
+    }
+
+    pub(crate) fn count_panic(&mut self) {
+        self.stats.panics += 1;
+    }
+
+    pub(crate) fn count_rate_limited(&mut self) {
+        self.stats.rate_limited += 1;
+    }
+
+    /// Moves the connection's one timer.
+    pub(super) fn set_timer(&mut self, cx: &mut Cx<'_>, socket: SocketId, deadline: hioload_base::Time) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if let Some(timer) = connection.timer.take() {
+            cx.cancel_timer(timer);
+        }
+        connection.timer = cx.timer(deadline, socket.key().to_bits());
+    }
+
+    /// Seals what was written for the session at hand and gets it going.
+    #[inline]
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else {
+            self.cork.take_all();
+            return;
+        };
+        let idle = !connection.facts.has(Facts::SENDING | Facts::CLOSED)
+            && connection.subscription.is_none()
+            && connection.cold.as_ref().is_none_or(|cold| cold.outbox.is_empty());
+        if idle && let Some(piece) = self.cork.take_one() {
+            connection.own_in_flight = piece.len() as u32;
+            connection.facts.set(Facts::SENDING);
+            self.submit(cx, socket, Payload::One(piece));
+            return;
+        }
+        if self.cork.len() > 0 {
+            self.queue(socket);
+        }
+        self.pump(cx, socket);
+    }
+
+    /// Moves the cork into the connection's outbox.
+    fn queue(&mut self, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        let cold = connection.cold();
+        for piece in self.cork.take_all() {
+            cold.outbox_size += piece.len();
+            if !cold.outbox.back_mut().is_some_and(|last| last.try_join(&piece)) {
+                cold.outbox.push_back(piece);
+            }
+        }
+    }
+
+    pub(super) fn submit(&mut self, cx: &mut Cx<'_>, socket: SocketId, payload: Payload) {
+        if cx.submit(Op::Send { socket, payload }).is_err() {
+            // The driver has closed the socket meanwhile; its last event is on the way.
+            if let Some(connection) = self.table.get_mut(socket) {
+                connection.facts.clear(Facts::SENDING);
+                connection.own_in_flight = 0;
+            }
+        }
+    }
+
+    /// Sends what is due, if nothing is in flight: own frames first (they are small and may be
+    /// pings), but never inside a channel's frame; then the channel from the cursor on.
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if connection.facts.has(Facts::SENDING | Facts::CLOSED) {
+            return;
+        }
+        if connection.cold.is_none() && connection.subscription.is_none() {
+            return self.nothing_to_send(cx, socket);
+        }
+        let mut pieces = self.vectors.pop().unwrap_or_default();
+        let (own, channel_first) = self.gather(socket, &mut pieces);
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        let payload = match pieces.len() {
+            0 => {
+                self.vectors.push(pieces);
+                return self.nothing_to_send(cx, socket);
+            }
+            1 => {
+                let piece = pieces.pop().expect("invariant: one piece");
+                self.vectors.push(pieces);
+                Payload::One(piece)
+            }
+            _ => Payload::Many(pieces),
+        };
+        connection.own_in_flight = own;
+        connection.facts.set(Facts::SENDING);
+        if channel_first {
+            connection.facts.set(Facts::CHANNEL_FIRST);
+        } else {
+            connection.facts.clear(Facts::CHANNEL_FIRST);
+        }
+        self.submit(cx, socket, payload);
+    }
+
+    /// Collects pieces; returns how many bytes of them are the connection's own, and whether a
+    /// channel's rest goes first.
+    fn gather(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> (u32, bool) {
+        let Some(connection) = self.table.get_mut(socket) else { return (0, false) };
+        let has_own = connection.cold.as_ref().is_some_and(|cold| !cold.outbox.is_empty());
+        let mut channel_first = false;
+        if has_own && connection.subscription.is_some() {
+            channel_first = self.gather_rest(socket, pieces);
+        }
+        let own = self.gather_own(socket, pieces);
+        if !channel_first && pieces.len() + 16 <= Payload::PIECES_MAX {
+            self.gather_channel(socket, pieces);
+        }
+        (own, channel_first)
+    }
+
+    fn gather_own(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> u32 {
+        let Some(connection) = self.table.get_mut(socket) else { return 0 };
+        let Some(cold) = &mut connection.cold else { return 0 };
+        let mut own = 0;
+        while pieces.len() < Payload::PIECES_MAX
+            && let Some(piece) = cold.outbox.pop_front()
+        {
+            own += piece.len();
+            pieces.push(piece);
+        }
+        cold.outbox_size -= own;
+        own as u32
+    }
+
+    /// Nothing is left to send: a closing connection goes on to its FIN.
+    fn nothing_to_send(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if connection.phase != Phase::Closing {
+            return;
+        }
+        connection.phase = Phase::Lingering;
+        if connection.facts.has(Facts::EOF) {
+            self.close_socket(cx, socket);
+        } else {
+            let _ = cx.submit(Op::Shutdown { socket });
+        }
+    }
+
+    /// The kernel took some of what was in flight.
+    pub(super) fn sent(&mut self, cx: &mut Cx<'_>, socket: SocketId, result: Result<usize, i32>, payload: Payload) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        connection.facts.clear(Facts::SENDING);
+        let own = std::mem::take(&mut connection.own_in_flight) as usize;
+        let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);
+        let total = payload.len();
+        let count = result.unwrap_or(0);
+        self.stats.sends += 1;
+        self.stats.bytes_sent += count as u64;
+        let channel_total = total - own;
+        let own_sent = if channel_first { count.saturating_sub(channel_total) } else { count.min(own) };
+        if own_sent < own {
+            let skip = if channel_first { channel_total } else { 0 } + own_sent;
+            put_back(connection, payload.pieces(), skip, own - own_sent);
+        }
+        if channel_total > 0 {
+            self.channel_sent(cx, socket, count - own_sent);
+        }
+        self.recycle(payload);
+        if let Err(errno) = result
+            && errno != libc::ECANCELED
+        {
+            return self.lost(cx, socket);
+        }
+        self.pump(cx, socket);
+        self.relieve(socket);
+    }
+
+    /// Below the mark again: read on, and tell the handler that there is room.
+    fn relieve(&mut self, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if connection.facts.has(Facts::HELD | Facts::FULL)
+            && !connection.facts.has(Facts::RESUMING)
+            && connection.output_size() < self.settings.output_high
+        {
+            connection.facts.set(Facts::RESUMING);
+            self.resume.push(socket);
+        }
+    }
+
+    fn recycle(&mut self, payload: Payload) {
+        if let Payload::Many(mut pieces) = payload
+            && self.vectors.len() < 4096
+        {
+            pieces.clear();
+            self.vectors.push(pieces);
+        }
+    }
+
+    /// Stops reading from a connection until what holds it is over.
+    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if !connection.facts.has(Facts::HELD) {
+            connection.facts.set(Facts::HELD);
+            self.stats.held += 1;
+            cx.cancel(OpId::recv(socket));
+        }
+    }
+
+    /// The connection broke: nothing can be sent or said any more.
+    pub(super) fn lost(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        self.end(cx, socket, CloseReason::Lost);
+        self.close_socket(cx, socket);
+    }
+
+    /// The session is over: no more input, leave all channels, tell the handler (at the end of the
+    /// turn), let out what is queued.
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>, socket: SocketId, reason: CloseReason) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if matches!(connection.phase, Phase::Closing | Phase::Lingering) {
+            return;
+        }
+        let reason = *connection.reason.get_or_insert(reason);
+        let was_open = connection.facts.has(Facts::OPENED);
+        self.leave_all(cx, socket);
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        connection.phase = Phase::Closing;
+        if let Some(cold) = &mut connection.cold {
+            self.assembly_size -= cold.assembly.len();
+            cold.assembly = Vec::new();
+            cold.stash = Vec::new();
+            cold.blocked.clear();
+        }
+        if connection.facts.has(Facts::HELD) {
+            // Input is only waited for now, to see the peer's FIN.
+            connection.facts.clear(Facts::HELD);
+            let _ = cx.submit(Op::Recv { socket });
+        }
+        if was_open {
+            self.count_end(reason);
+            self.ended.push(socket);
+        }
+        let deadline = cx.now() + self.settings.close_timeout;
+        self.set_timer(cx, socket, deadline);
+        self.pump(cx, socket);
+    }
+
+    fn count_end(&mut self, reason: CloseReason) {
+        self.stats.sessions -= 1;
+        let counter = match reason {
+            CloseReason::Peer(_) => &mut self.stats.closed_by_peer,
+            CloseReason::Local(_) | CloseReason::Shutdown => &mut self.stats.closed_here,
+            CloseReason::Offence(_) => &mut self.stats.closed_offence,
+            CloseReason::Lost => &mut self.stats.closed_lost,
+            CloseReason::Idle => &mut self.stats.closed_idle,
+            CloseReason::Stalled => &mut self.stats.closed_stalled,
+        };
+        *counter += 1;
+    }
+
+    /// Closes the descriptor, whatever is in flight.
+    pub(super) fn close_socket(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if !connection.facts.has(Facts::CLOSED) {
+            connection.facts.set(Facts::CLOSED);
+            let _ = cx.submit(Op::Close { socket });
+        }
+    }
+}
+
+/// Puts own bytes that the kernel did not take back to the front of the outbox: of `pieces`, the
+/// `rest` bytes after the first `skip`.
+fn put_back(connection: &mut Connection, pieces: &[Segment], mut skip: usize, mut rest: usize) {
+    let cold = connection.cold();
+    cold.outbox_size += rest;
+    let mut place = 0;
+    for piece in pieces {
+        if skip >= piece.len() {
+            skip -= piece.len();
+            continue;
+        }
+        let end = piece.len().min(skip + rest);
+        rest -= end - skip;
+        cold.outbox.insert(place, piece.slice(skip..end));
+        place += 1;
+        skip = 0;
+        if rest == 0 {
+            break;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Frames for channel logs: WebSocket in every class that subscribers take.
+//!
+//! Class 0 is the plain frame. Class 9 to 15 is the frame deflated with a window of so many bits
+//! and no context, so that one compressed frame serves every subscriber of the class.
+
+use hioload_live::{Class, Encode};
+use hioload_ws::deflate::{DeflateParams, Deflater};
+use hioload_ws::{HEADER_SIZE_MAX, Kind, Outgoing, encode_header};
+
+/// The class in which a session with these parameters takes channels.
+pub(super) fn class_of(params: &DeflateParams) -> Class {
+    Class::new(params.server_max_window_bits).unwrap_or(Class::PLAIN)
+}
+
+/// One compressor per window size, made when first needed and shared by all sessions of a worker.
+pub(super) struct Encoder {
+    deflaters: [Option<Deflater>; Class::COUNT_MAX],
+    scratch: Vec<u8>,
+    /// Smaller payloads go out as they are.
+    pub(super) size_min: usize,
+    pub(super) level: u32,
+}
+
+impl Encoder {
+    pub(super) fn new(size_min: usize, level: u32) -> Self {
+        Self { deflaters: [const { None }; Class::COUNT_MAX], scratch: Vec::new(), size_min, level }
+    }
+
+    /// The payload compressed for `class`, when that is worth it.
+    pub(super) fn compress(&mut self, class: Class, payload: &[u8]) -> Option<&[u8]> {
+        if class == Class::PLAIN || payload.len() < self.size_min {
+            return None;
+        }
+        let level = self.level;
+        let deflater = self.deflaters[usize::from(class.number())]
+            .get_or_insert_with(|| Deflater::new(class.number(), level));
+        self.scratch.clear();
+        deflater.compress(payload, &mut self.scratch, false);
+        (self.scratch.len() < payload.len()).then_some(&self.scratch[..])
+    }
+}
+
+/// Text or binary as the log's `kind`.
+pub(super) fn kind_number(kind: Kind) -> u8 {
+    match kind {
+        Kind::Text => 1,
+        Kind::Binary => 2,
+    }
+}
+
+pub(super) fn kind_of(number: u8) -> Kind {
+    if number == 1 { Kind::Text } else { Kind::Binary }
+}
+
+impl Encode for Encoder {
+    fn room(&self, _: Class, _: u8, payload_size: usize) -> usize {
+        HEADER_SIZE_MAX + payload_size
+    }
+
+    fn encode(&mut self, class: Class, kind: u8, payload: &[u8], out: &mut [u8]) -> usize {
+        let kind = kind_of(kind);
+        let compressed = self.compress(class, payload);
+        let is_compressed = compressed.is_some();
+        let body = compressed.unwrap_or(payload);
+        let frame = Outgoing { compressed: is_compressed, ..Outgoing::message(kind, body.len()) };
+        let header = encode_header(frame);
+        let size = header.len() + body.len();
+        out[..header.len()].copy_from_slice(&header);
+        out[header.len()..size].copy_from_slice(body);
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_class_is_the_plain_frame() {
+        let mut encoder = Encoder::new(64, 1);
+        let mut out = [0; 32];
+        let size = encoder.encode(Class::PLAIN, kind_number(Kind::Text), b"hi", &mut out);
+        assert_eq!(&out[..size], [0x81, 2, b'h', b'i']);
+    }
+
+    #[test]
+    fn a_deflated_class_compresses_what_shrinks() {
+        let mut encoder = Encoder::new(64, 1);
+        let class = Class::new(15).expect("a class");
+        let mut out = vec![0; 2000];
+        let size = encoder.encode(class, kind_number(Kind::Binary), &[7; 1000], &mut out);
+        assert!(size < 100 && out[0] == 0xC2, "{size} bytes");
+        let small = encoder.encode(class, kind_number(Kind::Binary), &[7; 63], &mut out);
+        assert_eq!((small, out[0]), (65, 0x82));
+        let noise: Vec<u8> = (0..256u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let random = encoder.encode(class, kind_number(Kind::Binary), &noise[..100], &mut out);
+        assert_eq!((random, out[0]), (102, 0x82), "what does not shrink goes plain");
+    }
+}

@@ -1,0 +1,713 @@
+//! Channels on a worker: subscribing, publishing, and the walk that sends what was published.
+//!
+//! ```text
+//!   publish ─▶ Owner (one worker) ─ append ─▶ Feed (each worker) ─ walk ─▶ pump ─▶ one send each
+//!      ▲ held back                                  │ progress
+//!      └────────────────────────────────────────────┘
+//! ```
+//!
+//! Publications of a turn are gathered in the log and leave at its end, at most one send for each
+//! subscriber. Publishers on other workers spend credit, which the owner gives back as it takes
+//! their publications; a session without credit, or at a held channel, is not read from.
+
+use std::sync::Arc;
+
+use hioload_live::{
+    Action, Append, Ask, Attached, ChannelKey, Class, Origin, Progress, Start, Stalled, owner_of,
+};
+use hioload_mem::Segment;
+use hioload_reactor::{OpId, SocketId};
+use hioload_ws::{CloseCode, Kind};
+
+use super::channel::{CREDIT, Channel, FeedSlot, Owned, Remote};
+use super::connection::{BLOCKED_MAX, Blocked, Facts, Phase, Subscription};
+use super::core::{Core, Cx};
+use super::encoder::kind_number;
+use super::message::{Message, Publication};
+use crate::handler::CloseReason;
+use crate::session::{PublishError, SubscribeError};
+
+/// Subscribers served per turn; the walk goes on in the next.
+const WALK_MAX: usize = 4096;
+/// Subscribers judged per channel and sweep.
+const SWEEP_MAX: usize = 65_536;
+
+/// What became of a publication.
+enum Published {
+    Taken,
+    /// Taken, and the publisher is to be held back.
+    Held,
+    /// Not taken: to be repeated.
+    Blocked,
+}
+
+impl Core {
+    /// The channel of this name on this worker.
+    fn open_channel(&mut self, cx: &Cx<'_>, name: &str) -> Result<ChannelKey, hioload_live::ChannelError> {
+        if let Some(key) = self.channels.find(name) {
+            return Ok(key);
+        }
+        let is_owner = owner_of(name, cx.workers()) == cx.index();
+        let (settings, budget) = (&self.settings.channel, &self.budget);
+        self.channels.open(name, |epoch| {
+            Channel::new(name, is_owner.then(|| Owned::new(settings, epoch, budget)))
+        })
+    }
+
+    /// Puts a channel on the list for the end of the turn.
+    fn list(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.channels.get_mut(key)
+            && !channel.is_listed
+        {
+            channel.is_listed = true;
+            self.listed.push(key);
+        }
+    }
+
+    /// Lets a session receive what is published to `name` from now on. Twice is once.
+    pub(crate) fn subscribe(&mut self, cx: &mut Cx<'_>, socket: SocketId, name: &str) -> Result<(), SubscribeError> {
+        let limit = self.settings.subscriptions_max;
+        let Some(connection) = self.table.get(socket) else { return Err(SubscribeError::Closed) };
+        if connection.phase != Phase::Open || connection.reason.is_some() {
+            return Err(SubscribeError::Closed);
+        }
+        let (class, count) = (connection.class, connection.subscriptions().count());
+        let key = self.open_channel(cx, name).map_err(SubscribeError::Channel)?;
+        let Some(connection) = self.table.get_mut(socket) else { return Err(SubscribeError::Closed) };
+        if connection.subscription_in(key).is_some() {
+            if connection.active == key {
+                connection.facts.clear(Facts::LEAVING);
+            }
+            return Ok(());
+        }
+        if count >= limit {
+            return Err(SubscribeError::TooMany { max: limit });
+        }
+        self.ensure_feed(cx, key, class);
+        let slot = self.channels.get_mut(key).and_then(|channel| channel.feed(class));
+        let slot = slot.expect("invariant: the feed was made above");
+        let subscriber = slot
+            .feed
+            .subscribe(socket.key().to_bits(), Start::Tail)
+            .map_err(|_| SubscribeError::Full)?;
+        self.channels.mark_busy(key);
+        self.stats.subscriptions += 1;
+        let subscription = Subscription { channel: key, subscriber };
+        let Some(connection) = self.table.get_mut(socket) else { return Err(SubscribeError::Closed) };
+        connection.facts.set(Facts::SUBSCRIBED);
+        if connection.subscription.is_none() {
+            connection.subscription = Some(subscription);
+        } else {
+            connection.cold().subscriptions.push(subscription);
+        }
+        Ok(())
+    }
+
+    /// Makes the feed of a class and attaches it to the owner.
+    fn ensure_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
+        let me = cx.index();
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if channel.feed(class).is_some() {
+            return;
+        }
+        self.feeds_made += 1;
+        let mut slot = FeedSlot::new(&self.settings.channel, me, class, self.feeds_made);
+        match &mut channel.owned {
+            Some(owned) => {
+                let attached = owned.owner.attach(me, slot.feed.ask(None), cx.now());
+                slot.feed.attach(&attached);
+            }
+            None => {
+                let name = Arc::clone(&channel.name);
+                let owner = owner_of(&name, cx.workers());
+                let ask = slot.feed.ask(None);
+                let message = Message::Attach { name, ask, key: key.to_bits() };
+                self.outlet.send(cx, owner, message);
+            }
+        }
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.feeds.push(slot);
+        }
+    }
+
+    /// Ends a subscription. The frame that is going out is completed first.
+    pub(crate) fn unsubscribe(&mut self, cx: &mut Cx<'_>, socket: SocketId, name: &str) -> bool {
+        let Some(key) = self.channels.find(name) else { return false };
+        let known = self.table.get(socket).is_some_and(|c| c.subscription_in(key).is_some());
+        if known {
+            self.leave(cx, socket, key);
+        }
+        known
+    }
+
+    pub(super) fn leave_all(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        while let Some(key) = self.next_to_leave(socket) {
+            self.leave(cx, socket, key);
+        }
+    }
+
+    fn next_to_leave(&self, socket: SocketId) -> Option<ChannelKey> {
+        let connection = self.table.get(socket)?;
+        let leaving = connection.facts.has(Facts::LEAVING).then_some(connection.active);
+        connection.subscriptions().map(|s| s.channel).find(|key| Some(*key) != leaving)
+    }
+
+    fn leave(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(subscription) = connection.subscription_in(key) else { return };
+        let in_flight = connection.facts.has(Facts::SENDING) && connection.facts.has(Facts::CHANNEL);
+        if in_flight && connection.active == key {
+            connection.facts.set(Facts::LEAVING);
+            return;
+        }
+        let class = connection.class;
+        let Some(slot) = self.channels.get_mut(key).and_then(|channel| channel.feed(class)) else {
+            connection.forget(key);
+            return;
+        };
+        let rest = slot.feed.to_boundary(subscription.subscriber);
+        if rest > 0 {
+            let mut pieces = Vec::new();
+            slot.feed.next(subscription.subscriber, rest, &mut pieces);
+            let cold = connection.cold();
+            for piece in pieces.into_iter().rev() {
+                cold.outbox_size += piece.len();
+                cold.outbox.push_front(piece);
+            }
+        }
+        connection.forget(key);
+        connection.facts.clear(Facts::LEAVING);
+        slot.feed.unsubscribe(subscription.subscriber);
+        self.stats.subscriptions -= 1;
+        self.list(key);
+        self.drop_empty_feed(cx, key, class);
+    }
+
+    fn drop_empty_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if !channel.feed(class).is_some_and(|slot| slot.feed.is_empty()) {
+            return;
+        }
+        if let Some(slot) = channel.feed(class) {
+            self.stats.dropped_publications += slot.feed.stats().dropped_publications;
+        }
+        channel.feeds.retain(|slot| slot.class != class);
+        match &mut channel.owned {
+            Some(owned) => owned.owner.detach(cx.index(), class, cx.now()),
+            None => {
+                let name = Arc::clone(&channel.name);
+                let owner = owner_of(&name, cx.workers());
+                self.outlet.send(cx, owner, Message::Detach { name, class });
+            }
+        }
+        self.mark_if_idle(cx, key);
+    }
+
+    fn mark_if_idle(&mut self, cx: &Cx<'_>, key: ChannelKey) {
+        if self.channels.get(key).is_some_and(Channel::is_idle) {
+            self.channels.mark_idle(key, cx.now());
+        }
+    }
+
+    /// Publishes for a session. A session that is held back keeps its place: nothing is lost.
+    pub(crate) fn publish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        name: &str,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<(), PublishError> {
+        let key = self.open_channel(cx, name).map_err(PublishError::Channel)?;
+        let blocked = self.table.get(socket).and_then(|c| c.cold.as_ref()).map_or(0, |c| c.blocked.len());
+        let outcome = if blocked > 0 {
+            Published::Blocked
+        } else {
+            self.publish_once(cx, Some(socket), key, kind, payload)?
+        };
+        match outcome {
+            Published::Taken => return Ok(()),
+            Published::Held => {}
+            Published::Blocked if blocked >= BLOCKED_MAX => return Err(PublishError::Busy),
+            Published::Blocked => {
+                let Some(connection) = self.table.get_mut(socket) else { return Err(PublishError::Closed) };
+                let again = Blocked { channel: key, kind, payload: payload.to_vec() };
+                connection.cold().blocked.push_back(again);
+            }
+        }
+        self.hold_publisher(cx, socket, key);
+        Ok(())
+    }
+
+    fn hold_publisher(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
+        self.hold(cx, socket);
+        if let Some(channel) = self.channels.get_mut(key)
+            && channel.held.last() != Some(&socket)
+        {
+            channel.held.push(socket);
+        }
+    }
+
+    /// Repeats what was blocked; true when nothing is left of it.
+    pub(super) fn publish_blocked(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> bool {
+        loop {
+            let Some(connection) = self.table.get_mut(socket) else { return true };
+            let Some(cold) = &mut connection.cold else { return true };
+            let Some(again) = cold.blocked.pop_front() else { return true };
+            match self.publish_once(cx, Some(socket), again.channel, again.kind, &again.payload) {
+                Ok(Published::Taken) => {}
+                Ok(Published::Held) => self.hold_publisher(cx, socket, again.channel),
+                Ok(Published::Blocked) => {
+                    let key = again.channel;
+                    if let Some(connection) = self.table.get_mut(socket) {
+                        connection.cold().blocked.push_front(again);
+                    }
+                    self.hold_publisher(cx, socket, key);
+                    return false;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn publish_once(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: Option<SocketId>,
+        key: ChannelKey,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<Published, PublishError> {
+        let origin = self.origin(from, key);
+        let Some(channel) = self.channels.get_mut(key) else { return Err(PublishError::Closed) };
+        let number = kind_number(kind);
+        let Some(owned) = &mut channel.owned else {
+            return self.publish_away(cx, key, number, payload, origin);
+        };
+        if !owned.inbox.is_empty() {
+            // Others were here first.
+            return Ok(Published::Blocked);
+        }
+        match owned.owner.publish(&self.pool, &mut self.encoder, cx.now(), number, payload, origin) {
+            Ok(_) => {
+                let is_held = owned.owner.is_held();
+                self.stats.publications += 1;
+                self.list(key);
+                Ok(if is_held { Published::Held } else { Published::Taken })
+            }
+            Err(error) if error.is_busy() => {
+                self.list(key);
+                Ok(Published::Blocked)
+            }
+            Err(_) => Err(PublishError::TooLarge),
+        }
+    }
+
+    fn origin(&mut self, from: Option<SocketId>, key: ChannelKey) -> Origin {
+        let connection = from.and_then(|socket| self.table.get(socket));
+        let Some(connection) = connection else { return Origin::NONE };
+        let Some(subscription) = connection.subscription_in(key) else { return Origin::NONE };
+        let class = connection.class;
+        let slot = self.channels.get_mut(key).and_then(|channel| channel.feed(class));
+        slot.map_or(Origin::NONE, |slot| slot.feed.origin(subscription.subscriber))
+    }
+
+    /// To the owner on another worker, within this worker's credit.
+    fn publish_away(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ChannelKey,
+        kind: u8,
+        payload: &[u8],
+        origin: Origin,
+    ) -> Result<Published, PublishError> {
+        let Some(channel) = self.channels.get_mut(key) else { return Err(PublishError::Closed) };
+        if channel.outstanding >= CREDIT {
+            return Ok(Published::Blocked);
+        }
+        let Some(mut buffer) = self.pool.take(payload.len()) else {
+            self.stats.no_memory += 1;
+            let too_large = payload.len() > self.pool.size_max();
+            return if too_large { Err(PublishError::TooLarge) } else { Ok(Published::Blocked) };
+        };
+        buffer.extend_from_slice(payload).expect("invariant: the buffer was asked for this size");
+        let name = Arc::clone(&channel.name);
+        let owner = owner_of(&name, cx.workers());
+        let publication =
+            Publication { name, key: key.to_bits(), kind, payload: buffer.seal(), origin };
+        let message = Message::Publish(Box::new(publication));
+        if self.outlet.try_send(cx, owner, message).is_err() {
+            self.list(key);
+            return Ok(Published::Blocked);
+        }
+        channel.outstanding += 1;
+        Ok(Published::Taken)
+    }
+
+    /// A message of another worker about a channel.
+    pub(super) fn channel_message(&mut self, cx: &mut Cx<'_>, from: usize, message: Message) {
+        match message {
+            Message::Attach { name, ask, key } => self.on_attach(cx, from, &name, ask, key),
+            Message::Attached { key, attached } => self.on_attached(key, &attached),
+            Message::Detach { name, class } => self.on_detach(cx, from, &name, class),
+            Message::Append { key, append } => self.on_append(key, append),
+            Message::Progress { name, progress } => self.on_progress(cx, from, &name, progress),
+            Message::Publish(publication) => self.on_publish(cx, from, publication),
+            Message::Taken { key, count } => {
+                let key = ChannelKey::from_bits(key);
+                if let Some(channel) = self.channels.get_mut(key) {
+                    channel.outstanding -= count.min(channel.outstanding);
+                }
+                self.list(key);
+            }
+            Message::Settings(_) | Message::Shutdown { .. } => {}
+        }
+    }
+
+    fn on_attach(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, ask: Ask, remote_key: u64) {
+        let class = ask.class();
+        let Ok(key) = self.open_channel(cx, name) else { return };
+        self.channels.mark_busy(key);
+        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else { return };
+        owned.remotes.retain(|remote| (remote.worker, remote.class) != (from, class));
+        let attached = owned.owner.attach(from, ask, cx.now());
+        owned.remotes.push(Remote { worker: from, class, key: remote_key, unsent: None });
+        let attached = Box::new(attached);
+        self.outlet.send(cx, from, Message::Attached { key: remote_key, attached });
+    }
+
+    fn on_attached(&mut self, key: u64, attached: &Attached) {
+        let channel = self.channels.get_mut(ChannelKey::from_bits(key));
+        if let Some(slot) = channel.and_then(|channel| channel.feed(attached.class())) {
+            slot.feed.attach(attached);
+        }
+    }
+
+    fn on_detach(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, class: Class) {
+        let Some(key) = self.channels.find(name) else { return };
+        if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
+            owned.remotes.retain(|remote| (remote.worker, remote.class) != (from, class));
+            owned.owner.detach(from, class, cx.now());
+        }
+        self.list(key);
+        self.mark_if_idle(cx, key);
+    }
+
+    fn on_append(&mut self, key: u64, append: Append) {
+        let key = ChannelKey::from_bits(key);
+        let channel = self.channels.get_mut(key);
+        if let Some(slot) = channel.and_then(|channel| channel.feed(append.class())) {
+            slot.feed.append(append);
+            slot.is_dirty = true;
+            self.list(key);
+        }
+    }
+
+    fn on_progress(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, progress: Progress) {
+        let Some(key) = self.channels.find(name) else { return };
+        if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
+            owned.owner.on_progress(from, progress, cx.now());
+            self.list(key);
+        }
+    }
+
+    fn on_publish(&mut self, cx: &Cx<'_>, from: usize, publication: Box<Publication>) {
+        let Ok(key) = self.open_channel(cx, &publication.name) else { return };
+        if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
+            owned.inbox.push_back((from, publication));
+            self.list(key);
+        }
+    }
+
+    /// The end of a turn: everything that channels have to do. True when some is left.
+    pub(super) fn serve_channels(&mut self, cx: &mut Cx<'_>) -> bool {
+        let mut is_left = self.outlet.flush(cx);
+        let mut walk_left = WALK_MAX;
+        let count = self.listed.len();
+        for place in 0..count {
+            let key = self.listed[place];
+            if let Some(channel) = self.channels.get_mut(key) {
+                channel.is_listed = false;
+            }
+            if self.serve(cx, key, &mut walk_left) {
+                self.list(key);
+                is_left = true;
+            }
+        }
+        self.listed.drain(..count);
+        is_left
+    }
+
+    fn serve(&mut self, cx: &mut Cx<'_>, key: ChannelKey, walk_left: &mut usize) -> bool {
+        let mut is_left = self.take_inbox(cx, key);
+        is_left |= self.deliver(cx, key);
+        is_left |= self.walk(cx, key, walk_left);
+        self.report(cx, key);
+        self.release(key);
+        is_left
+    }
+
+    /// Takes what other workers published, in order, while there is room.
+    fn take_inbox(&mut self, cx: &mut Cx<'_>, key: ChannelKey) -> bool {
+        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else { return false };
+        let mut acknowledge: Option<(usize, u64, u32)> = None;
+        while !owned.owner.is_held()
+            && let Some((from, publication)) = owned.inbox.pop_front()
+        {
+            let taken = owned.owner.publish(
+                &self.pool,
+                &mut self.encoder,
+                cx.now(),
+                publication.kind,
+                &publication.payload,
+                publication.origin,
+            );
+            match taken {
+                Ok(_) => self.stats.publications += 1,
+                Err(error) if error.is_busy() => {
+                    owned.inbox.push_front((from, publication));
+                    break;
+                }
+                Err(_) => self.stats.no_memory += 1,
+            }
+            match &mut acknowledge {
+                Some((worker, of, count)) if (*worker, *of) == (from, publication.key) => *count += 1,
+                _ => {
+                    if let Some((worker, key, count)) = acknowledge.replace((from, publication.key, 1)) {
+                        self.outlet.send(cx, worker, Message::Taken { key, count });
+                    }
+                }
+            }
+        }
+        if let Some((worker, key, count)) = acknowledge {
+            self.outlet.send(cx, worker, Message::Taken { key, count });
+        }
+        false
+    }
+
+    /// Moves the log on to every feed; what a full queue refuses waits.
+    fn deliver(&mut self, cx: &mut Cx<'_>, key: ChannelKey) -> bool {
+        let Some(channel) = self.channels.get_mut(key) else { return false };
+        let Some(owned) = &mut channel.owned else { return false };
+        for slot in &mut channel.feeds {
+            while let Some(append) = owned.owner.append_for(cx.index(), slot.class) {
+                slot.feed.append(append);
+                slot.is_dirty = true;
+            }
+        }
+        let mut is_left = false;
+        for remote in &mut owned.remotes {
+            while let Some(append) =
+                remote.unsent.take().or_else(|| owned.owner.append_for(remote.worker, remote.class))
+            {
+                let message = Message::Append { key: remote.key, append };
+                if let Err(Message::Append { append, .. }) = self.outlet.try_send(cx, remote.worker, message) {
+                    remote.unsent = Some(append);
+                    is_left = true;
+                    break;
+                }
+            }
+        }
+        is_left
+    }
+
+    /// Sends to every subscriber that has something to read and nothing in flight.
+    fn walk(&mut self, cx: &mut Cx<'_>, key: ChannelKey, left: &mut usize) -> bool {
+        let mut is_left = false;
+        let count = self.channels.get(key).map_or(0, |channel| channel.feeds.len());
+        for place in 0..count {
+            let slot = self.slot(key, place);
+            if let Some(slot) = slot
+                && !slot.is_walking
+                && std::mem::take(&mut slot.is_dirty)
+            {
+                slot.is_walking = true;
+                slot.scan = hioload_live::Scan::default();
+            }
+            while *left > 0 {
+                let Some(slot) = self.slot(key, place) else { break };
+                if !slot.is_walking {
+                    break;
+                }
+                let Some((_, user)) = slot.feed.next_ready(&mut slot.scan) else {
+                    slot.is_walking = false;
+                    break;
+                };
+                *left -= 1;
+                self.pump(cx, socket_of(user));
+            }
+            is_left |= self.slot(key, place).is_some_and(|slot| slot.is_walking || slot.is_dirty);
+        }
+        is_left
+    }
+
+    fn slot(&mut self, key: ChannelKey, place: usize) -> Option<&mut FeedSlot> {
+        self.channels.get_mut(key)?.feeds.get_mut(place)
+    }
+
+    /// Tells the owner how far the feeds here are.
+    fn report(&mut self, cx: &mut Cx<'_>, key: ChannelKey) {
+        let now = cx.now();
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        for slot in &mut channel.feeds {
+            let Some(progress) = slot.feed.progress(now) else { continue };
+            match &mut channel.owned {
+                Some(owned) => owned.owner.on_progress(cx.index(), progress, now),
+                None => {
+                    let name = Arc::clone(&channel.name);
+                    let owner = owner_of(&name, cx.workers());
+                    self.outlet.send(cx, owner, Message::Progress { name, progress });
+                }
+            }
+        }
+    }
+
+    /// Lets held publishers go on when the channel has room again.
+    fn release(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let is_held = match &channel.owned {
+            Some(owned) => owned.owner.is_held() || !owned.inbox.is_empty(),
+            None => channel.outstanding >= CREDIT,
+        };
+        if is_held {
+            return;
+        }
+        for socket in channel.held.drain(..) {
+            if let Some(connection) = self.table.get_mut(socket)
+                && !connection.facts.has(Facts::RESUMING)
+            {
+                connection.facts.set(Facts::RESUMING);
+                self.resume.push(socket);
+            }
+        }
+    }
+
+    /// The rest of a channel's frame that is partly sent.
+    pub(super) fn gather_rest(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> bool {
+        let Some(connection) = self.table.get_mut(socket) else { return false };
+        let class = connection.class;
+        let channels = &mut self.channels;
+        let started = connection.subscriptions().find(|subscription| {
+            let slot = channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
+            slot.is_some_and(|slot| {
+                let rest = slot.feed.to_boundary(subscription.subscriber);
+                rest > 0 && slot.feed.next(subscription.subscriber, rest, pieces) > 0
+            })
+        });
+        connection.facts.clear(Facts::CHANNEL);
+        if let Some(subscription) = started {
+            self.activate(socket, subscription.channel);
+        }
+        started.is_some()
+    }
+
+    /// What a channel has for the connection from its cursor on. With several channels, one per
+    /// send, in turn, the one whose frame is partly sent first.
+    pub(super) fn gather_channel(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) {
+        let send_max = self.settings.channel.send_max;
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        connection.facts.clear(Facts::CHANNEL);
+        if connection.phase != Phase::Open {
+            return;
+        }
+        let class = connection.class;
+        let Some(first) = connection.subscription else { return };
+        let is_single = connection.cold.as_ref().is_none_or(|cold| cold.subscriptions.is_empty());
+        if is_single {
+            let slot = self.channels.get_mut(first.channel).and_then(|c| c.feed(class));
+            if let Some(slot) = slot
+                && slot.feed.next(first.subscriber, send_max, pieces) > 0
+            {
+                connection.facts.set(Facts::CHANNEL);
+                connection.active = first.channel;
+            }
+            return;
+        }
+        let all: Vec<Subscription> = connection.subscriptions().collect();
+        let started = all.iter().position(|s| {
+            let slot = self.channels.get_mut(s.channel).and_then(|c| c.feed(class));
+            slot.is_some_and(|slot| slot.feed.to_boundary(s.subscriber) > 0)
+        });
+        let after = all.iter().position(|s| s.channel == connection.active).map_or(0, |at| at + 1);
+        let order = started.unwrap_or(after);
+        for step in 0..all.len() {
+            let subscription = all[(order + step) % all.len()];
+            let slot = self.channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
+            let Some(slot) = slot else { continue };
+            if slot.feed.next(subscription.subscriber, send_max, pieces) > 0 {
+                self.activate(socket, subscription.channel);
+                return;
+            }
+        }
+    }
+
+    fn activate(&mut self, socket: SocketId, channel: ChannelKey) {
+        if let Some(connection) = self.table.get_mut(socket) {
+            connection.facts.set(Facts::CHANNEL);
+            connection.active = channel;
+        }
+    }
+
+    /// The kernel took `count` bytes of the active channel.
+    pub(super) fn channel_sent(&mut self, cx: &mut Cx<'_>, socket: SocketId, count: usize) {
+        let now = cx.now();
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        let (key, class) = (connection.active, connection.class);
+        connection.facts.clear(Facts::CHANNEL);
+        let leaving = connection.facts.has(Facts::LEAVING);
+        let Some(subscription) = connection.subscription_in(key) else { return };
+        if let Some(slot) = self.channels.get_mut(key).and_then(|channel| channel.feed(class)) {
+            slot.feed.sent(subscription.subscriber, count, now);
+            self.list(key);
+        }
+        if leaving {
+            self.leave(cx, socket, key);
+        }
+    }
+
+    /// Judges slow subscribers and forgets what nobody uses. Called a few times a window.
+    pub(super) fn sweep_channels(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now();
+        let keys: Vec<ChannelKey> = self.channels.iter().map(|(key, _, _)| key).collect();
+        let mut found = Vec::new();
+        for key in keys {
+            let Some(channel) = self.channels.get_mut(key) else { continue };
+            if let Some(owned) = &mut channel.owned {
+                owned.owner.expire(now);
+            }
+            for slot in &mut channel.feeds {
+                slot.feed.sweep(now, SWEEP_MAX, &mut found);
+            }
+            for stalled in found.drain(..) {
+                self.stalled(cx, &stalled);
+            }
+            self.list(key);
+            self.mark_if_idle(cx, key);
+        }
+        while self.channels.expire(now).is_some() {}
+    }
+
+    fn stalled(&mut self, cx: &mut Cx<'_>, stalled: &Stalled) {
+        let socket = socket_of(stalled.user);
+        match stalled.action {
+            Action::Cancel => cx.cancel(OpId::send(socket)),
+            Action::Disconnect { publications } => {
+                self.stats.dropped_publications += publications;
+                cx.cancel(OpId::send(socket));
+                let text = "you read too slowly";
+                self.close(cx, socket, CloseCode::TRY_AGAIN, text, CloseReason::Stalled);
+                self.end(cx, socket, CloseReason::Stalled);
+                self.flush(cx, socket);
+            }
+            Action::Skipped(gap) | Action::Latest(gap) | Action::Resumed(gap) => {
+                self.stats.dropped_publications += gap.publications;
+                self.pump(cx, socket);
+            }
+        }
+    }
+}
+
+/// Subscribers carry their connection's socket.
+fn socket_of(user: u64) -> SocketId {
+    SocketId::from_key(hioload_base::Key::from_bits(user))
+}

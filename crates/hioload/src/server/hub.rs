@@ -1,0 +1,715 @@
+//! A worker's service: from completions to protocol events to the handler, and back.
+//!
+//! ```text
+//!   Received ─▶ handshake | frames ─▶ handler ─▶ Session (Core) ─▶ cork ─▶ one Send
+//! ```
+//!
+//! A connection's input is taken only while there is room for what it may lead to: output above
+//! the mark, or a held channel, ends reading until that is over; what was already read is stashed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hioload_base::Key;
+use hioload_mem::BufferPool;
+use hioload_reactor::{
+    Completion, ListenSpec, ListenerId, Op, OpId, RecvEnd, Service, SocketId,
+};
+use hioload_ws::deflate::{Deflater, Inflater};
+use hioload_ws::handshake::{Accepted, Refusal, Request, accept};
+use hioload_ws::{Action, CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol};
+
+use super::connection::{Connection, Deflate, Facts, Phase};
+use super::core::{Core, Cx};
+use super::encoder::class_of;
+use super::message::Message;
+use super::settings::Settings;
+use super::shared::Shared;
+use crate::handler::{self, CloseReason, Handler};
+use crate::session::{Session, WorkerContext};
+
+/// Timers that belong to no connection: slot numbers that no table reaches.
+const TIMER_ACCEPT: u64 = u32::MAX as u64;
+const TIMER_SWEEP: u64 = TIMER_ACCEPT + (1 << 32);
+const TIMER_DRAIN: u64 = TIMER_ACCEPT + (2 << 32);
+const TIMER_DRAINED: u64 = TIMER_ACCEPT + (3 << 32);
+
+/// How long to wait before accepting again after descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often closing sessions are let go on in a paced shutdown.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+/// Bytes of input kept for a held connection; more is an attack on the pause.
+const STASH_MAX: usize = 4 << 20;
+
+/// One worker of a server.
+pub(crate) struct Hub {
+    handler: Box<dyn Handler>,
+    core: Core,
+    listener: Option<ListenerId>,
+    shared: Arc<Shared>,
+    messages: usize,
+    /// Where a paced shutdown is, and how many sessions it closes per tick.
+    drain_from: u32,
+    drain_step: u32,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        handler: Box<dyn Handler>,
+        settings: Arc<Settings>,
+        pool: BufferPool,
+        shared: Arc<Shared>,
+        workers: usize,
+        seed: u64,
+    ) -> Self {
+        Self {
+            handler,
+            core: Core::new(settings, pool, workers, seed),
+            listener: None,
+            shared,
+            messages: 0,
+            drain_from: 0,
+            drain_step: 0,
+        }
+    }
+
+    /// The listener this worker accepts from, opened on its driver before it starts.
+    pub(crate) fn listen_on(&mut self, listener: ListenerId) {
+        self.listener = Some(listener);
+    }
+
+    fn accept(&mut self, cx: &mut Cx<'_>) {
+        if let Some(listener) = self.listener
+            && !self.core.is_draining
+        {
+            let _ = cx.submit(Op::Accept { listener });
+        }
+    }
+
+    fn accepted(&mut self, cx: &mut Cx<'_>, listener: ListenerId, socket: SocketId) {
+        if self.core.is_draining || self.core.table.len() >= self.core.settings.sessions_max {
+            self.core.stats.accept_refused += 1;
+            let _ = cx.submit(Op::Close { socket });
+            return;
+        }
+        if let Some(to) = self.shared.balance(cx.index(), self.core.table.len()) {
+            let peer = cx.peer(to);
+            if cx.submit(Op::HandOver { socket, listener, to: peer }).is_ok() {
+                self.core.stats.handed_over += 1;
+                return;
+            }
+        }
+        self.admit(cx, socket);
+    }
+
+    fn admit(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        self.core.stats.accepted += 1;
+        let connection = Connection::new(Protocol::new(Role::Server, false), cx.now());
+        self.core.table.insert(socket, connection);
+        self.shared.set_connections(cx.index(), self.core.table.len());
+        let deadline = cx.now() + self.core.settings.handshake_timeout;
+        self.core.set_timer(cx, socket, deadline);
+        if cx.submit(Op::Recv { socket }).is_err() {
+            self.core.close_socket(cx, socket);
+        }
+    }
+
+    fn received(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut [u8]) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        match connection.phase {
+            Phase::Open if connection.facts.has(Facts::HELD) => self.stash(cx, socket, input),
+            Phase::Open => {
+                connection.keepalive.heard(cx.now());
+                self.frames(cx, socket, input);
+            }
+            Phase::Handshake => self.head(cx, socket, input),
+            Phase::Closing | Phase::Lingering => {}
+        }
+    }
+
+    fn stash(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &[u8]) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let stash = &mut connection.cold().stash;
+        if stash.len() + input.len() > STASH_MAX {
+            return self.fail_closed(cx, socket, CloseCode::TRY_AGAIN, "too much at once");
+        }
+        stash.extend_from_slice(input);
+    }
+
+    fn fail_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str) {
+        self.core.close(cx, socket, code, text, CloseReason::Local(code));
+        self.core.end(cx, socket, CloseReason::Local(code));
+        self.core.flush(cx, socket);
+    }
+
+    /// Takes frames off the input until it is used up, the session ends or is held.
+    fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut [u8]) {
+        let limits = self.core.settings.ws;
+        let output_high = self.core.settings.output_high;
+        let mut rest = input;
+        loop {
+            let Some(connection) = self.core.table.get_mut(socket) else { return };
+            if connection.phase != Phase::Open {
+                break;
+            }
+            if self.core.cork.len() + connection.output_size() >= output_high {
+                self.core.flush(cx, socket);
+                let backed_up = self.core.table.get(socket).is_some_and(|c| c.output_size() >= output_high);
+                if backed_up {
+                    self.core.hold(cx, socket);
+                }
+            }
+            let Some(connection) = self.core.table.get_mut(socket) else { return };
+            if connection.facts.has(Facts::HELD) {
+                if !rest.is_empty() {
+                    self.stash(cx, socket, rest);
+                }
+                break;
+            }
+            match connection.protocol.handle_input(&limits, &mut rest) {
+                Ok(Some(event)) => self.event(cx, socket, &limits, event),
+                Ok(None) => break,
+                Err(offence) => {
+                    self.offence(cx, socket, offence);
+                    break;
+                }
+            }
+        }
+        self.core.flush(cx, socket);
+    }
+
+    #[inline]
+    fn event(&mut self, cx: &mut Cx<'_>, socket: SocketId, limits: &Limits, event: Event<'_>) {
+        match event {
+            Event::Data { kind, payload, first: true, last: true, compressed: false } => {
+                self.message(cx, socket, kind, payload);
+            }
+            Event::Data { kind, payload, last, compressed, .. } => {
+                self.piece(cx, socket, limits, kind, payload, last, compressed);
+            }
+            Event::Ping(payload) => {
+                self.core.stats.pings += 1;
+                let Some(connection) = self.core.table.get_mut(socket) else { return };
+                if let Ok(frame) = connection.protocol.pong(&payload, None) {
+                    let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+                }
+            }
+            Event::Pong(_) => {
+                if let Some(connection) = self.core.table.get_mut(socket) {
+                    connection.keepalive.pong(cx.now());
+                }
+            }
+            Event::Close(frame) => {
+                let code = frame.map_or(CloseCode::NO_STATUS, |frame| frame.code());
+                self.peer_closed(cx, socket, code);
+            }
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, cx: &mut Cx<'_>, socket: SocketId, kind: Kind, payload: &[u8]) {
+        let Some(connection) = self.core.table.get(socket) else { return };
+        if connection.reason.is_some() {
+            // Closed from this side: what still comes is dropped (RFC 6455 7.1.6).
+            return;
+        }
+        self.messages += 1;
+        self.core.stats.messages_received += 1;
+        self.core.stats.bytes_received += payload.len() as u64;
+        let message = handler::Message { kind, payload };
+        self.handler.message(&mut Session::new(&mut self.core, cx.reborrow(), socket), message);
+    }
+
+    /// A piece of a message: joined with the others; inflated and checked when it is the last.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one event")]
+    fn piece(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        limits: &Limits,
+        kind: Kind,
+        payload: &[u8],
+        last: bool,
+        compressed: bool,
+    ) {
+        if self.core.assembly_size + payload.len() > self.core.settings.assembly_max {
+            self.core.stats.no_memory += 1;
+            return self.fail_closed(cx, socket, CloseCode::TRY_AGAIN, "no memory for the message");
+        }
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let assembly = &mut connection.cold().assembly;
+        if last && assembly.is_empty() && !compressed {
+            return self.message(cx, socket, kind, payload);
+        }
+        if !last {
+            assembly.extend_from_slice(payload);
+            self.core.assembly_size += payload.len();
+            return;
+        }
+        let mut whole = std::mem::take(assembly);
+        self.core.assembly_size -= whole.len();
+        whole.extend_from_slice(payload);
+        if compressed {
+            match self.inflate(socket, limits, kind, &whole) {
+                Ok(inflated) => {
+                    self.message(cx, socket, kind, &inflated);
+                    self.core.scratch = inflated;
+                }
+                Err(offence) => self.offence(cx, socket, offence),
+            }
+        } else {
+            self.message(cx, socket, kind, &whole);
+        }
+        // Its memory serves the connection's next message, unless it was a large one.
+        whole.clear();
+        if whole.capacity() <= 64 * 1024
+            && let Some(connection) = self.core.table.get_mut(socket)
+            && let Some(cold) = &mut connection.cold
+            && cold.assembly.capacity() == 0
+        {
+            cold.assembly = whole;
+        }
+    }
+
+    fn inflate(&mut self, socket: SocketId, limits: &Limits, kind: Kind, whole: &[u8]) -> Result<Vec<u8>, Offence> {
+        let mut inflated = std::mem::take(&mut self.core.scratch);
+        inflated.clear();
+        let size_max = limits.message_size_max;
+        let connection = self.core.table.get_mut(socket);
+        let own = connection
+            .and_then(|connection| connection.cold.as_mut())
+            .and_then(|cold| cold.deflate.as_mut())
+            .and_then(|deflate| deflate.inflater.as_mut());
+        match own {
+            Some(inflater) => inflater.inflate(whole, &mut inflated, size_max, true)?,
+            None => self.core.inflater.inflate(whole, &mut inflated, size_max, false)?,
+        }
+        if kind == Kind::Text && !hioload_ws::utf8::is_valid(&inflated) {
+            return Err(Offence { kind: hioload_ws::OffenceKind::TextNotUtf8 });
+        }
+        Ok(inflated)
+    }
+
+    /// The peer broke the protocol: told the code, then gone.
+    fn offence(&mut self, cx: &mut Cx<'_>, socket: SocketId, offence: Offence) {
+        let code = offence.code();
+        tracing::debug!(code = code.number(), rfc = offence.rfc(), "{}", offence.reason());
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.reason.get_or_insert(CloseReason::Offence(code));
+        if let Ok(frame) = connection.protocol.close(code, offence.reason(), None) {
+            let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+        }
+        self.end_after_flush(cx, socket, CloseReason::Offence(code));
+    }
+
+    fn peer_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        if !connection.protocol.close_sent() {
+            // RFC 6455 5.5.1: the answer echoes the code.
+            let frame = if code.is_sendable() {
+                connection.protocol.close(code, "", None)
+            } else {
+                connection.protocol.close_empty(None)
+            };
+            if let Ok(frame) = frame {
+                let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+            }
+        }
+        self.end_after_flush(cx, socket, CloseReason::Peer(code));
+    }
+
+    /// What is in the cork belongs in front of the FIN.
+    fn end_after_flush(&mut self, cx: &mut Cx<'_>, socket: SocketId, reason: CloseReason) {
+        self.core.flush(cx, socket);
+        self.core.end(cx, socket, reason);
+    }
+
+    /// Bytes of a request head.
+    fn head(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut [u8]) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        if connection.cold.as_ref().is_none_or(|cold| cold.assembly.is_empty()) {
+            let taken = self.upgrade(cx, socket, input);
+            if let Some(taken) = taken {
+                return self.frames(cx, socket, &mut input[taken..]);
+            }
+            if let Some(connection) = self.core.table.get_mut(socket)
+                && connection.phase == Phase::Handshake
+            {
+                connection.cold().assembly.extend_from_slice(input);
+                self.core.assembly_size += input.len();
+            }
+            return;
+        }
+        let mut whole = std::mem::take(&mut connection.cold().assembly);
+        self.core.assembly_size -= whole.len();
+        whole.extend_from_slice(input);
+        if let Some(taken) = self.upgrade(cx, socket, &whole) {
+            self.frames(cx, socket, &mut whole[taken..]);
+        } else if let Some(connection) = self.core.table.get_mut(socket)
+            && connection.phase == Phase::Handshake
+        {
+            self.core.assembly_size += whole.len();
+            connection.cold().assembly = whole;
+        }
+    }
+
+    /// Answers a complete request head; returns its length when the session is open.
+    fn upgrade(&mut self, cx: &mut Cx<'_>, socket: SocketId, head: &[u8]) -> Option<usize> {
+        let settings = Arc::clone(&self.core.settings);
+        let (request, taken) = match Request::parse(head, &settings.handshake) {
+            Ok(found) => found?,
+            Err(refusal) => {
+                self.refuse(cx, socket, &refusal);
+                return None;
+            }
+        };
+        let mut response = std::mem::take(&mut self.core.scratch);
+        response.clear();
+        let accepted = accept(&request, &settings.accept, &mut response);
+        let written = self.core.cork.write(&self.core.pool, &response, &[]);
+        self.core.scratch = response;
+        match accepted {
+            Ok(accepted) if written.is_ok() => {
+                self.open(cx, socket, &accepted, request.path());
+                Some(taken)
+            }
+            Ok(_) => {
+                self.core.stats.no_memory += 1;
+                self.core.lost(cx, socket);
+                None
+            }
+            Err(refusal) => {
+                self.refuse(cx, socket, &refusal);
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, cx: &mut Cx<'_>, socket: SocketId, refusal: &Refusal) {
+        self.core.stats.handshakes_refused += 1;
+        tracing::debug!(status = refusal.status, "{}", refusal.reason);
+        let mut response = std::mem::take(&mut self.core.scratch);
+        response.clear();
+        refusal.to_response(&mut response);
+        let _ = self.core.cork.write(&self.core.pool, &response, &[]);
+        self.core.scratch = response;
+        self.end_after_flush(cx, socket, CloseReason::Lost);
+    }
+
+    fn open(&mut self, cx: &mut Cx<'_>, socket: SocketId, accepted: &Accepted, path: &str) {
+        let now = cx.now();
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.protocol = Protocol::new(Role::Server, accepted.deflate.is_some());
+        connection.keepalive = hioload_ws::Keepalive::new(now);
+        connection.phase = Phase::Open;
+        connection.facts.set(Facts::OPENED);
+        if path != "/" {
+            connection.cold().path = Some(path.into());
+        }
+        if accepted.protocol.is_some() {
+            connection.cold().protocol = accepted.protocol;
+        }
+        if let Some(params) = accepted.deflate {
+            connection.class = class_of(&params);
+            let deflater = (!params.server_no_context_takeover)
+                .then(|| Deflater::new(params.server_max_window_bits, self.core.settings.deflate_level));
+            let inflater = (!params.client_no_context_takeover)
+                .then(|| Inflater::new(params.client_max_window_bits));
+            if deflater.is_some() || inflater.is_some() {
+                let deflate = Deflate { deflater, inflater };
+                connection.cold().deflate = Some(Box::new(deflate));
+            }
+        }
+        connection.trim();
+        self.core.stats.handshakes += 1;
+        self.core.stats.sessions += 1;
+        self.rearm(cx, socket);
+        self.handler.open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+    }
+
+    /// Sets the timer of an open session to its next deadline.
+    fn rearm(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get(socket) else { return };
+        let deadline = connection.keepalive.next_deadline(cx.now(), &self.core.settings.keepalive);
+        if let Some(deadline) = deadline {
+            self.core.set_timer(cx, socket, deadline);
+        } else if let Some(connection) = self.core.table.get_mut(socket)
+            && let Some(timer) = connection.timer.take()
+        {
+            cx.cancel_timer(timer);
+        }
+    }
+
+    fn due(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.timer = None;
+        match connection.phase {
+            Phase::Handshake => {
+                self.core.stats.handshakes_late += 1;
+                self.refuse(cx, socket, &Refusal::new(408, "the request head took too long"));
+            }
+            // Our close frame was not answered in time.
+            Phase::Open if connection.reason.is_some() => {
+                self.core.end(cx, socket, CloseReason::Lost);
+                self.core.close_socket(cx, socket);
+            }
+            Phase::Open => self.keep_alive(cx, socket),
+            Phase::Closing | Phase::Lingering => self.core.close_socket(cx, socket),
+        }
+    }
+
+    fn keep_alive(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let config = self.core.settings.keepalive;
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        // Time spent held back is ours, not the peer's silence.
+        if connection.facts.has(Facts::HELD) {
+            connection.keepalive.heard(cx.now());
+        }
+        connection.trim();
+        match connection.keepalive.poll(cx.now(), &config) {
+            Action::None => {}
+            Action::Ping => {
+                if let Ok(frame) = connection.protocol.ping(&[], None) {
+                    let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+                }
+            }
+            Action::CloseIdle => {
+                self.core.close(cx, socket, CloseCode::GOING_AWAY, "idle for too long", CloseReason::Idle);
+                return self.core.flush(cx, socket);
+            }
+            Action::CloseLifetime => {
+                let reason = CloseReason::Local(CloseCode::GOING_AWAY);
+                self.core.close(cx, socket, CloseCode::GOING_AWAY, "open for too long", reason);
+                return self.core.flush(cx, socket);
+            }
+        }
+        self.core.flush(cx, socket);
+        self.rearm(cx, socket);
+    }
+
+    fn recv_ended(&mut self, cx: &mut Cx<'_>, socket: SocketId, end: RecvEnd) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        match (end, connection.phase) {
+            (RecvEnd::Cancelled, _) => {}
+            (RecvEnd::Failed(_), _) | (RecvEnd::Eof, Phase::Handshake) => self.core.lost(cx, socket),
+            (RecvEnd::Eof, Phase::Open) => {
+                connection.facts.set(Facts::EOF);
+                // Without a close frame this is an abnormal end (RFC 6455 7.1.5: 1006), unless
+                // input is still waiting to be taken.
+                if !connection.facts.has(Facts::HELD) {
+                    self.core.lost(cx, socket);
+                }
+            }
+            (RecvEnd::Eof, Phase::Closing) => connection.facts.set(Facts::EOF),
+            (RecvEnd::Eof, Phase::Lingering) => self.core.close_socket(cx, socket),
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        self.core.end(cx, socket, CloseReason::Lost);
+        self.tell_ended(cx);
+        if let Some(mut connection) = self.core.table.remove(socket) {
+            if let Some(timer) = connection.timer.take() {
+                cx.cancel_timer(timer);
+            }
+            if let Some(cold) = &connection.cold {
+                self.core.assembly_size -= cold.assembly.len();
+            }
+        }
+        self.shared.set_connections(cx.index(), self.core.table.len());
+    }
+
+    /// Tells the handler of sessions that ended.
+    fn tell_ended(&mut self, cx: &mut Cx<'_>) {
+        while let Some(socket) = self.core.ended.pop() {
+            let Some(connection) = self.core.table.get(socket) else { continue };
+            let reason = connection.reason.unwrap_or(CloseReason::Lost);
+            self.handler.close(&mut Session::new(&mut self.core, cx.reborrow(), socket), reason);
+        }
+    }
+
+    /// Goes on with connections that are held no more.
+    fn resume(&mut self, cx: &mut Cx<'_>) {
+        let count = self.core.resume.len();
+        for place in 0..count {
+            let socket = self.core.resume[place];
+            self.resume_one(cx, socket);
+        }
+        self.core.resume.drain(..count);
+    }
+
+    fn resume_one(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.facts.clear(Facts::RESUMING);
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if connection.facts.has(Facts::FULL) {
+            connection.facts.clear(Facts::FULL);
+            self.handler.drained(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+            self.core.flush(cx, socket);
+        }
+        let output_high = self.core.settings.output_high;
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let backed_up = connection.output_size() >= output_high;
+        if !connection.facts.has(Facts::HELD) || backed_up || !self.core.publish_blocked(cx, socket) {
+            return;
+        }
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.facts.clear(Facts::HELD);
+        let stash = connection.cold.as_mut().map(|cold| std::mem::take(&mut cold.stash));
+        if let Some(mut stash) = stash
+            && !stash.is_empty()
+        {
+            self.frames(cx, socket, &mut stash);
+        }
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        if connection.facts.has(Facts::HELD) || connection.phase != Phase::Open {
+            return;
+        }
+        if connection.facts.has(Facts::EOF) {
+            return self.core.lost(cx, socket);
+        }
+        let _ = cx.submit(Op::Recv { socket });
+    }
+
+    fn start_drain(&mut self, cx: &mut Cx<'_>, timeout: Duration, pace: u32) {
+        if self.core.is_draining {
+            return;
+        }
+        self.core.is_draining = true;
+        if let Some(listener) = self.listener {
+            cx.cancel(OpId::accept(listener));
+        }
+        let ticks = u32::try_from(1000 / DRAIN_TICK.as_millis()).unwrap_or(50);
+        self.drain_step = if pace == 0 { u32::MAX } else { pace.div_ceil(ticks) };
+        let deadline = cx.now() + timeout;
+        cx.timer(deadline, TIMER_DRAINED);
+        self.drain(cx);
+    }
+
+    /// Closes the next few sessions with 1001; stops when all are gone.
+    fn drain(&mut self, cx: &mut Cx<'_>) {
+        let mut left = self.drain_step;
+        while left > 0
+            && let Some(socket) = self.core.table.next_from(self.drain_from)
+        {
+            self.drain_from = socket.key().index() + 1;
+            left -= 1;
+            let Some(connection) = self.core.table.get(socket) else { continue };
+            if connection.phase == Phase::Handshake {
+                self.refuse(cx, socket, &Refusal::new(503, "the server is shutting down"));
+            } else {
+                let code = CloseCode::GOING_AWAY;
+                self.core.close(cx, socket, code, "server shutdown", CloseReason::Shutdown);
+                self.core.flush(cx, socket);
+            }
+        }
+        cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);
+    }
+
+    fn end_drain(&mut self, cx: &mut Cx<'_>) {
+        let mut from = 0;
+        while let Some(socket) = self.core.table.next_from(from) {
+            from = socket.key().index() + 1;
+            self.core.end(cx, socket, CloseReason::Shutdown);
+            self.core.close_socket(cx, socket);
+        }
+        self.tell_ended(cx);
+        cx.stop();
+    }
+
+    fn publish_stats(&mut self, cx: &mut Cx<'_>) {
+        let driver = cx.driver().stats();
+        let pool = self.core.pool.stats();
+        let stats = &mut self.core.stats;
+        stats.connections = self.core.table.len() as u64;
+        stats.channels = self.core.channels.len() as u64;
+        stats.turns = driver.turns;
+        stats.enters = driver.enters;
+        stats.completions = driver.completions;
+        stats.no_buffers = driver.no_buffers;
+        stats.stale = driver.stale;
+        stats.pool_mapped = pool.bytes_mapped as u64;
+        stats.pool_in_use = pool.bytes_in_use as u64;
+        self.shared.set_stats(cx.index(), stats);
+    }
+
+    fn sweep_interval(&self) -> Duration {
+        (self.core.settings.channel.window / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
+    }
+}
+
+impl Service for Hub {
+    type Message = Message;
+
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        self.accept(cx);
+        cx.timer(cx.now() + self.sweep_interval(), TIMER_SWEEP);
+    }
+
+    fn completion(&mut self, cx: &mut Cx<'_>, event: Completion) {
+        match event {
+            Completion::Received { socket, mut buffer } => self.received(cx, socket, &mut buffer),
+            Completion::Sent { socket, result, payload } => self.core.sent(cx, socket, result, payload),
+            Completion::RecvEnded { socket, end } => self.recv_ended(cx, socket, end),
+            Completion::Accepted { listener, socket } => self.accepted(cx, listener, socket),
+            Completion::HandOverFailed { socket, .. } => self.admit(cx, socket),
+            Completion::Closed { socket } => self.closed(cx, socket),
+            Completion::AcceptEnded { errno, .. } => {
+                if errno != libc::ECANCELED {
+                    self.core.stats.accept_refused += 1;
+                    cx.timer(cx.now() + ACCEPT_PAUSE, TIMER_ACCEPT);
+                }
+            }
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } | Completion::Woken => {}
+        }
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, token: u64) {
+        match token {
+            TIMER_ACCEPT => self.accept(cx),
+            TIMER_SWEEP => {
+                self.core.sweep_channels(cx);
+                self.publish_stats(cx);
+                cx.timer(cx.now() + self.sweep_interval(), TIMER_SWEEP);
+            }
+            TIMER_DRAIN => self.drain(cx),
+            TIMER_DRAINED => self.end_drain(cx),
+            _ => self.due(cx, SocketId::from_key(Key::from_bits(token))),
+        }
+    }
+
+    fn message(&mut self, cx: &mut Cx<'_>, from: Option<usize>, message: Message) {
+        match message {
+            Message::Shutdown { timeout, pace } => self.start_drain(cx, timeout, pace),
+            Message::Settings(settings) => self.core.apply(settings),
+            message => {
+                if let Some(from) = from {
+                    self.core.channel_message(cx, from, message);
+                }
+            }
+        }
+    }
+
+    fn turn_end(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.messages > 0 {
+            let messages = std::mem::take(&mut self.messages);
+            self.handler.batch(&mut WorkerContext::new(&mut self.core, cx.reborrow()), messages);
+        }
+        self.resume(cx);
+        let is_left = self.core.serve_channels(cx);
+        self.tell_ended(cx);
+        if self.core.is_draining && self.core.table.len() == 0 {
+            self.publish_stats(cx);
+            cx.stop();
+        }
+        is_left || !self.core.resume.is_empty()
+    }
+}
+
+/// Kept for the listener's address.
+pub(super) fn listen_spec(addr: std::net::SocketAddr, share_port: bool) -> ListenSpec {
+    ListenSpec { share_port, ..ListenSpec::new(addr) }
+}

@@ -1,0 +1,43 @@
+//! What workers tell each other: by value, over bounded queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
+use hioload_mem::Segment;
+
+use super::settings::Settings;
+
+/// A message to a worker.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// To a channel's owner: this worker has subscribers of a class; tell it under `key`.
+    Attach { name: Arc<str>, ask: Ask, key: u64 },
+    /// From the owner: where to start.
+    Attached { key: u64, attached: Box<Attached> },
+    /// To the owner: no subscribers of `class` are left here.
+    Detach { name: Arc<str>, class: Class },
+    /// From the owner: what comes next in the log.
+    Append { key: u64, append: Append },
+    /// To the owner: how far this worker is.
+    Progress { name: Arc<str>, progress: Progress },
+    /// To the owner: publish this. It counts against the sender's credit until `Taken`.
+    Publish(Box<Publication>),
+    /// From the owner: so many publications of this worker were taken.
+    Taken { key: u64, count: u32 },
+    /// New settings, all at once.
+    Settings(Arc<Settings>),
+    /// Close all sessions within the time given, then stop.
+    Shutdown { timeout: Duration, pace: u32 },
+}
+
+/// A publication on its way to the owner.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) name: Arc<str>,
+    /// The sender's own key of the channel, for the acknowledgement.
+    pub(crate) key: u64,
+    pub(crate) kind: u8,
+    pub(crate) payload: Segment,
+    pub(crate) origin: Origin,
+}

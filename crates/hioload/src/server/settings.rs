@@ -1,0 +1,104 @@
+//! What a worker works by: one immutable value, swapped as a whole on reload.
+
+use std::time::Duration;
+
+use hioload_live::{HistoryConfig, Policy};
+use hioload_ws::deflate::DeflatePolicy;
+use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits};
+use hioload_ws::{KeepaliveConfig, Limits};
+
+/// Settings of all sessions and channels of a server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Sizes of frames and messages.
+    pub ws: Limits,
+    /// Sizes of request heads.
+    pub handshake: HandshakeLimits,
+    /// How long a client may take for its request head.
+    pub handshake_timeout: Duration,
+    /// Subprotocols, origins, deflate.
+    pub accept: AcceptPolicy,
+    /// Smaller messages are sent as they are, even where deflate was agreed; bytes.
+    pub deflate_size_min: usize,
+    /// 0 (fast) to 9 (small).
+    pub deflate_level: u32,
+    /// Pings, idle timeout, lifetime.
+    pub keepalive: KeepaliveConfig,
+    /// A session with this many bytes of its own waiting to be sent is not read from; bytes.
+    pub output_high: usize,
+    /// A session with this many bytes of its own waiting refuses more; bytes.
+    pub output_max: usize,
+    /// Bytes that all unfinished messages of a worker may take together.
+    pub assembly_max: usize,
+    /// How long a closing session may take to answer, and to take what it was sent.
+    pub close_timeout: Duration,
+    /// Sessions at most, per worker.
+    pub sessions_max: usize,
+    /// Subscriptions of one session at most.
+    pub subscriptions_max: usize,
+    /// Channels.
+    pub channel: ChannelSettings,
+}
+
+/// Settings of every channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelSettings {
+    /// Channels at most, per worker.
+    pub count_max: usize,
+    /// Bytes of log that a channel may hold.
+    pub budget: usize,
+    /// Bytes of log that all channels of a worker may hold.
+    pub budget_worker: usize,
+    /// What becomes of stalled subscribers.
+    pub policy: Policy,
+    /// A subscriber with something to read that drains less than this is stalled; bytes a second.
+    pub rate_min: u32,
+    /// Over which time that is judged.
+    pub window: Duration,
+    /// A session does not get what it published itself.
+    pub exclude_sender: bool,
+    /// What is kept for those who come back.
+    pub history: HistoryConfig,
+    /// How long an empty channel is remembered.
+    pub linger: Duration,
+    /// Bytes of one send at most.
+    pub send_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ws: Limits::default(),
+            handshake: HandshakeLimits::default(),
+            handshake_timeout: Duration::from_secs(10),
+            accept: AcceptPolicy { deflate: Some(DeflatePolicy::default()), ..AcceptPolicy::default() },
+            deflate_size_min: 64,
+            deflate_level: 1,
+            keepalive: KeepaliveConfig::default(),
+            output_high: 64 * 1024,
+            output_max: 1024 * 1024,
+            assembly_max: 64 << 20,
+            close_timeout: Duration::from_secs(5),
+            sessions_max: 1 << 20,
+            subscriptions_max: 128,
+            channel: ChannelSettings::default(),
+        }
+    }
+}
+
+impl Default for ChannelSettings {
+    fn default() -> Self {
+        Self {
+            count_max: 65_536,
+            budget: 4 << 20,
+            budget_worker: 64 << 20,
+            policy: Policy::Disconnect,
+            rate_min: 1024,
+            window: Duration::from_secs(5),
+            exclude_sender: true,
+            history: HistoryConfig::OFF,
+            linger: Duration::from_secs(60),
+            send_max: 256 * 1024,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a worker counts. Plain numbers on the worker, copied out for readers.
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// Counters and gauges of one worker, or of all together.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        impl Stats {
+            /// How many there are.
+            pub(crate) const COUNT: usize = [$(stringify!($name)),+].len();
+
+            /// Names in the order of [`Stats::values`].
+            #[must_use]
+            pub fn names() -> [&'static str; Self::COUNT] {
+                [$(stringify!($name)),+]
+            }
+
+            /// Values in the order of [`Stats::names`].
+            #[must_use]
+            pub fn values(&self) -> [u64; Self::COUNT] {
+                [$(self.$name),+]
+            }
+
+            pub(crate) fn from_values(values: [u64; Self::COUNT]) -> Self {
+                let [$($name),+] = values;
+                Self { $($name),+ }
+            }
+        }
+    };
+}
+
+stats! {
+    /// Connections now, in any phase.
+    connections,
+    /// Sessions open now.
+    sessions,
+    /// Connections accepted.
+    accepted,
+    /// Connections refused: the table was full or descriptors ran out.
+    accept_refused,
+    /// Connections given to another worker to even the load.
+    handed_over,
+    /// Handshakes completed.
+    handshakes,
+    /// Handshakes refused with an HTTP status.
+    handshakes_refused,
+    /// Handshakes that took too long.
+    handshakes_late,
+    /// Messages received.
+    messages_received,
+    /// Payload bytes of messages received.
+    bytes_received,
+    /// Messages sent to single sessions.
+    messages_sent,
+    /// Publications accepted by channels owned here.
+    publications,
+    /// Sends completed.
+    sends,
+    /// Bytes the kernel took.
+    bytes_sent,
+    /// Pings received.
+    pings,
+    /// Sessions ended by a close frame of the peer.
+    closed_by_peer,
+    /// Sessions ended here in order.
+    closed_here,
+    /// Sessions ended for breaking the protocol.
+    closed_offence,
+    /// Connections lost without a close frame.
+    closed_lost,
+    /// Sessions ended because they were silent.
+    closed_idle,
+    /// Subscribers disconnected because they did not keep up.
+    closed_stalled,
+    /// Publications that stalled subscribers missed.
+    dropped_publications,
+    /// Times a session was refused because its output was full.
+    send_refused,
+    /// Times a worker had no memory for a frame or a message.
+    no_memory,
+    /// Times a session was not read from because of backpressure.
+    held,
+    /// Messages above a rate limit.
+    rate_limited,
+    /// Panics of handlers that were contained.
+    panics,
+    /// Turns of the driver.
+    turns,
+    /// System calls of the driver.
+    enters,
+    /// Completions reaped.
+    completions,
+    /// Receives re-armed for want of buffers.
+    no_buffers,
+    /// Completions that were stale.
+    stale,
+    /// Bytes mapped for buffers.
+    pool_mapped,
+    /// Bytes of buffers in use.
+    pool_in_use,
+    /// Channels known.
+    channels,
+    /// Subscriptions.
+    subscriptions,
+}
+
+impl std::ops::AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        let mut sum = self.values();
+        for (value, more) in sum.iter_mut().zip(other.values()) {
+            *value = value.saturating_add(more);
+        }
+        *self = Self::from_values(sum);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_add_up() {
+        let mut sum = Stats { accepted: 1, ..Stats::default() };
+        sum += Stats { accepted: 2, panics: 1, ..Stats::default() };
+        assert_eq!((sum.accepted, sum.panics, sum.sends), (3, 1, 0));
+        assert_eq!(Stats::names()[0], "connections");
+    }
+}
