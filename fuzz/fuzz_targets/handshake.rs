@@ -1,3 +1,5 @@
+//! libFuzzer entry: the body is in `bodies/handshake.rs`.
+
 #![no_main]
 
 #[path = "../bodies/handshake.rs"]

@@ -1,3 +1,5 @@
+//! libFuzzer entry: the body is in `bodies/ws_frame.rs`.
+
 #![no_main]
 
 #[path = "../bodies/ws_frame.rs"]

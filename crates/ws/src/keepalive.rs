@@ -282,6 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn spans_beyond_the_stamps_count_as_the_longest() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let config = KeepaliveConfig {
+            lifetime: Some(days(50)),
+            ping_interval: None,
+            idle_timeout: None,
+            ..CONFIG
+        };
+        let mut keepalive = Keepalive::new(at(0));
+        assert_eq!(keepalive.poll(at(0) + days(24), &config), Action::None);
+        assert_eq!(
+            keepalive.poll(at(0) + days(25), &config),
+            Action::CloseLifetime
+        );
+    }
+
+    #[test]
     fn a_deadline_is_never_too_early_for_poll() {
         let start = Time::from_nanos(1_999_999);
         let mut keepalive = Keepalive::new(start);

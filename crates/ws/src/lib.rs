@@ -73,6 +73,7 @@ mod frame;
 pub mod handshake;
 mod keepalive;
 mod limits;
+mod list;
 mod mask;
 mod offence;
 mod session;

@@ -258,6 +258,25 @@ fn a_message_cut_off_is_refused() {
 }
 
 #[test]
+fn a_message_cut_off_is_refused_with_takeover_too() {
+    let stored = [
+        0x00, 0x05, 0x00, 0xFA, 0xFF, b'H', b'e', b'l', b'l', b'o', 0x00,
+    ];
+    for len in 5..10 {
+        let mut out = Vec::new();
+        let result = Inflater::new(15).inflate(&stored[..len], &mut out, 100, true);
+        assert_eq!(
+            result,
+            Err(Offence {
+                kind: OffenceKind::DeflateData
+            }),
+            "{len}"
+        );
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
 fn an_inflater_is_good_again_after_a_refusal() {
     let mut inflater = Inflater::new(15);
     let hello = compress(&mut Deflater::new(15, 6), b"Hello", false);

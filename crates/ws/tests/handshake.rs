@@ -547,6 +547,8 @@ fn declined_offers_fall_through_to_the_next() {
         "permessage-deflate; client_max_window_bits=16",
         "permessage-deflate; client_max_window_bits=+9",
         "permessage-deflate; client_max_window_bits=a",
+        // Legal by the grammar, and nothing that anybody sends.
+        "permessage-deflate; client_max_window_bits=\"1\\0\"",
     ] {
         assert_eq!(negotiated(declined, OPEN), Ok(None), "{declined}");
         let next = format!("{declined}, permessage-deflate; server_max_window_bits=10");
@@ -563,6 +565,13 @@ fn declined_offers_fall_through_to_the_next() {
             "{lines}"
         );
     }
+    let two = "permessage-deflate; server_max_window_bits=9, permessage-deflate";
+    let first = negotiated(two, OPEN).map(|chosen| chosen.map(|(line, _)| line));
+    assert_eq!(
+        first,
+        Ok(Some("; server_max_window_bits=9".into())),
+        "the first one is taken"
+    );
     let none = AcceptPolicy::default();
     let offer = with("Sec-WebSocket-Extensions", "permessage-deflate");
     assert_eq!(
@@ -580,6 +589,10 @@ fn malformed_extensions_fail_the_handshake() {
         "permessage-deflate; =9",
         "permessage-deflate; a=\"b",
         "permessage-deflate; a=\"b c\"",
+        "permessage-deflate; a=\"b\\\"",
+        "permessage-deflate; a=\"b\\\"c\"",
+        "permessage-deflate; a=\"b\\,c\"",
+        "permessage-deflate; a=\"\"",
         "good, bad/extension",
         "\"quoted\"",
     ] {

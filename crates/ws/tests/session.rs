@@ -230,6 +230,12 @@ fn group_6_utf8() {
         "01 01 : f0 | 00 01 : 9f | 00 01 : 98 | 80 01 : 80",
         &[text("😀")],
     );
+    refuses(
+        "plain inside of a character",
+        "01 01 : ce | 00 01 : 'a' | 80 01 : ba",
+        &[],
+        OffenceKind::TextNotUtf8,
+    );
     for (name, bad) in [
         ("6.3 surrogate in the middle", "ce ba ed a0 80 65"),
         ("6.6.1 alone", "ce"),
@@ -540,6 +546,20 @@ fn empty_fragments_limit() {
             );
         }
     }
+}
+
+#[test]
+fn each_message_starts_to_count_anew() {
+    let limits = Limits {
+        message_size_max: 3,
+        frame_size_max: 3,
+        fragments_max: 3,
+        fragments_empty_max: 1,
+    };
+    let message = "02 02 : 01 02 | 00 00 | 80 01 : 03";
+    let outcome = outcome_with(limits, &format!("{message} | {message} | {message}"));
+    assert_eq!(outcome.offence, None);
+    assert_eq!(outcome.told, vec![binary(&[1, 2, 3]); 3]);
 }
 
 #[test]

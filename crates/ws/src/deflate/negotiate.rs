@@ -3,7 +3,7 @@
 //! Spec: RFC 7692 5 (extension negotiation), 7.1 (the four parameters).
 
 use super::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
-use crate::handshake::list;
+use crate::list;
 
 const NAME: &str = "permessage-deflate";
 const SERVER_NO_TAKEOVER: &str = "server_no_context_takeover";

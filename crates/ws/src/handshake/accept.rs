@@ -2,10 +2,10 @@
 
 use super::accept_value;
 use super::head;
-use super::list;
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::deflate::{DeflateParams, DeflatePolicy, negotiate};
+use crate::list;
 
 /// Which pages may connect. A request without an `Origin` passes: browsers always send one, and
 /// other clients could send any.

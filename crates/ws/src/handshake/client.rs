@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::head::{self, BadHeader, Headers};
-use super::{HEADERS_MAX, HandshakeLimits, accept_value, list};
+use super::{HEADERS_MAX, HandshakeLimits, accept_value};
 use crate::deflate::{DeflateOffer, DeflateParams, negotiate};
+use crate::list;
 use crate::offence::Misuse;
 
 /// What a client asks for. It lives until the response was checked against it.

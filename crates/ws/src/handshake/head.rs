@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::list;
+use crate::list;
 
 /// The headers of a parsed head.
 #[derive(Clone, Copy)]

@@ -12,7 +12,6 @@
 mod accept;
 mod client;
 mod head;
-pub(crate) mod list;
 mod refusal;
 mod request;
 

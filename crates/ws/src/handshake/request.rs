@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::head::{self, BadHeader, Headers};
-use super::{HEADERS_MAX, HandshakeLimits, Refusal, list};
+use super::{HEADERS_MAX, HandshakeLimits, Refusal};
 use crate::limits::PROTOCOLS_MAX;
+use crate::list;
 
 /// A legal opening handshake.
 ///

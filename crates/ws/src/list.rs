@@ -23,20 +23,13 @@ pub(crate) fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     .filter(|element| !element.is_empty())
 }
 
+/// Quotes with an escaped quote inside of them may be cut wrongly: such a value is no token, and
+/// what is left of it is malformed either way.
 fn unquoted_position(text: &str, separator: u8) -> Option<usize> {
     let mut is_quoted = false;
-    let mut is_escaped = false;
     text.bytes().position(|byte| {
-        if is_escaped {
-            is_escaped = false;
-            return false;
-        }
-        match byte {
-            b'"' => is_quoted = !is_quoted,
-            b'\\' if is_quoted => is_escaped = true,
-            _ => return byte == separator && !is_quoted,
-        }
-        false
+        is_quoted ^= byte == b'"';
+        byte == separator && !is_quoted
     })
 }
 
@@ -50,18 +43,33 @@ pub(crate) fn has_token(list: &str, token: &str) -> bool {
     split(list, b',').any(|element| element.eq_ignore_ascii_case(token))
 }
 
-/// A parameter `name`, `name=token` or `name="token"`, or `None` when it is none of them.
+/// A parameter `name`, `name=token` or `name="token"`, or `None` when it is none of them. Escapes
+/// stay in the value: nothing that anybody means needs them.
 pub(crate) fn parameter(text: &str) -> Option<(&str, Option<&str>)> {
     let Some((name, value)) = text.split_once('=') else {
         return is_token(text).then_some((text, None));
     };
     // RFC 6455 9.1: no whitespace is foreseen around "=", but nobody is harmed by it.
     let (name, value) = (trim(name), trim(value));
-    // RFC 6455 9.1: the value MUST be a token after the quotes were taken off. A token needs no
-    // escape inside of quotes, so that one with escapes is taken for malformed.
-    let value = match value.strip_prefix('"') {
-        Some(quoted) => quoted.strip_suffix('"')?,
-        None => value,
+    let Some(quoted) = value.strip_prefix('"') else {
+        return (is_token(name) && is_token(value)).then_some((name, Some(value)));
     };
-    (is_token(name) && is_token(value)).then_some((name, Some(value)))
+    let quoted = quoted.strip_suffix('"')?;
+    (is_token(name) && is_quoted_token(quoted)).then_some((name, Some(quoted)))
+}
+
+/// Whether it is a token once escapes are taken off, as RFC 6455 9.1 says it MUST be.
+fn is_quoted_token(quoted: &str) -> bool {
+    let mut bytes = quoted.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = if byte == b'\\' {
+            bytes.next()
+        } else {
+            Some(byte)
+        };
+        if !byte.is_some_and(is_token_byte) {
+            return false;
+        }
+    }
+    !quoted.is_empty()
 }
