@@ -158,7 +158,8 @@ impl ClassLog {
             room
         };
         let records = (frames / frame_size.max(1) + 1) * RECORD_SIZE;
-        let records = records.clamp(RECORDS_SIZE_MIN, self.chunk_size_max.max(RECORDS_SIZE_MIN));
+        // Frames smaller than a record: the chunk ends when its records do.
+        let records = records.clamp(RECORDS_SIZE_MIN, frames.max(RECORDS_SIZE_MIN));
         ChunkSizes { frames, records }
     }
 

@@ -454,7 +454,10 @@ impl Owner {
     }
 
     fn release(&mut self, index: usize, now: Time) {
-        let cost = self.logs[index].release(&self.config.history, self.offset, now);
+        let log = &mut self.logs[index];
+        let cost = log.release(&self.config.history, self.offset, now);
+        // Refused means that there was nothing to evict: the open chunk may have been read since.
+        self.is_full &= log.evictable().is_none();
         self.give_back(cost);
     }
 

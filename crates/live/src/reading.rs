@@ -100,7 +100,7 @@ impl Feed {
         let mut position = subscriber.position;
         let mut left = bytes_max as u64;
         for chunk in held.chunks.range(first..).take(SEGMENTS_MAX) {
-            let to = chunk.end().min(position + left);
+            let to = chunk.end().min(position.saturating_add(left));
             out.push(chunk.slice(position, to));
             left -= to - position;
             position = to;
@@ -157,7 +157,7 @@ impl Feed {
                         continue;
                     }
                 }
-                let to = position.min(from + left);
+                let to = position.min(from.saturating_add(left));
                 if to > from {
                     out.push(chunk.slice(from, to));
                     segments += 1;
@@ -249,7 +249,7 @@ impl Feed {
                 if !is_past_own && chunk.records().origin(index) == own {
                     position = end;
                 } else {
-                    let to = end.min(position + left);
+                    let to = end.min(position.saturating_add(left));
                     left -= to - position;
                     position = to;
                 }
