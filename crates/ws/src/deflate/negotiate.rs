@@ -225,7 +225,7 @@ enum Bits {
 
 /// `None`: another extension, or parameters that RFC 7692 7.1 says to decline.
 fn read(element: &str) -> Result<Option<Parameters>, Malformed> {
-    let mut parts = list::split(element, b';');
+    let mut parts = list::split(element, ';');
     let name = parts
         .next()
         .filter(|name| list::is_token(name))

@@ -89,7 +89,7 @@ fn choose_extensions(
     let mut chosen = None;
     for value in request.headers().values("Sec-WebSocket-Extensions") {
         let value = head::text(value).map_err(|_| malformed)?;
-        for offer in list::split(value, b',') {
+        for offer in list::split(value, ',') {
             let answer = negotiate::answer_offer(offer, policy.deflate.as_ref());
             // RFC 7692 5: the first offer that is acceptable.
             chosen = chosen.or(answer.map_err(|_| malformed)?);

@@ -210,7 +210,7 @@ impl ClientRequest<'_> {
         let mut params = None;
         for value in headers.values("Sec-WebSocket-Extensions") {
             let value = head::text(value).map_err(|BadHeader| HandshakeError::Extension)?;
-            for answer in list::split(value, b',') {
+            for answer in list::split(value, ',') {
                 // RFC 6455 4.1, 5: one that was not asked for MUST fail the connection;
                 // RFC 7692 5: so MUST parameters that do not fit the offer, and a second answer.
                 let offer = self.deflate.as_ref().filter(|_| params.is_none());

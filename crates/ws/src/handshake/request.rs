@@ -278,7 +278,7 @@ fn protocols<'a>(headers: Headers<'_, 'a>) -> impl Iterator<Item = &'a str> {
     headers
         .values("Sec-WebSocket-Protocol")
         .filter_map(|value| head::text(value).ok())
-        .flat_map(|value| list::split(value, b','))
+        .flat_map(|value| list::split(value, ','))
 }
 
 fn check_protocols(headers: Headers<'_, '_>) -> Result<(), Refusal> {
