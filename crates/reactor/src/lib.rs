@@ -15,26 +15,33 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
-//pub mod affinity;
+pub mod affinity;
 mod completion;
 mod driver;
+pub mod executor;
 mod id;
 mod net;
 mod op;
 pub mod poll;
 mod recv_pool;
+pub mod scheduler;
 pub mod sim;
+pub mod task;
 #[cfg(target_os = "linux")]
 pub mod uring;
 mod worker;
 
+pub use affinity::Affinity;
 pub use completion::{Completion, Completions, RecvEnd};
 pub use driver::{
     Address, Caps, Clock, Driver, DriverConfig, DriverKind, DriverStats, StartError, TurnError,
     Wait, Waker,
 };
+pub use executor::{Executor, ExecutorConfig};
 pub use id::{ListenerId, OpId, OpKind, SocketId};
 pub use net::{ListenSpec, connect_socket, listen_socket};
 pub use op::{Connect, Op, Payload, Reject};
 pub use recv_pool::{RecvBuf, RecvPool};
+pub use scheduler::{Backoff, Cancel, Due, Scheduler};
+pub use task::{CancelFlag, Task};
 pub use worker::{Context, Service, WakeBy, Worker, WorkerConfig};
