@@ -288,3 +288,132 @@ impl<T> Channels<T> {
         self.idle.front().map(|(deadline, _)| *deadline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channels(count_max: usize, name_size_max: usize) -> Channels<u64> {
+        let linger = Duration::from_millis(100);
+        Channels::new(
+            ChannelsConfig {
+                count_max,
+                name_size_max,
+                linger,
+            },
+            Prng::new(1),
+        )
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn expired(channels: &mut Channels<u64>, millis: u64) -> Vec<String> {
+        std::iter::from_fn(|| channels.expire(at(millis)))
+            .map(|(name, _)| name.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_owner_of_a_name_never_changes_and_names_spread() {
+        assert_eq!(owner_of("anything", 1), 0);
+        let owners = ["", "a", "b", "news", "chat:1"].map(|name| owner_of(name, 16));
+        assert_eq!(
+            owners, OWNERS_OF_16,
+            "other builds and machines rely on these"
+        );
+        let mut counts = [0; 8];
+        for number in 0..8000 {
+            counts[owner_of(&format!("room:{number}"), 8)] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (800..1200).contains(count)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn names_are_held_to_their_limits() {
+        let mut channels = channels(10, 3);
+        assert_eq!(channels.open("", |_| 0), Err(ChannelError::NameEmpty));
+        assert!(channels.open("a", |_| 0).is_ok() && channels.open("abc", |_| 0).is_ok());
+        let too_long = ChannelError::NameTooLong { size: 4, max: 3 };
+        assert_eq!(channels.open("abcd", |_| 0), Err(too_long));
+        assert_eq!(
+            channels.open("éé", |_| 0),
+            Err(too_long),
+            "bytes count, not letters"
+        );
+        assert_eq!(channels.len(), 2);
+    }
+
+    #[test]
+    fn channels_are_held_to_their_limit() {
+        for max in [0, 1, 3] {
+            let mut channels = channels(max, 255);
+            for number in 0..max {
+                assert!(channels.open(&number.to_string(), |_| 0).is_ok());
+            }
+            assert_eq!(
+                channels.open("more", |_| 0),
+                Err(ChannelError::TooMany { max })
+            );
+            if max > 0 {
+                assert!(channels.open("0", |_| panic!("it is there")).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn each_life_has_its_epoch() {
+        let mut channels = channels(10, 255);
+        let key = channels.open("a", |epoch| epoch).expect("below the limit");
+        let epoch = channels.epoch(key).expect("it is there");
+        assert_eq!(channels.get(key), Some(&epoch));
+        assert_eq!(
+            (channels.name(key), channels.find("a")),
+            (Some("a"), Some(key))
+        );
+        channels.mark_idle(key, at(0));
+        assert_eq!(expired(&mut channels, 100), ["a"]);
+        assert_eq!((channels.get(key), channels.find("a")), (None, None));
+        let again = channels.open("a", |epoch| epoch).expect("below the limit");
+        assert_ne!(again, key);
+        assert_ne!(channels.epoch(again), Some(epoch));
+        assert_eq!(ChannelKey::from_bits(again.to_bits()), again);
+    }
+
+    #[test]
+    fn empty_channels_linger_then_go() {
+        let mut channels = channels(10, 255);
+        let keys = ["a", "b", "c"].map(|name| channels.open(name, |_| 0).expect("below the limit"));
+        for (millis, key) in keys.into_iter().enumerate() {
+            channels.mark_idle(key, at(millis as u64));
+            channels.mark_idle(key, at(50));
+        }
+        assert_eq!(channels.next_deadline(), Some(at(100)));
+        assert_eq!(expired(&mut channels, 99), [""; 0]);
+        channels.mark_busy(keys[1]);
+        assert_eq!(expired(&mut channels, 101), ["a"]);
+        assert_eq!(expired(&mut channels, 1000), ["c"]);
+        channels.mark_idle(keys[1], at(1000));
+        assert_eq!(expired(&mut channels, 1099), [""; 0]);
+        assert_eq!(expired(&mut channels, 1100), ["b"]);
+        assert!(channels.is_empty() && channels.next_deadline().is_none());
+    }
+
+    #[test]
+    fn who_comes_and_goes_takes_one_place_in_the_queue() {
+        let mut channels = channels(10, 255);
+        let key = channels.open("a", |_| 0).expect("below the limit");
+        for millis in 0..1000 {
+            channels.mark_idle(key, at(millis));
+            assert_eq!(expired(&mut channels, millis), [""; 0]);
+            channels.mark_busy(key);
+            assert!(channels.idle.len() <= 1);
+        }
+        channels.mark_idle(key, at(1000));
+        assert_eq!(expired(&mut channels, 1100), ["a"]);
+    }
+}

@@ -25,6 +25,53 @@
 //! - Each publication a subscriber was entitled to and did not get is counted and told.
 //! - Between one `Owner` and one `Feed` messages stay in order; nothing else is asked of the carrier.
 //!
+//! # Example
+//!
+//! ```
+//! use hioload_base::Time;
+//! use hioload_live::{Class, Encode, Feed, FeedConfig, Origin, Owner, OwnerConfig, Scan, Start};
+//! use hioload_mem::{BufferPool, PoolConfig};
+//!
+//! /// Frames are lines.
+//! struct Lines;
+//!
+//! impl Encode for Lines {
+//!     fn room(&self, _: Class, _: u8, payload_size: usize) -> usize {
+//!         payload_size + 1
+//!     }
+//!
+//!     fn encode(&mut self, _: Class, _: u8, payload: &[u8], out: &mut [u8]) -> usize {
+//!         out[..payload.len()].copy_from_slice(payload);
+//!         out[payload.len()] = b'\n';
+//!         payload.len() + 1
+//!     }
+//! }
+//!
+//! let pool = BufferPool::new(PoolConfig::default())?;
+//! let now = Time::ZERO;
+//! let mut owner = Owner::new(OwnerConfig::default());
+//! let mut feed = Feed::new(FeedConfig::default());
+//! feed.attach(&owner.attach(0, feed.ask(None), now));
+//! feed.subscribe(7, Start::Tail)?;
+//!
+//! owner.publish(&pool, &mut Lines, now, 0, b"one", Origin::NONE)?;
+//! owner.publish(&pool, &mut Lines, now, 0, b"two", Origin::NONE)?;
+//! while let Some(append) = owner.append_for(0, Class::PLAIN) {
+//!     feed.append(append);
+//! }
+//!
+//! let (mut scan, mut out) = (Scan::default(), Vec::new());
+//! while let Some((subscriber, user)) = feed.next_ready(&mut scan) {
+//!     let size = feed.next(subscriber, 64 * 1024, &mut out);
+//!     assert_eq!((user, &out[0][..]), (7, &b"one\ntwo\n"[..]));
+//!     feed.sent(subscriber, size, now);
+//! }
+//! if let Some(progress) = feed.progress(now) {
+//!     owner.on_progress(0, progress, now);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Limits
 //!
 //! [`LIMITS`] lists every limit with unit, default and what happens when it is reached.

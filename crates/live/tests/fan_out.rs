@@ -343,3 +343,17 @@ fn subscribers_end_at_the_limit() {
         assert_eq!(rig.feed.len(), max);
     }
 }
+
+#[test]
+fn chunk_numbers_come_round() {
+    let mut rig = Rig::new(OwnerConfig::default(), FeedConfig::default());
+    let keys = [rig.subscribe(1), rig.subscribe(2)];
+    // Each round lets go of everything, which moves the numbers on by 2^20.
+    for round in 0..10_000_u32 {
+        assert!(rig.publish(&round.to_be_bytes()).is_ok());
+        rig.exchange();
+        for key in keys {
+            assert_eq!(rig.read(key, 100)[HEADER_SIZE..], round.to_be_bytes());
+        }
+    }
+}

@@ -213,3 +213,23 @@ fn a_class_has_history_since_somebody_took_it() {
         (Recovered::Complete, 4)
     );
 }
+
+#[test]
+fn many_who_come_back_to_a_quiet_channel_leave_the_others_in_place() {
+    let mut rig = rig(long());
+    let live = rig.subscribe(1);
+    publish(&mut rig, 250);
+    assert_eq!(rig.read(live, usize::MAX).len(), 2500);
+    for offset in 0..5000 {
+        let (key, _) = rig.recover(2, since(offset % 250));
+        assert_eq!(
+            rig.read(key, usize::MAX).len(),
+            2500 - offset as usize % 250 * 10
+        );
+        if offset % 3 > 0 {
+            assert!(rig.feed.unsubscribe(key));
+        }
+    }
+    publish(&mut rig, 1);
+    assert_eq!(rig.read(live, usize::MAX).len(), 10);
+}
