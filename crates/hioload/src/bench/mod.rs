@@ -40,7 +40,7 @@ use hioload_reactor::Driver;
 
 use self::broadcast::Broadcast;
 use self::echo::Echo;
-use self::engine::{Engine, Finished, Work as _};
+use self::engine::{Engine, Finished};
 use self::hold::Hold;
 pub(crate) use self::options::{Options, Work};
 use self::process::{Account, Server};

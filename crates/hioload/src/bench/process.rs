@@ -126,7 +126,6 @@ pub(super) struct Server {
     child: Child,
     pub(super) addr: SocketAddr,
     /// Held open, so that what the server may still print does not fail.
-    #[expect(dead_code, reason = "held, not read")]
     stdout: Option<BufReader<ChildStdout>>,
 }
 
