@@ -1,6 +1,7 @@
 //! Close codes and the payload of a close frame.
 //!
-//! Knows nothing of sessions: a [`CloseCode`] is a number with rules about who may put it on the wire.
+//! Knows nothing of sessions: a [`CloseCode`] is a number with rules about who may put it on the
+//! wire.
 //!
 //! Spec: RFC 6455 5.5.1, 7.4; IANA "WebSocket Close Code Number Registry".
 
@@ -10,8 +11,8 @@ use crate::control::ControlPayload;
 
 /// Why a connection ends: the two-byte code of a close frame.
 ///
-/// Any number can be represented, since peers send any number; [`CloseCode::is_sendable`] tells those that may be on
-/// the wire.
+/// Any number can be represented, since peers send any number; [`CloseCode::is_sendable`] tells
+/// those that may be on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
 
@@ -63,7 +64,8 @@ impl CloseCode {
     #[must_use]
     pub const fn is_sendable(self) -> bool {
         // RFC 6455 7.4.1: 1004 is reserved, 1005, 1006 and 1015 MUST NOT be set in a close frame.
-        // RFC 6455 7.4.2: below 1000 unused, up to 2999 only what is registered, 3000-4999 free to use.
+        // RFC 6455 7.4.2: below 1000 unused, up to 2999 only what is registered, 3000-4999 free to
+        // use.
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }

@@ -1,7 +1,7 @@
 //! Control frames as values: the payload of one that came in, and a whole one that goes out.
 //!
-//! Both are at most 125 bytes of payload (RFC 6455 5.5), so an outgoing one lives inline and an incoming one is copied
-//! only when it came in pieces.
+//! Both are at most 125 bytes of payload (RFC 6455 5.5), so an outgoing one lives inline and an
+//! incoming one is copied only when it came in pieces.
 
 use std::fmt;
 use std::ops::Deref;
@@ -96,8 +96,9 @@ pub struct ControlFrame {
 }
 
 impl ControlFrame {
-    /// Header and payload in one; the payload is masked when the frame has a key. `parts` are joined and are together
-    /// as long as `frame.len`, which is at most [`CONTROL_PAYLOAD_SIZE_MAX`].
+    /// Header and payload in one; the payload is masked when the frame has a key. `parts` are
+    /// joined and are together as long as `frame.len`, which is at most
+    /// [`CONTROL_PAYLOAD_SIZE_MAX`].
     pub(crate) fn new(frame: Outgoing, parts: [&[u8]; 2]) -> ControlFrame {
         const { assert!(HEADER_SIZE_MAX < CONTROL_FRAME_SIZE_MAX) }
         let mut bytes = [0; CONTROL_FRAME_SIZE_MAX];

@@ -160,8 +160,9 @@ pub const fn header_size(payload_len: usize, is_masked: bool) -> usize {
     2 + length + if is_masked { 4 } else { 0 }
 }
 
-/// Writes the header of `frame` and checks nothing: for frames that are encoded once for many sessions. A frame of one
-/// session goes through [`Session::frame_header`](crate::Session::frame_header), which knows what may be sent.
+/// Writes the header of `frame` and checks nothing: for frames that are encoded once for many
+/// sessions. A frame of one session goes through
+/// [`Session::frame_header`](crate::Session::frame_header), which knows what may be sent.
 ///
 /// ```
 /// use hioload_ws::{Kind, Outgoing, encode_header};

@@ -1,14 +1,15 @@
 //! Masking: XOR with a four-byte key, in place, at the speed of memory.
 //!
-//! No `unsafe` and no run-time dispatch: blocks of 32 bytes as four words are what LLVM turns into vector code on every
-//! target. The OR of all bytes is kept on the way, which answers "is it ASCII" without a second pass.
+//! No `unsafe` and no run-time dispatch: blocks of 32 bytes as four words are what LLVM turns into
+//! vector code on every target. The OR of all bytes is kept on the way, which answers "is it ASCII"
+//! without a second pass.
 //!
 //! Spec: RFC 6455 5.3.
 
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// Masks or unmasks `bytes` in place (the operation is its own inverse). `phase` is how many bytes of the frame's
-/// payload came before; only its value modulo 4 matters.
+/// Masks or unmasks `bytes` in place (the operation is its own inverse). `phase` is how many bytes
+/// of the frame's payload came before; only its value modulo 4 matters.
 ///
 /// ```
 /// let mut hello = *b"Hello";

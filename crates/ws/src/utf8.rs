@@ -1,19 +1,22 @@
 //! UTF-8, checked at once or piece by piece.
 //!
-//! [`Utf8Check`] fails at the first byte that cannot continue a legal sequence, whatever the borders of the pieces are:
-//! it keeps the at most three bytes of a sequence that a piece ended in.
+//! [`Utf8Check`] fails at the first byte that cannot continue a legal sequence, whatever the
+//! borders of the pieces are: it keeps the at most three bytes of a sequence that a piece ended in.
 //!
-//! Spec: RFC 3629; RFC 6455 8.1; fail-fast is what the groups 6.3 and 6.4 of the Autobahn test suite ask for.
+//! Spec: RFC 3629; RFC 6455 8.1; fail-fast is what the groups 6.3 and 6.4 of the Autobahn test
+//! suite ask for.
 
 /// The bytes are not UTF-8, or can no longer become UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotUtf8;
 
-/// Whether `bytes` are UTF-8. For messages that were inflated, whose pieces nobody could check before.
+/// Whether `bytes` are UTF-8. For messages that were inflated, whose pieces nobody could check
+/// before.
 #[inline]
 #[must_use]
 pub fn is_valid(bytes: &[u8]) -> bool {
-    // The vector code starts to pay at 64 bytes; below, ASCII is by far the commonest and is cheapest told by itself.
+    // The vector code starts to pay at 64 bytes; below, ASCII is by far the commonest and is
+    // cheapest told by itself.
     if bytes.len() < 64 {
         std::str::from_utf8(bytes).is_ok()
     } else {
@@ -49,7 +52,8 @@ impl Utf8Check {
     /// Takes the next piece.
     ///
     /// # Errors
-    /// [`NotUtf8`] when no continuation could make what was seen so far legal. The check is spent then.
+    /// [`NotUtf8`] when no continuation could make what was seen so far legal. The check is spent
+    /// then.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), NotUtf8> {
         let mut rest = piece;
         while self.partial_len > 0 {
