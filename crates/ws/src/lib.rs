@@ -35,17 +35,27 @@
 //!         match session.handle_input(limits, &mut input) {
 //!             Ok(None) => break,
 //!             Ok(Some(Event::Data { kind, payload, first: true, last: true, .. })) => {
-//!                 if let Ok(header) = session.frame_header(Outgoing::message(kind, payload.len()))
-//! {                     out.extend_from_slice(&header);
-//! out.extend_from_slice(payload);                 }             }
-//! Ok(Some(Event::Ping(payload))) => {                 out.extend(session.pong(&payload,
-//! None).iter().flat_map(|frame| frame.iter()));             }
-//! Ok(Some(Event::Close(_))) => {                 let reply = session.close(CloseCode::NORMAL, "",
-//! None);                 out.extend(reply.iter().flat_map(|frame| frame.iter()));             }
-//! Ok(Some(_)) => {}             Err(offence) => {                 let reply =
-//! session.close(offence.code(), offence.reason(), None);
-//! out.extend(reply.iter().flat_map(|frame| frame.iter()));                 break;             }
-//! }     } }
+//!                 if let Ok(header) = session.frame_header(Outgoing::message(kind, payload.len())) {
+//!                     out.extend_from_slice(&header);
+//!                     out.extend_from_slice(payload);
+//!                 }
+//!             }
+//!             Ok(Some(Event::Ping(payload))) => {
+//!                 out.extend(session.pong(&payload, None).iter().flat_map(|frame| frame.iter()));
+//!             }
+//!             Ok(Some(Event::Close(_))) => {
+//!                 let reply = session.close(CloseCode::NORMAL, "", None);
+//!                 out.extend(reply.iter().flat_map(|frame| frame.iter()));
+//!             }
+//!             Ok(Some(_)) => {}
+//!             Err(offence) => {
+//!                 let reply = session.close(offence.code(), offence.reason(), None);
+//!                 out.extend(reply.iter().flat_map(|frame| frame.iter()));
+//!                 break;
+//!             }
+//!         }
+//!     }
+//! }
 //!
 //! let mut session = Session::new(Role::Server, false);
 //! let mut out = Vec::new();
