@@ -74,3 +74,46 @@ conformance! {
     limits::one_busy_peer_does_not_starve_the_others,
     limits::a_turn_waits_no_longer_than_told,
 }
+
+/// Scripts that change limits of the process run in a process of their own: this test binary,
+/// told by the environment to run one test.
+#[cfg(unix)]
+mod alone {
+    use crate::kit::Kit;
+
+    const CHILD: &str = "HIOLOAD_TEST_ALONE";
+
+    fn run(test: &str, script: impl FnOnce()) {
+        if std::env::var_os(CHILD).is_some() {
+            script();
+            return;
+        }
+        let this = std::env::current_exe().expect("a test binary");
+        let child = std::process::Command::new(this)
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .expect("a child process");
+        let text = [child.stdout, child.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert!(child.status.success(), "{text}");
+        assert!(text.contains("1 passed"), "the child ran the test: {text}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn uring_rule_6_descriptors_run_out_and_return() {
+        run("alone::uring_rule_6_descriptors_run_out_and_return", || {
+            if let Some(kit) = Kit::uring() {
+                crate::limits::descriptors_run_out_and_return(&kit);
+            }
+        });
+    }
+
+    #[test]
+    fn poll_rule_6_descriptors_run_out_and_return() {
+        run("alone::poll_rule_6_descriptors_run_out_and_return", || {
+            crate::limits::descriptors_run_out_and_return(&Kit::poll());
+        });
+    }
+}

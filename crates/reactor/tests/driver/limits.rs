@@ -195,3 +195,43 @@ pub(crate) fn a_turn_waits_no_longer_than_told(kit: &Kit) {
         "and this one does not wait at all"
     );
 }
+
+/// Descriptors of the whole process run out: what waits is accepted when some are free again.
+pub(crate) fn descriptors_run_out_and_return(kit: &Kit) {
+    let mut server = kit.end_with(|config| config.direct = false);
+    let mut client = kit.end_with(|config| config.direct = false);
+    let listener = server.listen();
+    let addr = server.addr(listener);
+    let ours: Vec<_> = (0..8).map(|_| client.connect(addr)).collect();
+    both(&mut server, &mut client, |_, client| {
+        ours.iter()
+            .all(|&socket| client.saw(&Event::Connected(socket)))
+    });
+    let taken = leave_descriptors(2);
+    server.submit(Op::Accept { listener });
+    let ended = Event::AcceptEnded(listener, libc::EMFILE);
+    both(&mut server, &mut client, |server, _| server.saw(&ended));
+    let accepted = server.all_accepted();
+    assert_eq!(accepted.len(), 2, "as many as there were descriptors");
+    assert!(server.driver.stats().accept_refused > 0, "counted");
+    drop(taken);
+    server.submit(Op::Accept { listener });
+    both(&mut server, &mut client, |server, _| {
+        server.all_accepted().len() == ours.len()
+    });
+}
+
+/// Uses up the process's descriptors but for `free`, as long as the result lives. For a process
+/// that does nothing else.
+fn leave_descriptors(free: usize) -> Vec<std::fs::File> {
+    let limit = libc::rlimit {
+        rlim_cur: 256,
+        rlim_max: 256,
+    };
+    // SAFETY: takes a pointer to a live struct of the right type.
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
+    let mut files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    files.truncate(files.len() - free);
+    files
+}
