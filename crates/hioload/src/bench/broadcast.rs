@@ -79,7 +79,11 @@ pub(super) struct Losses {
 
 impl Broadcast {
     pub(super) fn new(options: &Options, random: &mut Prng) -> Result<Self, BenchError> {
-        let kind = if options.text { Kind::Text } else { Kind::Binary };
+        let kind = if options.text {
+            Kind::Text
+        } else {
+            Kind::Binary
+        };
         let publications = Publications::new(kind, options.size, mask_key(random));
         let frame_size = publications.frame_size();
         // Two batches, one in flight; a frame larger than a batch has one to itself.
@@ -96,7 +100,9 @@ impl Broadcast {
             })?;
         let stalled_count = options.stalled_count();
         Ok(Self {
-            subscribers: (0..options.connections).map(|_| Subscriber::default()).collect(),
+            subscribers: (0..options.connections)
+                .map(|_| Subscriber::default())
+                .collect(),
             stalled_count,
             publications,
             pool,
@@ -211,7 +217,11 @@ impl Work for Broadcast {
         if link >= self.healthy_count() {
             return;
         }
-        let Piece { offset, payload, is_last } = piece;
+        let Piece {
+            offset,
+            payload,
+            is_last,
+        } = piece;
         if offset == 0
             && is_last
             && let Some((head, rest)) = payload.split_first_chunk()

@@ -43,13 +43,23 @@ pub(super) struct Echo {
 
 impl Echo {
     pub(super) fn new(options: &Options, random: &mut Prng) -> Self {
-        let kind = if options.text { Kind::Text } else { Kind::Binary };
+        let kind = if options.text {
+            Kind::Text
+        } else {
+            Kind::Binary
+        };
         let run_length = options.run_length();
         let lane = |index| {
             // Its own payload: a message that came to the wrong connection shows.
             let payload = filler(options.size, index);
             let run = run(kind, &payload, mask_key(random), run_length);
-            Lane { run, payload, owed: 0, due: VecDeque::with_capacity(run_length), is_damaged: false }
+            Lane {
+                run,
+                payload,
+                owed: 0,
+                due: VecDeque::with_capacity(run_length),
+                is_damaged: false,
+            }
         };
         let lanes: Vec<Lane> = (0..options.connections).map(lane).collect();
         Self {
@@ -100,7 +110,9 @@ impl Work for Echo {
     #[inline]
     fn data(&mut self, io: &mut Io, tally: &mut Tally, link: usize, piece: Piece<'_>) {
         let lane = &mut self.lanes[link];
-        let expected = lane.payload.get(piece.offset..piece.offset + piece.payload.len());
+        let expected = lane
+            .payload
+            .get(piece.offset..piece.offset + piece.payload.len());
         lane.is_damaged |= expected != Some(piece.payload);
         if !piece.is_last {
             return;

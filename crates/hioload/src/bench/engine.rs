@@ -28,8 +28,9 @@ use super::tally::Tally;
 /// Nothing happened for so long while connecting: nothing will.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Nothing came for so long after the end: nothing will.
-const DRAIN_SILENCE: Duration = Duration::from_secs(2);
+/// Nothing came for so long after the end: nothing will. A server may hold publishers back for some
+/// seconds until it has judged who is stalled.
+const DRAIN_SILENCE: Duration = Duration::from_secs(10);
 
 /// How long peers may take to answer our close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -179,7 +180,9 @@ impl<'a, W: Work> Engine<'a, W> {
             server,
             work,
             tally: Tally::new(),
-            sessions: (0..link_count).map(|_| Session::new(Role::Client, false)).collect(),
+            sessions: (0..link_count)
+                .map(|_| Session::new(Role::Client, false))
+                .collect(),
             offsets: vec![0; link_count],
             limits: Limits {
                 message_size_max: options.size.max(1 << 20),
@@ -211,7 +214,11 @@ impl<'a, W: Work> Engine<'a, W> {
             self.open_links()?;
             let due = self.work.tick(&mut self.io, &mut self.tally);
             let mut wait = WAIT_MAX.min(self.io.now().max(self.deadline) - self.io.now());
-            if matches!(self.phase, Phase::Connecting | Phase::Settling | Phase::Closing) || wait.is_zero() {
+            if matches!(
+                self.phase,
+                Phase::Connecting | Phase::Settling | Phase::Closing
+            ) || wait.is_zero()
+            {
                 wait = Duration::from_millis(10);
             }
             if let Some(due) = due {
@@ -242,7 +249,10 @@ impl<'a, W: Work> Engine<'a, W> {
         let target = self.work.link_target(&self.io, self.open_count)?;
         while self.begun_count < target && self.pending_count < self.work.connects_in_flight() {
             let link = self.begun_count;
-            let connect = Connect { to: self.addr, from: self.options.source(link, self.addr) };
+            let connect = Connect {
+                to: self.addr,
+                from: self.options.source(link, self.addr),
+            };
             self.begun_count += 1;
             match self.io.connect(link, connect) {
                 Ok(()) => self.pending_count += 1,
@@ -254,7 +264,12 @@ impl<'a, W: Work> Engine<'a, W> {
 
     /// A link could not be opened: fatal, unless opening links is what is measured.
     fn failed(&mut self, link: usize, why: &str) -> Result<(), BenchError> {
-        let text = format!("connection {} of {} to {}: {why}", link + 1, self.io.link_count(), self.addr);
+        let text = format!(
+            "connection {} of {} to {}: {why}",
+            link + 1,
+            self.io.link_count(),
+            self.addr
+        );
         self.io.link(link).state = State::Gone;
         self.tally.failure(|| text.clone());
         self.progress = self.io.now();
@@ -275,7 +290,11 @@ impl<'a, W: Work> Engine<'a, W> {
                     return self.received(link, buffer);
                 }
             }
-            Completion::Sent { socket, result, payload } => {
+            Completion::Sent {
+                socket,
+                result,
+                payload,
+            } => {
                 if let Some(link) = self.io.find(socket) {
                     match result {
                         Ok(taken) => {
@@ -347,12 +366,19 @@ impl<'a, W: Work> Engine<'a, W> {
         for (byte, change) in key.iter_mut().zip(link.to_le_bytes()) {
             *byte ^= change;
         }
-        ClientRequest { host: &self.host, path: &self.options.path, key, ..ClientRequest::default() }
+        ClientRequest {
+            host: &self.host,
+            path: &self.options.path,
+            key,
+            ..ClientRequest::default()
+        }
     }
 
     fn request(&self, link: usize) -> Segment {
         let mut bytes = Vec::with_capacity(256);
-        self.request_for(link).encode(&mut bytes).expect("invariant: the path was checked before the run");
+        self.request_for(link)
+            .encode(&mut bytes)
+            .expect("invariant: the path was checked before the run");
         Segment::from_vec(bytes)
     }
 
@@ -403,7 +429,11 @@ impl<'a, W: Work> Engine<'a, W> {
                 Ok(Some(Event::Data { payload, last, .. })) => {
                     let offset = self.offsets[link];
                     self.offsets[link] = if last { 0 } else { offset + payload.len() };
-                    let piece = Piece { offset, payload, is_last: last };
+                    let piece = Piece {
+                        offset,
+                        payload,
+                        is_last: last,
+                    };
                     self.work.data(&mut self.io, &mut self.tally, link, piece);
                 }
                 Ok(Some(Event::Ping(payload))) => {
@@ -472,7 +502,9 @@ impl<'a, W: Work> Engine<'a, W> {
                     self.begin(Phase::Closing, CLOSE_PATIENCE.as_secs_f64());
                 }
             }
-            Phase::Closing if self.open_count + self.io.count(State::Closing) == 0 || now >= self.deadline => {
+            Phase::Closing
+                if self.open_count + self.io.count(State::Closing) == 0 || now >= self.deadline =>
+            {
                 self.phase = Phase::Done;
             }
             _ => {}
@@ -484,7 +516,11 @@ impl<'a, W: Work> Engine<'a, W> {
         let is_stuck = now - self.progress > CONNECT_PATIENCE;
         if is_stuck && !W::MEASURES_CONNECTING {
             return Err(BenchError::failed(
-                format!("{} of {} connections stand, and no more come", self.open_count, self.io.link_count()),
+                format!(
+                    "{} of {} connections stand, and no more come",
+                    self.open_count,
+                    self.io.link_count()
+                ),
                 "the server does not answer",
                 "See its log; try fewer --connections",
             ));

@@ -15,12 +15,17 @@ pub(super) fn mask_key(random: &mut Prng) -> [u8; 4] {
 
 /// Filler of a payload: printable, and different from place to place.
 pub(super) fn filler(size: usize, salt: usize) -> Vec<u8> {
-    (0..size).map(|n| b' ' + ((n * 31 + n / 95 + salt * 7) % 95) as u8).collect()
+    (0..size)
+        .map(|n| b' ' + ((n * 31 + n / 95 + salt * 7) % 95) as u8)
+        .collect()
 }
 
 /// One masked message in one frame.
 fn frame(kind: Kind, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
-    let outgoing = Outgoing { mask: Some(key), ..Outgoing::message(kind, payload.len()) };
+    let outgoing = Outgoing {
+        mask: Some(key),
+        ..Outgoing::message(kind, payload.len())
+    };
     let mut frame = encode_header(outgoing).to_vec();
     let start = frame.len();
     frame.extend_from_slice(payload);
@@ -88,8 +93,17 @@ mod tests {
         let mut session = Session::new(Role::Server, false);
         let mut input = &mut bytes[..];
         let mut payloads = Vec::new();
-        while let Some(event) = session.handle_input(&Limits::default(), &mut input).expect("legal") {
-            let Event::Data { payload, first: true, last: true, .. } = event else {
+        while let Some(event) = session
+            .handle_input(&Limits::default(), &mut input)
+            .expect("legal")
+        {
+            let Event::Data {
+                payload,
+                first: true,
+                last: true,
+                ..
+            } = event
+            else {
                 panic!("a message in one frame");
             };
             payloads.push(payload.to_vec());
@@ -119,7 +133,11 @@ mod tests {
         let pool = BufferPool::new(PoolConfig::with_budget(1 << 20)).expect("a pool");
         let mut buffer = pool.take(1024).expect("a buffer");
         let publications = Publications::new(Kind::Binary, 64, [9, 8, 7, 6]);
-        let stamp = |sequence| Stamp { sequence, time_ns: 1 << 40, publisher: 77 };
+        let stamp = |sequence| Stamp {
+            sequence,
+            time_ns: 1 << 40,
+            publisher: 77,
+        };
         let mut count = 0;
         while publications.write(&mut buffer, stamp(count)) {
             count += 1;

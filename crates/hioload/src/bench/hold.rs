@@ -45,9 +45,22 @@ impl Hold {
     }
 
     /// Connections up to `base`, then up to `count`; memory is read at both.
-    pub(super) fn idle(server: Option<Account>, connects_in_flight: usize, base: usize, count: usize) -> Self {
-        let stages = if base < count { vec![base, count] } else { vec![count] };
-        Self { server, stages, ..Self::storm(connects_in_flight) }
+    pub(super) fn idle(
+        server: Option<Account>,
+        connects_in_flight: usize,
+        base: usize,
+        count: usize,
+    ) -> Self {
+        let stages = if base < count {
+            vec![base, count]
+        } else {
+            vec![count]
+        };
+        Self {
+            server,
+            stages,
+            ..Self::storm(connects_in_flight)
+        }
     }
 
     /// What was read at each stage.
@@ -57,7 +70,10 @@ impl Hold {
 
     fn read(&mut self, connections: usize) -> Result<(), BenchError> {
         if let Some(server) = self.server {
-            self.readings.push(Reading { connections, rss: server.rss()? });
+            self.readings.push(Reading {
+                connections,
+                rss: server.rss()?,
+            });
         }
         Ok(())
     }
@@ -66,7 +82,10 @@ impl Hold {
 /// Bytes a connection, from the first reading to the last.
 pub(super) fn slope(readings: &[Reading]) -> Option<f64> {
     let (first, last) = (readings.first()?, readings.last()?);
-    let connections = last.connections.checked_sub(first.connections).filter(|count| *count > 0)?;
+    let connections = last
+        .connections
+        .checked_sub(first.connections)
+        .filter(|count| *count > 0)?;
     Some((last.rss as f64 - first.rss as f64) / connections as f64)
 }
 

@@ -70,7 +70,12 @@ impl Io {
             cold: None,
         });
         let now = driver.now();
-        Self { links: links.collect(), by_slot: Vec::new(), driver, now }
+        Self {
+            links: links.collect(),
+            by_slot: Vec::new(),
+            driver,
+            now,
+        }
     }
 
     /// The time of the turn.
@@ -79,8 +84,16 @@ impl Io {
     }
 
     /// Waits at most so long for events.
-    pub(super) fn turn(&mut self, wait: Duration, events: &mut Completions) -> Result<(), TurnError> {
-        let wait = if wait.is_zero() { Wait::None } else { Wait::For(wait) };
+    pub(super) fn turn(
+        &mut self,
+        wait: Duration,
+        events: &mut Completions,
+    ) -> Result<(), TurnError> {
+        let wait = if wait.is_zero() {
+            Wait::None
+        } else {
+            Wait::For(wait)
+        };
         self.driver.turn(wait, events)?;
         self.now = self.driver.now();
         Ok(())
@@ -164,7 +177,11 @@ impl Io {
     pub(super) fn send_control(&mut self, link: usize, frame: &[u8]) {
         let frame = Segment::copy_from(frame);
         if self.links[link].is_sending {
-            self.links[link].cold.get_or_insert_default().control.push_back(frame);
+            self.links[link]
+                .cold
+                .get_or_insert_default()
+                .control
+                .push_back(frame);
         } else {
             self.send(link, frame);
         }
@@ -182,7 +199,11 @@ impl Io {
             self.send(link, rest);
             return false;
         }
-        if let Some(frame) = entry.cold.as_mut().and_then(|cold| cold.control.pop_front()) {
+        if let Some(frame) = entry
+            .cold
+            .as_mut()
+            .and_then(|cold| cold.control.pop_front())
+        {
             self.send(link, frame);
             return false;
         }

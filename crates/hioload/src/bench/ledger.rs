@@ -56,7 +56,9 @@ impl Ledger {
         faults.lost -= 1;
         let gap = faults.gaps.remove(index);
         let rest = [gap.start..sequence, sequence + 1..gap.end];
-        faults.gaps.extend(rest.into_iter().filter(|gap| !gap.is_empty()));
+        faults
+            .gaps
+            .extend(rest.into_iter().filter(|gap| !gap.is_empty()));
     }
 
     /// Whether a publication came at all.
@@ -66,7 +68,8 @@ impl Ledger {
 
     /// Publications below `end` that the subscriber has not seen the end of yet.
     pub(super) fn missing_until(&self, end: u64) -> u64 {
-        self.expected.map_or(0, |expected| end.saturating_sub(expected))
+        self.expected
+            .map_or(0, |expected| end.saturating_sub(expected))
     }
 
     /// Publications that never came though later ones did.
@@ -116,7 +119,11 @@ mod tests {
     fn missing_counts_up_to_the_end_only() {
         let mut ledger = Ledger::default();
         assert!(!ledger.is_begun());
-        assert_eq!(ledger.missing_until(5), 0, "not subscribed yet: nothing owed");
+        assert_eq!(
+            ledger.missing_until(5),
+            0,
+            "not subscribed yet: nothing owed"
+        );
         ledger.take(2);
         assert!(ledger.is_begun());
         assert_eq!(ledger.missing_until(3), 0);

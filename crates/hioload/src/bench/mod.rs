@@ -62,11 +62,21 @@ pub(crate) struct BenchError {
 
 impl BenchError {
     fn usage(what: String, cause: &str, remedy: &str) -> Self {
-        Self { is_usage: true, what, cause: cause.to_owned(), remedy: remedy.to_owned() }
+        Self {
+            is_usage: true,
+            what,
+            cause: cause.to_owned(),
+            remedy: remedy.to_owned(),
+        }
     }
 
     fn failed(what: String, cause: impl Into<String>, remedy: &str) -> Self {
-        Self { is_usage: false, what, cause: cause.into(), remedy: remedy.to_owned() }
+        Self {
+            is_usage: false,
+            what,
+            cause: cause.into(),
+            remedy: remedy.to_owned(),
+        }
     }
 }
 
@@ -81,7 +91,8 @@ impl std::error::Error for BenchError {}
 /// Runs one bench to its report. Pins the calling thread.
 pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
     options.check()?;
-    let is_path = options.path.starts_with('/') && options.path.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_path =
+        options.path.starts_with('/') && options.path.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_path {
         return Err(BenchError::usage(
             format!("--path {}", options.path),
@@ -95,12 +106,19 @@ pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
         Some(_) => None,
         None => Some(start_server(options, core_count)?),
     };
-    if let Some(cpu) = options.cpu.or((server.is_some() && core_count > 1).then_some(core_count - 1)) {
+    if let Some(cpu) = options
+        .cpu
+        .or((server.is_some() && core_count > 1).then_some(core_count - 1))
+    {
         process::pin_thread(cpu)?;
     }
-    let addr = server.as_ref().map_or(options.connect, |server| Some(server.addr));
+    let addr = server
+        .as_ref()
+        .map_or(options.connect, |server| Some(server.addr));
     let addr = addr.expect("invariant: a server is named or started");
-    let pid = server.as_ref().map_or(options.server_pid, |server| Some(server.pid()));
+    let pid = server
+        .as_ref()
+        .map_or(options.server_pid, |server| Some(server.pid()));
     let driver = driver::open(options.driver, options.connections + 1)
         .map_err(|error| BenchError::failed(error.what, error.cause, &error.remedy))?;
     let name = driver.caps().kind.to_string();
@@ -116,9 +134,10 @@ fn start_server(options: &Options, core_count: usize) -> Result<Server, BenchErr
         args.extend(["--workers".to_owned(), "1".to_owned()]);
     }
     args.extend(options.server_args.iter().cloned());
-    let names_admin = args.iter().any(|arg| arg.starts_with("--admin"));
-    if !names_admin {
-        args.extend(["--admin".to_owned(), "off".to_owned()]);
+    for (flag, value) in [("--admin", "off"), ("--log", "warn")] {
+        if !args.iter().any(|arg| arg.starts_with(flag)) {
+            args.extend([flag.to_owned(), value.to_owned()]);
+        }
     }
     Server::start(&args, options.server_cpu.or((core_count > 1).then_some(0)))
 }
@@ -135,13 +154,18 @@ fn measure(
     match options.work {
         Work::Echo => {
             let echo = Echo::new(options, &mut random);
-            let mut finished = Engine::new(options, addr, server, driver, seed, count, echo).run()?;
+            let mut finished =
+                Engine::new(options, addr, server, driver, seed, count, echo).run()?;
             let lost = finished.work.lost();
-            Ok(Report { lost, ..report(options, &mut finished) })
+            Ok(Report {
+                lost,
+                ..report(options, &mut finished)
+            })
         }
         Work::Broadcast | Work::Slow => {
             let broadcast = Broadcast::new(options, &mut random)?;
-            let mut finished = Engine::new(options, addr, server, driver, seed, count + 1, broadcast).run()?;
+            let mut finished =
+                Engine::new(options, addr, server, driver, seed, count + 1, broadcast).run()?;
             let losses = finished.work.losses();
             Ok(Report {
                 lost: losses.lost,
@@ -157,7 +181,8 @@ fn measure(
                 Work::Idle => Hold::idle(server, in_flight, options.base, count),
                 _ => Hold::storm(in_flight),
             };
-            let mut finished = Engine::new(options, addr, server, driver, seed, count, hold).run()?;
+            let mut finished =
+                Engine::new(options, addr, server, driver, seed, count, hold).run()?;
             let lost = (count - finished.connections_held) as u64;
             let report = report(options, &mut finished);
             Ok(Report { lost, ..report }.with_readings(finished.work.readings()))

@@ -65,15 +65,30 @@ pub(crate) struct Options {
     pub(crate) connect: Option<SocketAddr>,
 
     /// The server's process, for its CPU time and memory
-    #[arg(long, value_name = "PID", requires = "connect", help_heading = "Server")]
+    #[arg(
+        long,
+        value_name = "PID",
+        requires = "connect",
+        help_heading = "Server"
+    )]
     pub(crate) server_pid: Option<u32>,
 
     /// Core of the server that is started for the run
-    #[arg(long, value_name = "CORE", conflicts_with = "connect", help_heading = "Server")]
+    #[arg(
+        long,
+        value_name = "CORE",
+        conflicts_with = "connect",
+        help_heading = "Server"
+    )]
     pub(crate) server_cpu: Option<usize>,
 
     /// Path of the request
-    #[arg(long, value_name = "PATH", default_value = "/", help_heading = "Server")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/",
+        help_heading = "Server"
+    )]
     pub(crate) path: String,
 
     /// Arguments for the server that is started for the run, after `--`
@@ -81,11 +96,22 @@ pub(crate) struct Options {
     pub(crate) server_args: Vec<String>,
 
     /// Connections; for broadcast this many subscribers, and the publisher on top
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 100, help_heading = "Load")]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        help_heading = "Load"
+    )]
     pub(crate) connections: usize,
 
     /// Payload of a message, bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 64, help_heading = "Load")]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 64,
+        help_heading = "Load"
+    )]
     pub(crate) size: usize,
 
     /// Messages under way per connection (echo), handshakes at a time (connect: 256)
@@ -98,7 +124,12 @@ pub(crate) struct Options {
     pub(crate) rate: Option<f64>,
 
     /// Percentage of subscribers that never read
-    #[arg(long, alias = "slow-percent", value_name = "PERCENT", help_heading = "Load")]
+    #[arg(
+        long,
+        alias = "slow-percent",
+        value_name = "PERCENT",
+        help_heading = "Load"
+    )]
     pub(crate) stalled: Option<u8>,
 
     /// Text messages instead of binary ones
@@ -120,7 +151,13 @@ pub(crate) struct Options {
     pub(crate) driver: DriverArg,
 
     /// Length of the measured window, seconds
-    #[arg(short = 's', long, value_name = "S", default_value_t = 5.0, help_heading = "Time")]
+    #[arg(
+        short = 's',
+        long,
+        value_name = "S",
+        default_value_t = 5.0,
+        help_heading = "Time"
+    )]
     pub(crate) seconds: f64,
 
     /// Load before the window, seconds
@@ -148,14 +185,21 @@ pub(crate) struct Options {
 impl Options {
     /// Refuses what cannot be done.
     pub(super) fn check(&self) -> Result<(), BenchError> {
-        let refuse = |what: String, cause: &str, remedy: &str| {
-            Err(BenchError::usage(what, cause, remedy))
-        };
+        let refuse =
+            |what: String, cause: &str, remedy: &str| Err(BenchError::usage(what, cause, remedy));
         if self.connections == 0 {
-            return refuse("--connections 0".into(), "there is nothing to do", "Use 1 or more");
+            return refuse(
+                "--connections 0".into(),
+                "there is nothing to do",
+                "Use 1 or more",
+            );
         }
         if self.in_flight == Some(0) {
-            return refuse("--in-flight 0".into(), "nothing would ever be sent", "Use 1 or more");
+            return refuse(
+                "--in-flight 0".into(),
+                "nothing would ever be sent",
+                "Use 1 or more",
+            );
         }
         if self.work.is_broadcast() && self.size < STAMP_SIZE {
             return refuse(
@@ -164,7 +208,10 @@ impl Options {
                 "Use --size 20 or more",
             );
         }
-        let frames_size = self.connections.saturating_mul(self.run_length()).saturating_mul(self.size);
+        let frames_size = self
+            .connections
+            .saturating_mul(self.run_length())
+            .saturating_mul(self.size);
         if self.work == Work::Echo && frames_size > FRAMES_SIZE_MAX {
             return refuse(
                 format!("--connections × --in-flight × --size is {frames_size} bytes"),
@@ -173,10 +220,18 @@ impl Options {
             );
         }
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e9)) {
-            return refuse("--rate".into(), "it is a number above 0, up to 1e9", "Leave it out for a closed loop");
+            return refuse(
+                "--rate".into(),
+                "it is a number above 0, up to 1e9",
+                "Leave it out for a closed loop",
+            );
         }
         if self.stalled.is_some_and(|percent| percent > 100) {
-            return refuse("--stalled".into(), "a percentage ends at 100", "Use 0 to 100");
+            return refuse(
+                "--stalled".into(),
+                "a percentage ends at 100",
+                "Use 0 to 100",
+            );
         }
         for (name, seconds) in [
             ("--seconds", self.seconds),
@@ -185,7 +240,11 @@ impl Options {
             ("--hold", self.hold.unwrap_or(0.0)),
         ] {
             if !(0.0..=1e6).contains(&seconds) {
-                return refuse(format!("{name} {seconds}"), "it is not a length of time", "Use seconds from 0 to 1000000");
+                return refuse(
+                    format!("{name} {seconds}"),
+                    "it is not a length of time",
+                    "Use seconds from 0 to 1000000",
+                );
             }
         }
         Ok(())
@@ -193,7 +252,9 @@ impl Options {
 
     /// Subscribers that never read.
     pub(super) fn stalled_count(&self) -> usize {
-        let percent = self.stalled.unwrap_or(if self.work == Work::Slow { 10 } else { 0 });
+        let percent = self
+            .stalled
+            .unwrap_or(if self.work == Work::Slow { 10 } else { 0 });
         self.connections * usize::from(percent) / 100
     }
 
@@ -204,8 +265,11 @@ impl Options {
 
     /// Where connection `link` comes from; `None` leaves it to the system.
     pub(super) fn source(&self, link: usize, to: SocketAddr) -> Option<SocketAddr> {
-        let is_spread = to.ip().is_loopback() && to.is_ipv4() && self.connections > SOURCE_CONNECTIONS_MAX;
-        let first = self.source.or(is_spread.then_some(Ipv4Addr::new(127, 0, 1, 1)))?;
+        let is_spread =
+            to.ip().is_loopback() && to.is_ipv4() && self.connections > SOURCE_CONNECTIONS_MAX;
+        let first = self
+            .source
+            .or(is_spread.then_some(Ipv4Addr::new(127, 0, 1, 1)))?;
         let step = u32::try_from(link / SOURCE_CONNECTIONS_MAX).unwrap_or(u32::MAX);
         let source = Ipv4Addr::from_bits(first.to_bits().wrapping_add(step << 8));
         Some(SocketAddr::new(IpAddr::V4(source), 0))
@@ -225,7 +289,9 @@ mod tests {
 
     fn options(line: &str) -> Options {
         let words = std::iter::once("bench").chain(line.split_whitespace());
-        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).options
+        Line::try_parse_from(words)
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
+            .options
     }
 
     #[test]
@@ -244,7 +310,12 @@ mod tests {
         ] {
             assert!(options(line).check().is_err(), "{line}");
         }
-        for line in ["echo --size 0", "broadcast --size 20", "slow --stalled 100", "idle -n 1"] {
+        for line in [
+            "echo --size 0",
+            "broadcast --size 20",
+            "slow --stalled 100",
+            "idle -n 1",
+        ] {
             assert!(options(line).check().is_ok(), "{line}");
         }
     }
@@ -264,8 +335,14 @@ mod tests {
         assert_eq!(source("idle -n 14000", 0), None);
         assert_eq!(source("idle -n 14001", 13_999), Some("127.0.1.1:0".into()));
         assert_eq!(source("idle -n 14001", 14_000), Some("127.0.2.1:0".into()));
-        assert_eq!(source("idle -n 5 --source 127.0.9.2", 4), Some("127.0.9.2:0".into()));
-        assert_eq!(source("idle -n 5 --source-addresses", 4), Some("127.0.1.1:0".into()));
+        assert_eq!(
+            source("idle -n 5 --source 127.0.9.2", 4),
+            Some("127.0.9.2:0".into())
+        );
+        assert_eq!(
+            source("idle -n 5 --source-addresses", 4),
+            Some("127.0.1.1:0".into())
+        );
     }
 
     #[test]
@@ -278,6 +355,9 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_is_for_the_server() {
-        assert_eq!(options("echo -n 2 -- --workers 2").server_args, ["--workers", "2"]);
+        assert_eq!(
+            options("echo -n 2 -- --workers 2").server_args,
+            ["--workers", "2"]
+        );
     }
 }

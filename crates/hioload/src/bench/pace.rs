@@ -14,7 +14,11 @@ pub(super) struct Pace {
 impl Pace {
     /// `rate` a second, the first one at `start`.
     pub(super) fn new(start: Time, rate: f64) -> Self {
-        Self { start, rate, count: 0 }
+        Self {
+            start,
+            rate,
+            count: 0,
+        }
     }
 
     /// When the next one is due.

@@ -50,14 +50,18 @@ impl Account {
         // Kernels without CONFIG_SCHED_INFO have ticks only.
         let text = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         let tick_ns = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
-        parse_stat_ticks(&text).map(|ticks| ticks * tick_ns).ok_or_else(|| self.gone())
+        parse_stat_ticks(&text)
+            .map(|ticks| ticks * tick_ns)
+            .ok_or_else(|| self.gone())
     }
 
     /// Resident memory now, bytes.
     pub(super) fn rss(self) -> Result<u64, BenchError> {
         // The sum over the mappings is exact; the figure in `status` lags by pages per core.
         let rollup = self.kib("smaps_rollup", "Rss:");
-        rollup.or_else(|| self.kib("status", "VmRSS:")).ok_or_else(|| self.gone())
+        rollup
+            .or_else(|| self.kib("status", "VmRSS:"))
+            .ok_or_else(|| self.gone())
     }
 
     /// Highest resident memory it ever had, bytes.
@@ -149,13 +153,19 @@ impl Server {
             .map_err(|error| refused(error.to_string()))?;
         let stdout = child.stdout.take().expect("invariant: stdout is piped");
         // From here on the child is ended whatever happens.
-        let mut server = Self { child, addr: SocketAddr::from(([0; 4], 0)), stdout: None };
+        let mut server = Self {
+            child,
+            addr: SocketAddr::from(([0; 4], 0)),
+            stdout: None,
+        };
         if let Some(cpu) = cpu {
             pin(Pid::from_raw(server.pid().cast_signed()), cpu)?;
         }
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
-        stdout.read_line(&mut line).map_err(|error| refused(error.to_string()))?;
+        stdout
+            .read_line(&mut line)
+            .map_err(|error| refused(error.to_string()))?;
         server.stdout = Some(stdout);
         server.addr = parse_listening(&line)
             .ok_or_else(|| refused(format!("`hioload {}` does not listen", args.join(" "))))?;

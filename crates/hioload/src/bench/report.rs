@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hioload_base::{ByteSize, Time};
+use hioload_base::Time;
 use serde::Serialize;
 
 use super::BenchError;
@@ -93,7 +93,10 @@ impl Report {
     pub(super) fn new(options: &Options, window: &Window, tally: &mut Tally) -> Self {
         let (start, end) = (window.start, window.end);
         let seconds = (end.time - start.time).as_secs_f64();
-        let server_cpu_ns = start.server_cpu_ns.zip(end.server_cpu_ns).map(|(from, to)| to.saturating_sub(from));
+        let server_cpu_ns = start
+            .server_cpu_ns
+            .zip(end.server_cpu_ns)
+            .map(|(from, to)| to.saturating_sub(from));
         let per_message = |ns: u64| ns as f64 / tally.messages as f64;
         Self {
             work: options.work.name(),
@@ -105,10 +108,16 @@ impl Report {
             rate: options.rate,
             seconds,
             messages: tally.messages,
-            messages_per_second: if seconds > 0.0 { tally.messages as f64 / seconds } else { 0.0 },
+            messages_per_second: if seconds > 0.0 {
+                tally.messages as f64 / seconds
+            } else {
+                0.0
+            },
             publications: tally.publications,
             server_cpu_ns,
-            server_cpu_ns_per_message: server_cpu_ns.filter(|_| tally.messages > 0).map(per_message),
+            server_cpu_ns_per_message: server_cpu_ns
+                .filter(|_| tally.messages > 0)
+                .map(per_message),
             server_rss_start: start.server_rss,
             server_rss_end: end.server_rss,
             server_rss_max: end.server_rss_max,
@@ -156,33 +165,75 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22}{value}");
-        let load = self.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("{rate} a second"));
-        row("work", format!("{}, {} connections, {} bytes, {load}", self.work, self.connections, self.size))?;
-        row("server", format!("{} (load by {})", self.server, self.driver))?;
+        let load = self.rate.map_or_else(
+            || "closed loop".to_owned(),
+            |rate| format!("{rate} a second"),
+        );
+        row(
+            "work",
+            format!(
+                "{}, {} connections, {} bytes, {load}",
+                self.work, self.connections, self.size
+            ),
+        )?;
+        row(
+            "server",
+            format!("{} (load by {})", self.server, self.driver),
+        )?;
         row("window", format!("{:.2} s", self.seconds))?;
         if self.publications > 0 {
             row("publications", grouped(self.publications))?;
         }
-        row(self.unit(), format!("{} ({} a second)", grouped(self.messages), grouped(self.messages_per_second as u64)))?;
+        row(
+            self.unit(),
+            format!(
+                "{} ({} a second)",
+                grouped(self.messages),
+                grouped(self.messages_per_second as u64)
+            ),
+        )?;
         if let (Some(ns), Some(each)) = (self.server_cpu_ns, self.server_cpu_ns_per_message) {
             let share = ns as f64 / (self.seconds * 1e7);
-            row("server CPU", format!("{:.3} µs each, {share:.0} % of a core", each / 1e3))?;
+            row(
+                "server CPU",
+                format!("{:.3} µs each, {share:.0} % of a core", each / 1e3),
+            )?;
         }
-        row("load CPU", format!("{:.0} % of a core", self.load_cpu_ns as f64 / (self.seconds * 1e7)))?;
+        row(
+            "load CPU",
+            format!(
+                "{:.0} % of a core",
+                self.load_cpu_ns as f64 / (self.seconds * 1e7)
+            ),
+        )?;
         if let Some(latency) = self.latency_ns {
             row(
                 "latency",
                 format!(
                     "p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
-                    short(latency.p50), short(latency.p90), short(latency.p99), short(latency.p999), short(latency.max)
+                    short(latency.p50),
+                    short(latency.p90),
+                    short(latency.p99),
+                    short(latency.p999),
+                    short(latency.max)
                 ),
             )?;
         }
         if let Some(rss) = self.server_rss_max {
-            row("server memory", format!("{} at most", ByteSize::new(rss)))?;
+            row(
+                "server memory",
+                format!("{:.1} MiB at most", rss as f64 / f64::from(1 << 20)),
+            )?;
         }
         for reading in &self.readings {
-            row("server memory", format!("{} bytes with {} connections", grouped(reading.rss), reading.connections))?;
+            row(
+                "server memory",
+                format!(
+                    "{} bytes with {} connections",
+                    grouped(reading.rss),
+                    reading.connections
+                ),
+            )?;
         }
         if let Some(bytes) = self.bytes_per_connection {
             row("memory/connection", format!("{bytes:.0} bytes"))?;
@@ -191,23 +242,53 @@ impl fmt::Display for Report {
             "{} lost, {} duplicated, {} reordered, {} corrupted, {} unexpected",
             self.lost, self.duplicated, self.reordered, self.corrupted, self.unexpected
         );
-        row("proof", if self.drained { proof } else { format!("{proof}; the end was not reached") })?;
+        row(
+            "proof",
+            if self.drained {
+                proof
+            } else {
+                format!("{proof}; the end was not reached")
+            },
+        )?;
         if let Some(failure) = &self.failure {
-            row("failed connections", format!("{}; the first: {failure}", self.connections_failed))?;
+            row(
+                "failed connections",
+                format!("{}; the first: {failure}", self.connections_failed),
+            )?;
         }
         if self.connections_lost > 0 {
-            row("ended by the server", format!("{} {}", self.connections_lost, codes(&self.close_codes)))?;
+            row(
+                "ended by the server",
+                format!("{} {}", self.connections_lost, codes(&self.close_codes)),
+            )?;
         }
         if self.stalled > 0 {
-            row("stalled", format!("{}; thrown out: {}", self.stalled, codes(&self.stalled_close_codes)))?;
+            row(
+                "stalled",
+                format!(
+                    "{}; thrown out: {}",
+                    self.stalled,
+                    codes(&self.stalled_close_codes)
+                ),
+            )?;
         }
         Ok(())
     }
 }
 
 fn codes(codes: &BTreeMap<u16, u64>) -> String {
-    let each: Vec<_> = codes.iter().map(|(code, count)| format!("{count} with {code}")).collect();
-    format!("({})", if each.is_empty() { "none".to_owned() } else { each.join(", ") })
+    let each: Vec<_> = codes
+        .iter()
+        .map(|(code, count)| format!("{count} with {code}"))
+        .collect();
+    format!(
+        "({})",
+        if each.is_empty() {
+            "none".to_owned()
+        } else {
+            each.join(", ")
+        }
+    )
 }
 
 /// Nanoseconds in a unit that leaves few digits.
@@ -252,6 +333,9 @@ mod tests {
     #[test]
     fn close_codes_are_listed() {
         assert_eq!(codes(&BTreeMap::new()), "(none)");
-        assert_eq!(codes(&BTreeMap::from([(1006, 2), (1013, 1)])), "(2 with 1006, 1 with 1013)");
+        assert_eq!(
+            codes(&BTreeMap::from([(1006, 2), (1013, 1)])),
+            "(2 with 1006, 1 with 1013)"
+        );
     }
 }

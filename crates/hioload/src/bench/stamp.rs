@@ -72,7 +72,11 @@ mod tests {
     fn a_stamp_comes_back_as_it_was() {
         for sequence in [0, 1, 127, 128, 0x00AB_CDEF_0123_4567, (1 << 56) - 1] {
             for publisher in [0, 1, 0x0ABC_DEF1, PUBLISHER_MAX] {
-                let stamp = Stamp { sequence, time_ns: sequence.rotate_left(9) >> 8, publisher };
+                let stamp = Stamp {
+                    sequence,
+                    time_ns: sequence.rotate_left(9) >> 8,
+                    publisher,
+                };
                 let bytes = stamp.encode();
                 assert!(bytes.is_ascii());
                 assert_eq!(Stamp::decode(&bytes), stamp);

@@ -142,7 +142,10 @@ mod tests {
         }
         let latency = tally.latency().expect("measured");
         for (value, expected) in [(latency.p50, 50_000.0), (latency.p99, 99_000.0)] {
-            assert!((value as f64 / expected - 1.0).abs() < 0.001, "{value} for {expected}");
+            assert!(
+                (value as f64 / expected - 1.0).abs() < 0.001,
+                "{value} for {expected}"
+            );
         }
         assert_eq!(tally.messages, 200_000);
     }
@@ -152,7 +155,11 @@ mod tests {
         let mut tally = Tally::new();
         tally.is_open = true;
         tally.message(u64::MAX);
-        assert!(tally.latency().is_some_and(|latency| latency.max >= LATENCY_NS_MAX));
+        assert!(
+            tally
+                .latency()
+                .is_some_and(|latency| latency.max >= LATENCY_NS_MAX)
+        );
     }
 
     #[test]

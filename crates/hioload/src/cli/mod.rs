@@ -1,17 +1,23 @@
-//! The command line: words in, exit code out.
+//! The command line: words in, exit code out. One file per command.
 
+mod bench;
 pub(crate) mod driver;
+mod exit;
+mod log;
+mod serve;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::driver::DriverArg;
-use crate::bench;
+use self::serve::{ServeArgs, Service};
+use crate::bench::Options as BenchArgs;
 
+/// Live connections on one io_uring reactor per core: a broadcast server, its clients and its
+/// load generator.
 #[derive(Parser)]
-#[command(name = "hioload", version, about)]
+#[command(name = "hioload", version, about, max_term_width = 100)]
 struct Line {
     #[command(subcommand)]
     command: Command,
@@ -19,37 +25,32 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Puts a server under load and reports what it did
-    Bench(bench::Options),
+    /// Broadcast server: a message from one client goes to all others
+    Serve(ServeArgs),
+    /// Echo server: a message goes back to its sender
+    Echo(ServeArgs),
+    /// Put a server under load, and report what it did and what that cost
+    ///
+    /// Without --connect, a server of our own is started for the run.
+    Bench(BenchArgs),
 }
 
-/// Runs the command line of this process.
+/// Runs the command line of this process. A wrong one ends it with code 2.
 pub(crate) fn run() -> ExitCode {
-    let line = Line::parse();
-    match line.command {
-        Command::Bench(options) => run_bench(&options),
+    match Line::parse().command {
+        Command::Serve(args) => serve::run(&args, Service::Broadcast),
+        Command::Echo(args) => serve::run(&args, Service::Echo),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 
-fn run_bench(options: &bench::Options) -> ExitCode {
-    let report = match bench::run(options) {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(if error.is_usage { 2 } else { 1 });
-        }
-    };
-    let json = report.to_json();
-    let written = match &options.json {
-        Some(path) if path.as_os_str() == "-" => writeln!(std::io::stdout(), "{json}"),
-        Some(path) => std::fs::write(path, json + "\n").and_then(|()| write!(std::io::stdout(), "{report}")),
-        None => write!(std::io::stdout(), "{report}"),
-    };
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: cannot write the report: {error}");
-            ExitCode::FAILURE
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
     }
 }
