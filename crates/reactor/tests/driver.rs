@@ -29,6 +29,9 @@ macro_rules! conformance {
         mod poll {
             $(#[test] fn $script() { crate::$room::$script(&crate::kit::Kit::poll()); })*
         }
+        mod portable {
+            $(#[test] fn $script() { crate::$room::$script(&crate::kit::Kit::portable()); })*
+        }
         mod sim {
             $(#[test] fn $script() { crate::$room::$script(&crate::kit::Kit::sim()); })*
         }

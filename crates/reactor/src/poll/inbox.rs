@@ -1,7 +1,6 @@
 //! Where other threads reach a poll driver: a wake flag, and a bounded inbox for handed-over
 //! descriptors.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::selector::Bell;
@@ -12,7 +11,7 @@ pub(super) const INBOX_MAX: usize = 1024;
 
 /// Shared with every `Address` and `Waker`; outlives the driver.
 pub(super) struct Inbox {
-    bell: Arc<Bell>,
+    bell: Bell,
     /// Set by `wake`, taken by the driver after each wait.
     woken: AtomicBool,
     #[cfg(unix)]
@@ -22,7 +21,7 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(bell: Arc<Bell>) -> Self {
+    pub(super) fn new(bell: Bell) -> Self {
         Self {
             bell,
             woken: AtomicBool::new(false),
@@ -30,6 +29,12 @@ impl Inbox {
             arrivals: crossbeam_queue::ArrayQueue::new(INBOX_MAX),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// Ends the next wait: something is left to take.
+    #[cfg(unix)]
+    pub(super) fn ring(&self) {
+        self.bell.ring();
     }
 
     /// Takes the wake flag. Acquire pairs with the release in `wake`: what the waker wrote before

@@ -51,7 +51,7 @@ impl PollDriver {
             }
             // The bell rang for them already: no wait until they are taken.
             if self.inbox.has_arrivals() {
-                self.selector.bell().ring();
+                self.inbox.ring();
             }
         }
     }

@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::net::{Net, Note};
 use super::reach::SimReach;
 use super::socket::Socket;
-use super::stream::{End, Owner, Readable};
+use super::stream::Owner;
 use crate::completion::{Completion, Completions, RecvEnd};
 use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
@@ -29,15 +29,9 @@ use crate::net::{ListenSpec, listen_error};
 use crate::op::{Connect, Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
 
-/// Pieces one receive brings in one go; more wait for the next note.
-const PIECES_MAX: usize = 64;
-
-/// Completions of different sockets overtake each other within so long.
-const REORDER_MAX: Duration = Duration::from_micros(20);
-
 /// A submission that takes effect at the next turn.
 #[derive(Debug)]
-enum Entry {
+pub(super) enum Entry {
     Accept(u16),
     Recv(Key),
     Send(Key),
@@ -51,31 +45,31 @@ enum Entry {
     Woken(Address),
 }
 
-struct Listener {
-    addr: SocketAddr,
+pub(super) struct Listener {
+    pub(super) addr: SocketAddr,
     /// An accept is in flight.
-    accepting: bool,
+    pub(super) accepting: bool,
     /// The virtual kernel accepts.
-    live: bool,
+    pub(super) live: bool,
 }
 
 /// A driver of a [`SimNet`](super::SimNet); made by [`SimNet::driver`](super::SimNet::driver).
 pub struct SimDriver {
-    net: Rc<RefCell<Net>>,
-    number: usize,
-    config: DriverConfig,
-    caps: Caps,
-    stats: DriverStats,
-    sockets: Slab<Socket>,
-    listeners: Vec<Listener>,
-    pool: Rc<RecvPool>,
-    submissions: VecDeque<Entry>,
+    pub(super) net: Rc<RefCell<Net>>,
+    pub(super) number: usize,
+    pub(super) config: DriverConfig,
+    pub(super) caps: Caps,
+    pub(super) stats: DriverStats,
+    pub(super) sockets: Slab<Socket>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) pool: Rc<RecvPool>,
+    pub(super) submissions: VecDeque<Entry>,
     /// By due time, then in order of posting.
-    completions: BTreeMap<(Time, u64), Completion>,
-    starved: VecDeque<Key>,
+    pub(super) completions: BTreeMap<(Time, u64), Completion>,
+    pub(super) starved: VecDeque<Key>,
     /// The latest posted of the reaped: what is reaped after it was overtaken.
-    reaped_seq: u64,
-    reach: Arc<SimReach>,
+    pub(super) reaped_seq: u64,
+    pub(super) reach: Arc<SimReach>,
 }
 
 impl std::fmt::Debug for SimDriver {
@@ -125,29 +119,11 @@ impl SimDriver {
         }
     }
 
-    fn owner(&self, socket: Key) -> Owner {
+    pub(super) fn owner(&self, socket: Key) -> Owner {
         Owner::Socket {
             driver: self.number,
             socket,
         }
-    }
-
-    /// Puts a completion where the worker will find it: now, or late if the dice say so.
-    fn post(&mut self, socket: Option<Key>, event: Completion) {
-        let mut net = self.net.borrow_mut();
-        let mut due = net.now;
-        if net.fires(Fault::Late) {
-            let late_max = net.config.late_max;
-            due += net.up_to(late_max);
-        } else if net.draws(Fault::Reordered) {
-            due += net.up_to(REORDER_MAX);
-        }
-        if let Some(socket) = socket.and_then(|key| self.sockets.get_mut(key)) {
-            due = due.max(socket.last_due);
-            socket.last_due = due;
-        }
-        let seq = net.next_seq();
-        self.completions.insert((due, seq), event);
     }
 
     fn accept(&mut self, id: ListenerId) -> Result<OpId, Reject> {
@@ -254,358 +230,6 @@ impl SimDriver {
             kind: OpKind::HandOver,
             key: id.0,
         })
-    }
-
-    /// Submissions take effect, in order.
-    fn flush(&mut self) {
-        for _ in 0..self.submissions.len() {
-            let Some(entry) = self.submissions.pop_front() else {
-                return;
-            };
-            self.stats.submitted += 1;
-            match entry {
-                Entry::Accept(number) => {
-                    self.listeners[usize::from(number)].live = true;
-                    self.try_accept(number);
-                }
-                Entry::Recv(key) => {
-                    if let Some(socket) = self.sockets.get_mut(key) {
-                        socket.recv_live = true;
-                    }
-                    self.try_recv(key);
-                }
-                Entry::Send(key) => {
-                    if let Some(socket) = self.sockets.get_mut(key) {
-                        socket.send_live = true;
-                    }
-                    self.try_send(key);
-                }
-                Entry::Shutdown(key) => {
-                    if let Some(socket) = self.sockets.get(key) {
-                        self.net.borrow_mut().shutdown(socket.end);
-                    }
-                    self.try_send(key);
-                }
-                Entry::Close(key) => self.close_now(key),
-                Entry::CancelAccept(number) => self.cancel_accept(number),
-                Entry::CancelRecv(key, again) => self.cancel_recv(key, again),
-                Entry::CancelSend(key, again) => self.cancel_send(key, again),
-                Entry::CancelConnect(key) => self.connect_over(key, Err(libc::ECANCELED)),
-                Entry::Woken(to) => to.0.wake(),
-            }
-        }
-    }
-
-    fn cancel_accept(&mut self, number: u16) {
-        let listener = &mut self.listeners[usize::from(number)];
-        if std::mem::take(&mut listener.live) {
-            self.end_accept(number, libc::ECANCELED);
-        } else {
-            self.stats.cancel_late += 1;
-        }
-    }
-
-    fn cancel_recv(&mut self, key: Key, again: bool) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if !socket.recv_live {
-            self.stats.cancel_late += 1;
-            return;
-        }
-        if socket.wanted {
-            // Wanted again meanwhile: it goes on.
-            return;
-        }
-        if !again && self.net.borrow_mut().draws(Fault::CancelLost) {
-            self.submissions.push_back(Entry::CancelRecv(key, true));
-            return;
-        }
-        socket.recv_live = false;
-        let end = RecvEnd::Cancelled;
-        self.post(
-            Some(key),
-            Completion::RecvEnded {
-                socket: SocketId(key),
-                end,
-            },
-        );
-    }
-
-    fn cancel_send(&mut self, key: Key, again: bool) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if !socket.send_live {
-            self.stats.cancel_late += 1;
-            return;
-        }
-        if !again && self.net.borrow_mut().draws(Fault::CancelLost) {
-            self.submissions.push_back(Entry::CancelSend(key, true));
-            return;
-        }
-        self.end_send(key, Err(libc::ECANCELED));
-    }
-
-    fn close_now(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        socket.recv_live = false;
-        socket.send_live = false;
-        self.net.borrow_mut().close(socket.end);
-        self.post(
-            Some(key),
-            Completion::Closed {
-                socket: SocketId(key),
-            },
-        );
-    }
-
-    fn take_notes(&mut self) {
-        loop {
-            let note = self.net.borrow_mut().drivers[self.number].notes.pop_front();
-            match note {
-                None => return,
-                Some(Note::Ready(key)) => {
-                    self.try_recv(key);
-                    self.try_send(key);
-                }
-                Some(Note::Connected(key, result)) => self.connect_over(key, result),
-                Some(Note::Knock(number)) => self.try_accept(number),
-                Some(Note::Adopted(number, end)) => self.adopt(number, end),
-            }
-        }
-    }
-
-    fn connect_over(&mut self, key: Key, result: Result<(), i32>) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if !socket.connecting || socket.closing {
-            return;
-        }
-        let id = SocketId(key);
-        match result {
-            Ok(()) => self.post(Some(key), Completion::Connected { socket: id }),
-            Err(errno) => {
-                // Nothing more is accepted for it; the event itself still has to get through.
-                self.net.borrow_mut().close(socket.end);
-                self.post(Some(key), Completion::ConnectFailed { socket: id, errno });
-            }
-        }
-    }
-
-    fn try_accept(&mut self, number: u16) {
-        loop {
-            let listener = &self.listeners[usize::from(number)];
-            let addr = listener.addr;
-            let mut net = self.net.borrow_mut();
-            if !listener.live || !net.is_somebody_waiting(self.number, addr) {
-                return;
-            }
-            let refused = if net.fires(Fault::NoDescriptors) {
-                Some(libc::EMFILE)
-            } else {
-                self.sockets.is_full().then_some(libc::ENFILE)
-            };
-            if let Some(errno) = refused {
-                drop(net);
-                self.listeners[usize::from(number)].live = false;
-                self.stats.accept_refused += 1;
-                self.end_accept(number, errno);
-                return;
-            }
-            let Some(end) = net.accept(self.number, addr) else {
-                return;
-            };
-            drop(net);
-            self.admit(number, end);
-        }
-    }
-
-    fn end_accept(&mut self, number: u16, errno: i32) {
-        self.post(
-            None,
-            Completion::AcceptEnded {
-                listener: ListenerId(number),
-                errno,
-            },
-        );
-    }
-
-    fn adopt(&mut self, number: u16, end: End) {
-        if self.sockets.is_full() {
-            self.stats.accept_refused += 1;
-            self.net.borrow_mut().close(end);
-        } else {
-            self.admit(number, end);
-        }
-    }
-
-    fn admit(&mut self, number: u16, end: End) {
-        let key = self
-            .sockets
-            .insert(Socket::new(end))
-            .expect("invariant: room was checked");
-        let owner = self.owner(key);
-        self.net.borrow_mut().set_owner(end, owner);
-        let listener = ListenerId(number);
-        self.post(
-            Some(key),
-            Completion::Accepted {
-                listener,
-                socket: SocketId(key),
-            },
-        );
-    }
-
-    /// Receives what is there, piece by piece, into free buffers.
-    fn try_recv(&mut self, key: Key) {
-        for _ in 0..PIECES_MAX {
-            let Some(socket) = self.sockets.get(key) else {
-                return;
-            };
-            if !socket.recv_live || socket.connecting {
-                return;
-            }
-            let end = socket.end;
-            let readable = self.net.borrow_mut().readable(end);
-            let over = match readable {
-                Readable::Nothing => return,
-                Readable::Bytes(there) => {
-                    if !self.recv_piece(key, end, there) {
-                        return;
-                    }
-                    continue;
-                }
-                Readable::Eof => RecvEnd::Eof,
-                Readable::Failed(errno) => RecvEnd::Failed(errno),
-            };
-            if let Some(socket) = self.sockets.get_mut(key) {
-                socket.recv_live = false;
-            }
-            self.post(
-                Some(key),
-                Completion::RecvEnded {
-                    socket: SocketId(key),
-                    end: over,
-                },
-            );
-            return;
-        }
-        // The others come first; then this one goes on.
-        self.net.borrow_mut().note(self.number, Note::Ready(key));
-    }
-
-    fn recv_piece(&mut self, key: Key, end: End, there: usize) -> bool {
-        let mut net = self.net.borrow_mut();
-        let buffer = if net.fires(Fault::NoBuffers) {
-            None
-        } else {
-            self.pool.claim()
-        };
-        let Some(buffer) = buffer else {
-            drop(net);
-            self.starve(key);
-            return false;
-        };
-        let mut size = there.min(self.pool.buffer_size());
-        if size > 1 && net.fires(Fault::ShortRead) {
-            size = 1 + net.prng.below(size as u64 - 1) as usize;
-        }
-        let size = self
-            .pool
-            .fill(buffer, |bytes| net.read(end, &mut bytes[..size]));
-        drop(net);
-        let buffer = self.pool.lend(buffer, size, false);
-        self.post(
-            Some(key),
-            Completion::Received {
-                socket: SocketId(key),
-                buffer,
-            },
-        );
-        true
-    }
-
-    fn starve(&mut self, key: Key) {
-        self.stats.no_buffers += 1;
-        if let Some(socket) = self.sockets.get_mut(key)
-            && !socket.starved
-        {
-            socket.starved = true;
-            self.starved.push_back(key);
-        }
-    }
-
-    /// Receives that found no buffer are armed again.
-    fn revive_starved(&mut self) {
-        for _ in 0..self.starved.len() {
-            if self.pool.free_count() == 0 {
-                return;
-            }
-            let Some(key) = self.starved.pop_front() else {
-                return;
-            };
-            if let Some(socket) = self.sockets.get_mut(key) {
-                socket.starved = false;
-                self.try_recv(key);
-            }
-        }
-    }
-
-    /// Sends what the connection takes now.
-    fn try_send(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get(key) else {
-            return;
-        };
-        let (true, Some(payload)) = (socket.send_live, &socket.payload) else {
-            return;
-        };
-        let end = socket.end;
-        let mut net = self.net.borrow_mut();
-        let room = match net.writable(end) {
-            Ok(0) => return,
-            Ok(room) => room,
-            Err(errno) => {
-                drop(net);
-                self.end_send(key, Err(errno));
-                return;
-            }
-        };
-        let mut size = room.min(payload.len());
-        if size > 1 && net.fires(Fault::ShortWrite) {
-            size = 1 + net.prng.below(size as u64 - 1) as usize;
-        }
-        let mut rest = size;
-        for piece in payload.pieces() {
-            let part = piece.len().min(rest);
-            net.write(end, &piece[..part]);
-            rest -= part;
-        }
-        drop(net);
-        self.end_send(key, Ok(size));
-    }
-
-    /// The payload stays with its slot until the completion is reaped.
-    fn end_send(&mut self, key: Key, result: Result<usize, i32>) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        socket.send_live = false;
-        let payload = socket
-            .payload
-            .clone()
-            .expect("invariant: a live send has its payload");
-        self.post(
-            Some(key),
-            Completion::Sent {
-                socket: SocketId(key),
-                result,
-                payload,
-            },
-        );
     }
 
     /// Appends at most `batch` events that are due.

@@ -21,6 +21,7 @@
 mod config;
 mod driver;
 mod fault;
+mod kernel;
 mod net;
 mod peer;
 mod pipe;

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// Makes drivers of one kind that can reach each other.
 pub(crate) struct Kit {
     pub(crate) kind: DriverKind,
+    /// Poll over the `polling` crate, where poll has a selector of its own.
+    portable: bool,
     clock: Clock,
     net: SimNet,
 }
@@ -39,6 +41,13 @@ impl Kit {
         Self::of(DriverKind::Poll)
     }
 
+    pub(crate) fn portable() -> Self {
+        Self {
+            portable: true,
+            ..Self::of(DriverKind::Poll)
+        }
+    }
+
     pub(crate) fn sim() -> Self {
         Self::of(DriverKind::Sim)
     }
@@ -46,6 +55,7 @@ impl Kit {
     fn of(kind: DriverKind) -> Self {
         Self {
             kind,
+            portable: false,
             clock: Clock::start(),
             net: SimNet::new(1, SimConfig::calm()),
         }
@@ -77,6 +87,7 @@ impl Kit {
                 hioload_reactor::uring::UringDriver::new(config).expect("io_uring was probed"),
             ),
             DriverKind::Sim => Box::new(self.net.driver(config)),
+            _ if self.portable => Box::new(PollDriver::portable(config).expect("a selector")),
             _ => Box::new(PollDriver::new(config).expect("a selector")),
         };
         End {
