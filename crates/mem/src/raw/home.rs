@@ -15,14 +15,13 @@
 //! happens before the swap to CLOSED (release), which a pusher that sees CLOSED acquires. `remaining` is subtracted with
 //! acquire and release, so the one who frees comes after all others.
 
-use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::header::Header;
 use super::slab::Slab;
-use super::sync::{AtomicPtr, AtomicUsize, Ordering};
+use super::sync::{AtomicPtr, AtomicUsize, Ordering, UnsafeCell};
 
 /// Head of a stack whose owner is gone. No header has this address: headers are aligned to at least 4.
 const CLOSED: *mut Header = ptr::without_provenance_mut(1);
@@ -73,16 +72,21 @@ impl Home {
     /// `remaining` is set and counts `n` units that are the caller's and have not been counted off.
     unsafe fn leave(home: NonNull<Home>, n: usize) {
         // SAFETY: our own units are still counted, so the home is alive.
-        let before = unsafe { home.as_ref() }
-            .remaining
-            .fetch_sub(n, Ordering::AcqRel);
+        let shared = unsafe { home.as_ref() };
+        // Stands for the use of slabs by whoever counts off, which loom does not see.
+        #[cfg(loom)]
+        shared.slabs.with(|_| ());
+        let before = shared.remaining.fetch_sub(n, Ordering::AcqRel);
         if before == n {
             // SAFETY: everything is counted off: no chunk is out, the owner has left, nobody can reach the home. It was
             // leaked from a box in `Owner::new`. `Slab` may be dropped on any thread: it holds a mapping and plain memory.
-            let mut home = unsafe { Box::from_raw(home.as_ptr()) };
-            for slab in home.slabs.get_mut().iter_mut().flatten() {
-                slab.all_returned();
-            }
+            let home = unsafe { Box::from_raw(home.as_ptr()) };
+            home.slabs.with_mut(|slabs| {
+                // SAFETY: the home is ours alone.
+                for slab in unsafe { &mut *slabs }.iter_mut().flatten() {
+                    slab.all_returned();
+                }
+            });
         }
     }
 }
@@ -165,7 +169,7 @@ impl Drop for Owner {
         let home = unsafe { self.home.as_ref() };
         home.remaining.store(out + 1, Ordering::Relaxed);
         // SAFETY: only the owner touches the cell before it closes, only who frees afterwards.
-        unsafe { *home.slabs.get() = slabs };
+        home.slabs.with_mut(|cell| unsafe { *cell = slabs });
         let mut found = 0;
         while self.pop_pending().is_some() {
             found += 1;
@@ -257,9 +261,14 @@ mod loom_tests {
             });
             bytes.with(|_| assert_eq!(view.as_slice(), [1]));
             drop(view);
-            if let Some(writer) = take(&mut owner) {
-                bytes.with_mut(|_| drop(writer));
-            }
+            // Nothing but the chunk itself orders the reader before this.
+            let writer = loop {
+                match take(&mut owner) {
+                    Some(writer) => break writer,
+                    None => thread::yield_now(),
+                }
+            };
+            bytes.with_mut(|_| drop(writer));
             reader.join().expect("read");
         });
     }

@@ -28,10 +28,27 @@ pub(crate) use slab::Slab;
 pub(crate) use view::{ForeignBytes, View};
 pub(crate) use writer::Writer;
 
-/// Atomics: loom's under `--cfg loom`, otherwise the standard library's.
+/// Atomics and cells: loom's under `--cfg loom`, otherwise the standard library's.
 mod sync {
+    #[cfg(loom)]
+    pub(super) use loom::cell::UnsafeCell;
     #[cfg(loom)]
     pub(super) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
     #[cfg(not(loom))]
     pub(super) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
+
+    /// The standard cell with the interface of loom's.
+    #[cfg(not(loom))]
+    pub(super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    #[cfg(not(loom))]
+    impl<T> UnsafeCell<T> {
+        pub(super) fn new(value: T) -> UnsafeCell<T> {
+            UnsafeCell(std::cell::UnsafeCell::new(value))
+        }
+
+        pub(super) fn with_mut<R>(&self, work: impl FnOnce(*mut T) -> R) -> R {
+            work(self.0.get())
+        }
+    }
 }
