@@ -76,6 +76,8 @@ conformance! {
     limits::a_busy_socket_is_not_handed_over,
     limits::one_busy_peer_does_not_starve_the_others,
     limits::a_turn_waits_no_longer_than_told,
+    limits::a_paused_socket_does_not_keep_the_driver_awake,
+    limits::a_receive_without_buffers_does_not_keep_the_driver_awake,
 }
 
 /// Scripts that change limits of the process run in a process of their own: this test binary,
@@ -118,5 +120,22 @@ mod alone {
         run("alone::poll_rule_6_descriptors_run_out_and_return", || {
             crate::limits::descriptors_run_out_and_return(&Kit::poll());
         });
+    }
+}
+
+/// One socket is read a bounded number of times in one turn, however much has arrived.
+#[test]
+fn poll_reads_of_one_socket_are_bounded_per_turn() {
+    use hioload_reactor::Wait;
+
+    let kit = kit::Kit::poll();
+    let mut pair = kit.pair_with(|config| config.recv_buffer_size = 64, |_| {});
+    let socket = pair.server_socket;
+    pair.client.send(pair.client_socket, kit::segment(6400, 1));
+    pair.settle();
+    pair.server.recv(socket);
+    while pair.server.byte_count(socket) < 6400 {
+        let pieces = pair.server.turn_for(Wait::Forever);
+        assert!(pieces <= hioload_reactor::poll::READS_PER_TURN && pieces <= 4);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hioload_reactor::{DriverKind, Op, Reject, Wait};
+use hioload_reactor::{DriverKind, Op, OpId, RecvEnd, Reject, Wait};
 
 use crate::kit::{Event, Kit, both, pattern, segment};
 
@@ -193,6 +193,61 @@ pub(crate) fn a_turn_waits_no_longer_than_told(kit: &Kit) {
         end.turn_for(Wait::None),
         0,
         "and this one does not wait at all"
+    );
+}
+
+pub(crate) fn a_paused_socket_does_not_keep_the_driver_awake(kit: &Kit) {
+    let mut pair = kit.pair();
+    let (s, c) = (pair.server_socket, pair.client_socket);
+    pair.server.recv(s);
+    pair.server.turn();
+    pair.server.driver.cancel(OpId::recv(s));
+    pair.until(|server, _| server.recv_end(s) == Some(RecvEnd::Cancelled));
+    pair.client.send(c, segment(100, 1));
+    pair.settle();
+    sleeps(&mut pair.server);
+    // The peer goes away with input unread: a reset, which selectors report to everybody.
+    pair.server.send(s, segment(10, 1));
+    pair.settle();
+    pair.client.close(c);
+    pair.settle();
+    sleeps(&mut pair.server);
+    pair.server.recv(s);
+    pair.until(|server, _| server.recv_end(s) == Some(RecvEnd::Failed(libc::ECONNRESET)));
+}
+
+pub(crate) fn a_receive_without_buffers_does_not_keep_the_driver_awake(kit: &Kit) {
+    let mut pair = kit.pair_with(
+        |config| {
+            config.recv_buffer_size = 1024;
+            config.recv_buffer_count = 2;
+        },
+        |_| {},
+    );
+    let (s, c) = (pair.server_socket, pair.client_socket);
+    pair.server.held = Some(Vec::new());
+    pair.server.recv(s);
+    pair.client.send(c, segment(10_000, 1));
+    pair.until(|server, _| server.driver.stats().no_buffers > 0);
+    pair.settle();
+    sleeps(&mut pair.server);
+    pair.server.held = None;
+    pair.until(|server, _| server.byte_count(s) == 10_000);
+}
+
+/// The driver waits as long as it may.
+fn sleeps(end: &mut crate::kit::End) {
+    let wait = Duration::from_millis(20);
+    // What is left over from before may end a wait or two.
+    end.turn();
+    end.turn();
+    let start = end.driver.now();
+    assert_eq!(end.turn_for(Wait::For(wait)), 0);
+    // In virtual time the other end's deadline may come first.
+    let is_sim = end.driver.caps().kind == DriverKind::Sim;
+    assert!(
+        is_sim || end.driver.now() - start >= wait,
+        "woken by nothing"
     );
 }
 
