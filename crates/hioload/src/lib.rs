@@ -27,6 +27,8 @@ pub mod layer;
 mod server;
 mod session;
 
+#[doc(hidden)]
+pub mod simulation;
 pub use context::{Context, ContextFull, ContextKey, Scope};
 pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Message};
 pub use layer::Layer;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use hioload_base::Key;
 use hioload_mem::BufferPool;
 use hioload_reactor::{
-    Completion, ListenSpec, ListenerId, Op, OpId, RecvEnd, Service, SocketId,
+    Completion, DriverStats, ListenSpec, ListenerId, Op, OpId, RecvEnd, Service, SocketId,
 };
 use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::handshake::{Accepted, Refusal, Request, accept};
@@ -25,6 +25,7 @@ use super::encoder::class_of;
 use super::message::Message;
 use super::settings::Settings;
 use super::shared::Shared;
+use super::stats::Stats;
 use crate::handler::{self, CloseReason, Handler};
 use crate::session::{Session, WorkerContext};
 
@@ -622,6 +623,12 @@ impl Hub {
 
     fn publish_stats(&mut self, cx: &mut Cx<'_>) {
         let driver = cx.driver().stats();
+        let stats = self.stats(&driver);
+        self.shared.set_stats(cx.index(), &stats);
+    }
+
+    /// The counters, and the gauges as they stand.
+    pub(crate) fn stats(&mut self, driver: &DriverStats) -> Stats {
         let pool = self.core.pool.stats();
         let stats = &mut self.core.stats;
         stats.connections = self.core.table.len() as u64;
@@ -633,7 +640,11 @@ impl Hub {
         stats.stale = driver.stale;
         stats.pool_mapped = pool.bytes_mapped as u64;
         stats.pool_in_use = pool.bytes_in_use as u64;
-        self.shared.set_stats(cx.index(), stats);
+        stats.pool_refused = pool.refusals;
+        stats.log_size = self.core.budget.used() as u64;
+        stats.assembly_size = self.core.assembly_size as u64;
+        stats.mailbox_full = self.core.outlet.full_count();
+        *stats
     }
 
     fn sweep_interval(&self) -> Duration {
@@ -709,7 +720,7 @@ impl Service for Hub {
     }
 }
 
-/// Kept for the listener's address.
-pub(super) fn listen_spec(addr: std::net::SocketAddr, share_port: bool) -> ListenSpec {
+/// How every worker listens.
+pub(crate) fn listen_spec(addr: std::net::SocketAddr, share_port: bool) -> ListenSpec {
     ListenSpec { share_port, ..ListenSpec::new(addr) }
 }

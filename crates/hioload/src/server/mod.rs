@@ -238,13 +238,8 @@ impl ServerBuilder {
             threads.push(thread);
             go.push(go_tx);
         }
-        let handle = ServerHandle {
-            remote,
-            wakers: addresses.iter().map(Address::waker).collect(),
-            shared,
-            shutdown_timeout: self.shutdown_timeout,
-            shutdown_pace: self.shutdown_pace,
-        };
+        let shutdown = (self.shutdown_timeout, self.shutdown_pace);
+        let handle = ServerHandle::of(remote, &addresses, shared, shutdown);
         Ok(Server { addr, threads, addresses, go, handle })
     }
 }
@@ -441,6 +436,17 @@ impl fmt::Debug for ServerHandle {
 }
 
 impl ServerHandle {
+    /// A handle for workers that are stepped by hand.
+    pub(crate) fn of(
+        remote: Remote<Message>,
+        addresses: &[Address],
+        shared: Arc<Shared>,
+        shutdown: (Duration, u32),
+    ) -> Self {
+        let wakers = addresses.iter().map(Address::waker).collect();
+        Self { remote, wakers, shared, shutdown_timeout: shutdown.0, shutdown_pace: shutdown.1 }
+    }
+
     /// Stops accepting, closes every session with 1001 at the configured pace, lets out what is
     /// under way, and stops the workers within the configured time. Returns at once.
     pub fn shutdown(&self) {

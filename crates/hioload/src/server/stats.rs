@@ -101,6 +101,14 @@ stats! {
     pool_mapped,
     /// Bytes of buffers in use.
     pool_in_use,
+    /// Times a buffer was refused because the budget was spent.
+    pool_refused,
+    /// Bytes of channel logs owned here.
+    log_size,
+    /// Bytes of request heads and messages that are coming in.
+    assembly_size,
+    /// Times a message to another worker found its queue full.
+    mailbox_full,
     /// Channels known.
     channels,
     /// Subscriptions.
