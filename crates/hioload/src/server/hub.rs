@@ -119,10 +119,7 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else { return };
         match connection.phase {
             Phase::Open if connection.facts.has(Facts::HELD) => self.stash(cx, socket, input),
-            Phase::Open => {
-                connection.keepalive.heard(cx.now());
-                self.frames(cx, socket, input);
-            }
+            Phase::Open => self.frames(cx, socket, input),
             Phase::Handshake => self.head(cx, socket, input),
             Phase::Closing | Phase::Lingering => {}
         }
@@ -191,6 +188,7 @@ impl Hub {
             Event::Ping(payload) => {
                 self.core.stats.pings += 1;
                 let Some(connection) = self.core.table.get_mut(socket) else { return };
+                connection.keepalive.pong(cx.now());
                 if let Ok(frame) = connection.protocol.pong(&payload, None) {
                     let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
                 }
@@ -209,7 +207,8 @@ impl Hub {
 
     #[inline]
     fn message(&mut self, cx: &mut Cx<'_>, socket: SocketId, kind: Kind, payload: &[u8]) {
-        let Some(connection) = self.core.table.get(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.keepalive.heard(cx.now());
         if connection.reason.is_some() {
             // Closed from this side: what still comes is dropped (RFC 6455 7.1.6).
             return;
@@ -246,6 +245,7 @@ impl Hub {
         if !last {
             assembly.extend_from_slice(payload);
             self.core.assembly_size += payload.len();
+            connection.keepalive.heard(cx.now());
             return;
         }
         let mut whole = std::mem::take(assembly);
