@@ -485,3 +485,30 @@ fn every_key_is_listed_with_its_variable() {
     assert!(keys.contains(&("workers".into(), json!(9), "HIOLOAD_WORKERS".into())));
     assert!(keys.contains(&("ws.ratio".into(), json!(0.5), "HIOLOAD_WS_RATIO".into())));
 }
+
+#[test]
+fn the_origin_is_that_of_the_value_in_effect() {
+    let dir = Dir::new();
+    let sources = dir.write("workers = 3\n[ws]\nratio = 0.1\n");
+    let config = Config::<Server>::load(sources).expect("accepted");
+    let at = |line| Origin::File {
+        path: dir.path(),
+        line,
+    };
+    assert_eq!(
+        (config.origin("workers"), config.origin("ws.ratio")),
+        (at(1), at(3))
+    );
+    assert_eq!(config.origin("addr"), Origin::Default);
+    dir.write("addr = \"x\"\n\nworkers = 4\n");
+    config.reload().expect("accepted");
+    assert_eq!(config.origin("workers"), at(1), "3 goes on");
+    assert_eq!(config.origin("ws.ratio"), Origin::Default);
+    dir.write("\nworkers = 3\n");
+    config.reload().expect("accepted");
+    assert_eq!(
+        config.origin("workers"),
+        at(2),
+        "the same value in another line"
+    );
+}

@@ -32,6 +32,8 @@ type Listener<S> = Arc<dyn Fn(&Change<'_, S>) + Send + Sync>;
 struct Snapshot<S> {
     settings: Arc<S>,
     tree: Value,
+    /// Where each value in effect was set; defaults are left out.
+    origins: BTreeMap<String, Origin>,
     version: u64,
 }
 
@@ -79,7 +81,11 @@ impl<S: Settings> Config<S> {
     /// # Panics
     /// When [`Settings::RESTART`] names no key of the settings.
     pub fn load(sources: Sources) -> Result<Config<S>, ConfigError> {
-        let Layered { settings, tree, .. } = layers::read::<S>(&sources)?;
+        let Layered {
+            settings,
+            tree,
+            origins,
+        } = layers::read::<S>(&sources)?;
         let settings = Arc::new(settings);
         let shared = Shared {
             sources,
@@ -87,6 +93,7 @@ impl<S: Settings> Config<S> {
             state: Mutex::new(Snapshot {
                 settings,
                 tree,
+                origins,
                 version: 1,
             }),
             listeners: Mutex::new(Vec::new()),
@@ -125,6 +132,17 @@ impl<S: Settings> Config<S> {
         layers::keys::<S>().into_iter().map(describe).collect()
     }
 
+    /// Where the value in effect of a key was set.
+    pub fn origin(&self, key: &str) -> Origin {
+        let state = self.state();
+        state.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// The sources it is read from.
+    pub fn sources(&self) -> &Sources {
+        &self.shared.sources
+    }
+
     /// Calls `listener` after each reload that applied something, on the thread that reloads. It must not
     /// reload itself. A panic in it is contained and counted in the report.
     pub fn on_reload(&self, listener: impl Fn(&Change<'_, S>) + Send + Sync + 'static) {
@@ -150,9 +168,11 @@ impl<S: Settings> Config<S> {
             listeners_failed: 0,
         };
         if report.applied().next().is_none() {
+            state.take_origins(&report);
             return Ok(report);
         }
         let settings = Arc::new(with_running_values::<S>(&tree, &wanted.origins)?);
+        state.take_origins(&report);
         state.version += 1;
         state.tree = tree;
         report.version = state.version;
@@ -184,6 +204,19 @@ impl<S: Settings> Config<S> {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Snapshot<S> {
+    /// The places of the values in effect after a reload; what waits for a restart is not in effect.
+    fn take_origins(&mut self, report: &Report) {
+        for key in &report.keys {
+            match (&key.change, &key.origin) {
+                (KeyChange::NeedsRestart { .. }, _) => {}
+                (_, Origin::Default) => drop(self.origins.remove(&key.key)),
+                (_, origin) => drop(self.origins.insert(key.key.clone(), origin.clone())),
+            }
+        }
     }
 }
 
