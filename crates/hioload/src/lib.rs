@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 mod context;
 mod handler;
 pub mod layer;
@@ -29,6 +30,8 @@ mod session;
 
 #[doc(hidden)]
 pub mod simulation;
+
+pub use client::{Client, ClientError, ClientSession};
 pub use context::{Context, ContextFull, ContextKey, Scope};
 pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Message};
 pub use layer::Layer;

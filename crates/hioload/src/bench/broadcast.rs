@@ -279,10 +279,10 @@ impl Work for Broadcast {
     }
 
     fn is_drained(&self, io: &Io) -> bool {
-        let healthy = self.subscribers[..self.healthy_count()].iter().enumerate();
-        let is_done = |(link, subscriber): (usize, &Subscriber)| {
-            subscriber.ledger.missing_until(self.sequence) == 0 || !io.is_open(link)
-        };
-        self.is_free(io) && healthy.map(is_done).all(|is_done| is_done)
+        let mut healthy = self.subscribers[..self.healthy_count()].iter().enumerate();
+        self.is_free(io)
+            && healthy.all(|(link, subscriber)| {
+                subscriber.ledger.missing_until(self.sequence) == 0 || !io.is_open(link)
+            })
     }
 }
