@@ -188,9 +188,6 @@ impl Core {
         if !channel.feed(class).is_some_and(|slot| slot.feed.is_empty()) {
             return;
         }
-        if let Some(slot) = channel.feed(class) {
-            self.stats.dropped_publications += slot.feed.stats().dropped_publications;
-        }
         channel.feeds.retain(|slot| slot.class != class);
         match &mut channel.owned {
             Some(owned) => owned.owner.detach(cx.index(), class, cx.now()),
