@@ -1,9 +1,9 @@
 //! The loop of one core: reap, act, flush; every step bounded.
 //!
 //! ```text
-//!   driver.turn() ─▶ completions ─┐
-//!   timers.expire(now) ───────────┼─▶ Service ─▶ ops, timers, messages ─▶ next driver.turn()
-//!   port.pop() ───────────────────┘
+//!   port.pop() ───────────────────┐
+//!   driver.turn() ─▶ completions ─┼─▶ Service ─▶ ops, timers, messages ─▶ next driver.turn()
+//!   timers.expire(now) ───────────┘
 //! ```
 //!
 //! A worker is stepped by [`Worker::turn`]; [`Worker::run`] is that in a loop on the real clock,
@@ -262,6 +262,9 @@ impl<S: Service> Worker<S> {
         self.port.awake();
         let mut handled = events.len();
         let now = self.driver.now();
+        // What other workers said comes first: a peer may have acted on its effects already, and
+        // then that act is among the events.
+        handled += self.take_messages(now);
         self.with_service_at(now, |service, cx| {
             for event in events.drain(..) {
                 service.completion(cx, event);
@@ -270,7 +273,6 @@ impl<S: Service> Worker<S> {
         self.events = events;
         result?;
         handled += self.fire_timers(now);
-        handled += self.take_messages(now);
         self.busy = self.with_service_at(now, |service, cx| service.turn_end(cx));
         if handled > 0 {
             self.active_last = now;
