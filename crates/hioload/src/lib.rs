@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod config;
 mod context;
 mod handler;
 pub mod layer;

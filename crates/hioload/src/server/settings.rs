@@ -79,7 +79,7 @@ impl Default for Settings {
             output_max: 1024 * 1024,
             assembly_max: 64 << 20,
             close_timeout: Duration::from_secs(5),
-            sessions_max: 1 << 20,
+            sessions_max: 1 << 17,
             subscriptions_max: 128,
             channel: ChannelSettings::default(),
         }

@@ -1,0 +1,208 @@
+//! Every key of the configuration, in the order people read them: the source of help texts and of
+//! `docs/configuration.md`.
+//!
+//! Must not know values: defaults come from [`ServerConfig`], ranges from [`super::LIMITS`].
+
+use std::fmt::Write as _;
+
+use hioload_control::{Config, Sources};
+
+use super::{LIMITS, ServerConfig};
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyDoc {
+    /// `section.name`.
+    pub key: &'static str,
+    /// Its flag on the command line, where it has one, without the dashes, and the name of its value.
+    pub flag: Option<(&'static str, &'static str)>,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+impl KeyDoc {
+    /// The section the key stands in.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.key.split('.').next().unwrap_or(self.key)
+    }
+
+    /// Why a change waits for the next start; `None`: a reload applies it at once to everything
+    /// new.
+    #[must_use]
+    pub fn restart_reason(&self) -> Option<&'static str> {
+        RESTART.iter().find(|(key, _)| *key == self.key).map(|(_, reason)| *reason)
+    }
+
+    /// `from 1 to 256`, where it is a number with bounds.
+    fn range(&self) -> String {
+        let limit = LIMITS.iter().chain(hioload_ws::LIMITS).find(|limit| limit.name == self.key);
+        limit.map(|limit| format!("{} to {} {}", limit.min, limit.max, limit.unit)).unwrap_or_default()
+    }
+}
+
+const THREADS: &str = "workers are started once";
+const PLAN: &str = "the memory plan is made at start";
+
+/// Keys that wait for the next start, and why.
+pub(super) const RESTART: &[(&str, &str)] = &[
+    ("server.addr", "listeners are bound at start"),
+    ("server.workers", THREADS),
+    ("server.pin", THREADS),
+    ("server.numa", THREADS),
+    ("server.driver", "drivers are opened at start"),
+    ("server.batch", "queues are sized at start"),
+    ("server.ring", "queues are sized at start"),
+    ("server.sessions_max", PLAN),
+    ("server.memory", PLAN),
+    ("server.hugepages", PLAN),
+    ("ws.assembly_max", PLAN),
+    ("ws.deflate_takeover", PLAN),
+    ("channel.count_max", PLAN),
+    ("channel.budget_worker", PLAN),
+    ("channel.linger", "the table of channels is made at start"),
+    ("admin.addr", "the admin listener is bound at start"),
+];
+
+macro_rules! keys {
+    ($($key:literal $(--$flag:literal $value:literal)?: $doc:literal;)+) => {
+        /// All keys.
+        pub const KEYS: &[KeyDoc] = &[
+            $(KeyDoc { key: $key, flag: keys!(@flag $($flag $value)?), doc: $doc }),+
+        ];
+    };
+    (@flag) => { None };
+    (@flag $flag:literal $value:literal) => { Some(($flag, $value)) };
+}
+
+keys! {
+    "server.addr" --"addr" "HOST:PORT": "Where to listen; port 0 lets the system choose";
+    "server.workers" --"workers" "N": "Worker threads, each with its own event loop; 0: one per core";
+    "server.pin" --"pin" "on|off": "Bind each worker to a core";
+    "server.numa" --"numa" "NODE": "Take cores and memory of this NUMA node; auto: wherever the system puts them";
+    "server.driver" --"driver" "auto|uring|poll": "How I/O is done; auto: io_uring where the system allows it, otherwise poll";
+    "server.batch" --"batch" "N": "Events a worker handles in one turn at most";
+    "server.ring" --"ring" "N": "Messages that may be under way from one worker to another";
+    "server.sessions_max" --"sessions-max" "N": "Connections of each worker at most; more are closed as they come";
+    "server.memory" --"memory" "SIZE": "Buffers of each worker at most; auto: the logs of its channels, and room for output beside them";
+    "server.hugepages" --"hugepages" "on|off": "Take buffers from huge pages where the system has some";
+    "ws.message_size_max" --"message-size-max" "SIZE": "Longest message that is taken; a longer one ends its session with 1009";
+    "ws.frame_size_max": "Longest frame that is taken; auto: as long as a message";
+    "ws.fragments_max": "Fragments of one message at most; more end its session with 1008";
+    "ws.fragments_empty_max": "Empty fragments of one message at most; more end its session with 1008";
+    "ws.assembly_max": "Bytes that all unfinished messages of a worker may take; auto: four of the longest, at least 64MiB";
+    "ws.head_size_max": "Longest request head; a longer one is answered with 431";
+    "ws.headers_max": "Headers of a request at most; more are answered with 431";
+    "ws.handshake_timeout": "How long a client may take for its request; then it is answered with 408";
+    "ws.close_timeout": "How long a session that was closed may take to answer and to take what it was sent";
+    "ws.ping_interval": "How long a client may be silent before it is pinged; off: it never is";
+    "ws.pong_timeout": "How long a client may take to answer a ping before its session ends with 1001";
+    "ws.idle_timeout": "How long a client may send no message before its session ends with 1001; off: forever";
+    "ws.lifetime": "How long a session may last before it ends with 1001; off: forever";
+    "ws.subprotocols": "Subprotocols spoken here, for clients that offer some";
+    "ws.origins": "Pages that may connect: any, same-host, or a list such as [\"https://example.com\"]; others get 403";
+    "ws.deflate" --"deflate" "on|off": "Compress for clients that offer it (permessage-deflate)";
+    "ws.deflate_takeover": "Keep the compression context from message to message: smaller messages, 300 KiB for each session";
+    "ws.deflate_window_bits": "Window of the compression at most, as a power of two";
+    "ws.deflate_size_min": "Shorter messages are sent as they are";
+    "ws.deflate_level": "0 (as is) over 1 (fast) to 9 (small)";
+    "output.high": "A session with so many bytes of its own waiting to be sent is not read from";
+    "output.max": "A session with so many bytes of its own waiting takes no more; auto: two of the longest messages, at least 1MiB";
+    "channel.count_max": "Channels that a worker may know";
+    "channel.subscriptions_max": "Channels that a session may be subscribed to";
+    "channel.budget": "Bytes of log of one channel; half of it unread by a subscriber holds publishers back";
+    "channel.budget_worker": "Bytes of log of all channels of a worker";
+    "channel.policy": "What becomes of a subscriber that stalls: disconnect (1013), skip what it missed, or latest publication only";
+    "channel.rate_min": "Bytes a second; a subscriber with something to read that takes less has stalled";
+    "channel.window": "Over how long that is judged";
+    "channel.exclude_sender": "A session does not get what it published itself";
+    "channel.history_count": "Publications kept for those who come back; 0: none";
+    "channel.history_size": "Bytes kept for those who come back";
+    "channel.history_age": "How long a publication is kept for those who come back";
+    "channel.linger": "How long a channel without subscribers is remembered";
+    "channel.send_max": "Bytes of one send to a subscriber at most";
+    "admin.addr" --"admin" "HOST:PORT|off": "Where health, figures and probes are served over HTTP; off: nowhere";
+    "shutdown.timeout" --"shutdown-timeout" "TIME": "How long sessions may take to end on shutdown, such as 10s";
+    "shutdown.pace" --"shutdown-pace" "N": "Sessions closed per second and worker on shutdown; 0: all at once";
+    "log.level" --"log" "LEVEL": "What is logged to stderr: off, error, warn, info, debug or trace";
+}
+
+/// `docs/configuration.md`.
+#[must_use]
+pub fn to_markdown() -> String {
+    let config = Config::<ServerConfig>::load(Sources::new()).expect("invariant: the defaults are valid");
+    let values = config.keys();
+    let mut out = String::from(HEAD);
+    let mut section = "";
+    for key in KEYS {
+        if key.section() != section {
+            section = key.section();
+            let _ = write!(out, "\n## [{section}]\n\n{TABLE}");
+        }
+        let (_, default, variable) =
+            values.iter().find(|(name, ..)| name == key.key).expect("invariant: a key of the settings");
+        let name = key.key.rsplit('.').next().unwrap_or(key.key);
+        let flag = key.flag.map(|(flag, _)| format!("`--{flag}`")).unwrap_or_default();
+        let reload = key.restart_reason().map_or("yes".to_owned(), |reason| format!("no: {reason}"));
+        let (doc, range) = (key.doc.replace('|', "\\|"), key.range());
+        let _ = writeln!(
+            out,
+            "| `{name}` | {flag} | `{variable}` | `{default}` | {range} | {doc} | {reload} |"
+        );
+    }
+    out
+}
+
+const HEAD: &str = "\
+# Configuration
+
+`hioload serve` and `hioload echo` take their settings from a TOML file (`--config FILE` or
+`HIOLOAD_CONFIG`), from the environment and from flags; flags win over the environment, that over the
+file. Any key can be given as `--set KEY=VALUE`. Sizes are written as `64KiB`, `1MiB` or a number of
+bytes, durations as `250ms`, `10s`, `1m 30s`. A wrong key or value is told with its place, why it is
+refused and what to do; the server does not start then (exit code 2).
+
+On SIGHUP the file is read again. Keys marked *yes* take effect at once for everything new: the next
+frame, handshake, channel; open sessions and channels keep the bounds they were made with. Others wait
+for the next start and say why. The log tells what became of each key that changed, and `/debug/config` of
+the admin listener shows what is in effect and where it was set. A file with anything wrong in it
+changes nothing.
+
+This page is generated: `UPDATE_DOCS=1 cargo test -p hioload --test configuration`.
+";
+
+const TABLE: &str = "\
+| key | flag | environment | default | range | what | reloads |
+|---|---|---|---|---|---|---|
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_described_once() {
+        let config = Config::<ServerConfig>::load(Sources::new()).expect("defaults");
+        let mut known: Vec<_> = config.keys().into_iter().map(|(key, ..)| key).collect();
+        let mut described: Vec<_> = KEYS.iter().map(|key| key.key.to_owned()).collect();
+        known.sort();
+        described.sort();
+        assert_eq!(described, known);
+    }
+
+    #[test]
+    fn flags_are_named_once() {
+        let mut flags: Vec<_> = KEYS.iter().filter_map(|key| key.flag).map(|(flag, _)| flag).collect();
+        let count = flags.len();
+        flags.sort_unstable();
+        flags.dedup();
+        assert_eq!(flags.len(), count);
+    }
+
+    #[test]
+    fn limits_are_those_of_keys() {
+        for limit in LIMITS {
+            assert!(KEYS.iter().any(|key| key.key == limit.name), "{}", limit.name);
+        }
+    }
+}
