@@ -17,8 +17,10 @@ use clap::{Args, ValueEnum};
 use hioload::layer::Logging;
 use hioload::{Broadcast, DriverChoice, Echo, Server, ServerBuilder, ServerHandle, Settings};
 use hioload_base::ByteSize;
+use hioload_mem::Machine;
 use hioload_ws::deflate::DeflatePolicy;
 
+use super::plan::plan;
 use super::{DriverArg, exit, log};
 
 /// What a server does with a message.
@@ -75,9 +77,14 @@ pub(crate) struct ServeArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) ring: u32,
 
-    /// Buffers of each worker at most, such as 128MiB
-    #[arg(long, value_name = "SIZE", help_heading = "Memory")]
-    pub(crate) memory: Option<ByteSize>,
+    /// Buffers and channel logs of each worker at most
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "128MiB",
+        help_heading = "Memory"
+    )]
+    pub(crate) memory: ByteSize,
 
     /// Take buffers from huge pages where the system has some
     #[arg(long, help_heading = "Memory")]
@@ -172,14 +179,12 @@ impl ServeArgs {
             .batch(self.batch as usize)
             .ring(self.ring as usize)
             .hugepages(self.hugepages)
+            .memory(self.memory.bytes_usize())
             .settings(self.settings())
             .shutdown(
                 Duration::from_secs_f64(self.shutdown_timeout),
                 self.shutdown_pace,
             );
-        if let Some(memory) = self.memory {
-            builder = builder.memory(memory.bytes_usize());
-        }
         if self.log >= log::Level::Debug {
             builder = builder.layer(Logging);
         }
@@ -193,6 +198,9 @@ impl ServeArgs {
 /// Serves until a signal ends it.
 pub(crate) fn run(args: &ServeArgs, service: Service) -> ExitCode {
     log::start(args.log);
+    if let Err(error) = plan(args).check(&Machine::detect()) {
+        return exit::usage(&error);
+    }
     let server = match args.builder(service).build() {
         Ok(server) => server,
         Err(error) => return exit::usage(&error),
