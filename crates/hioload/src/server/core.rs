@@ -390,8 +390,8 @@ impl Core {
 
     /// The connection broke: nothing can be sent or said any more.
     pub(super) fn lost(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        self.end(cx, socket, CloseReason::Lost);
         self.close_socket(cx, socket);
+        self.end(cx, socket, CloseReason::Lost);
     }
 
     /// The session is over: no more input, leave all channels, tell the handler (at the end of the
@@ -439,12 +439,13 @@ impl Core {
         *counter += 1;
     }
 
-    /// Closes the descriptor, whatever is in flight.
+    /// Closes the descriptor, whatever is in flight, and leaves what was to be left later.
     pub(super) fn close_socket(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         let Some(connection) = self.table.get_mut(socket) else { return };
         if !connection.facts.has(Facts::CLOSED) {
             connection.facts.set(Facts::CLOSED);
             let _ = cx.submit(Op::Close { socket });
+            self.leave_all(cx, socket);
         }
     }
 }

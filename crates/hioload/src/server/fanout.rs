@@ -148,15 +148,18 @@ impl Core {
 
     fn next_to_leave(&self, socket: SocketId) -> Option<ChannelKey> {
         let connection = self.table.get(socket)?;
-        let leaving = connection.facts.has(Facts::LEAVING).then_some(connection.active);
+        let waits = connection.facts.has(Facts::LEAVING) && !connection.facts.has(Facts::CLOSED);
+        let leaving = waits.then_some(connection.active);
         connection.subscriptions().map(|s| s.channel).find(|key| Some(*key) != leaving)
     }
 
     fn leave(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
         let Some(connection) = self.table.get_mut(socket) else { return };
         let Some(subscription) = connection.subscription_in(key) else { return };
+        // A closed socket completes no frame, and its send reports nothing any more.
+        let is_closed = connection.facts.has(Facts::CLOSED);
         let in_flight = connection.facts.has(Facts::SENDING) && connection.facts.has(Facts::CHANNEL);
-        if in_flight && connection.active == key {
+        if in_flight && !is_closed && connection.active == key {
             connection.facts.set(Facts::LEAVING);
             return;
         }
@@ -166,7 +169,7 @@ impl Core {
             return;
         };
         let rest = slot.feed.to_boundary(subscription.subscriber);
-        if rest > 0 {
+        if rest > 0 && !is_closed {
             let mut pieces = Vec::new();
             slot.feed.next(subscription.subscriber, rest, &mut pieces);
             let cold = connection.cold();
