@@ -24,8 +24,10 @@
 pub mod client;
 pub mod config;
 mod context;
+mod control;
 mod handler;
 pub mod layer;
+mod plan;
 mod server;
 mod session;
 
@@ -34,10 +36,12 @@ pub mod simulation;
 
 pub use client::{Client, ClientError, ClientSession};
 pub use context::{Context, ContextFull, ContextKey, Scope};
+pub use control::{Control, ReloadError};
 pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Message};
 pub use layer::Layer;
+pub use plan::MemoryPlan;
 pub use server::{
-    ChannelSettings, DriverChoice, RunError, Server, ServerBuilder, ServerHandle, Settings, Stats,
+    ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle, Settings, Stats,
 };
 pub use session::{
     PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext,

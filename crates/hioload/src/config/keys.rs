@@ -59,6 +59,7 @@ pub(super) const RESTART: &[(&str, &str)] = &[
     ("ws.assembly_max", PLAN),
     ("ws.deflate_takeover", PLAN),
     ("channel.count_max", PLAN),
+    ("channel.subscriptions_worker_max", PLAN),
     ("channel.budget_worker", PLAN),
     ("channel.linger", "the table of channels is made at start"),
     ("admin.addr", "the admin listener is bound at start"),
@@ -110,6 +111,7 @@ keys! {
     "output.max": "A session with so many bytes of its own waiting takes no more; auto: two of the longest messages, at least 1MiB";
     "channel.count_max": "Channels that a worker may know";
     "channel.subscriptions_max": "Channels that a session may be subscribed to";
+    "channel.subscriptions_worker_max": "Subscriptions of all sessions of a worker; one more is refused";
     "channel.budget": "Bytes of log of one channel; half of it unread by a subscriber holds publishers back";
     "channel.budget_worker": "Bytes of log of all channels of a worker";
     "channel.policy": "What becomes of a subscriber that stalls: disconnect (1013), skip what it missed, or latest publication only";

@@ -114,6 +114,7 @@ pub struct OutputSection {
 pub struct ChannelSection {
     pub count_max: u32,
     pub subscriptions_max: u32,
+    pub subscriptions_worker_max: u32,
     pub budget: ByteSize,
     pub budget_worker: ByteSize,
     pub policy: Overrun,
@@ -212,6 +213,7 @@ impl Default for ChannelSection {
         Self {
             count_max: settings.count_max as u32,
             subscriptions_max: Settings::default().subscriptions_max as u32,
+            subscriptions_worker_max: Settings::default().subscriptions_worker_max as u32,
             budget: size(settings.budget),
             budget_worker: size(settings.budget_worker),
             policy: Overrun::Disconnect,
@@ -289,6 +291,7 @@ impl ServerConfig {
             close_timeout: ws.close_timeout,
             sessions_max: self.server.sessions_max as usize,
             subscriptions_max: self.channel.subscriptions_max as usize,
+            subscriptions_worker_max: self.channel.subscriptions_worker_max as usize,
             channel: self.channel_settings(),
         }
     }

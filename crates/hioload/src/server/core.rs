@@ -88,7 +88,7 @@ impl Core {
     /// they were made with.
     pub(super) fn apply(&mut self, settings: Arc<Settings>) {
         self.budget.set_max(settings.channel.budget_worker);
-        self.encoder.size_min = settings.deflate_size_min;
+        self.encoder.set(settings.deflate_size_min, settings.deflate_level);
         self.settings = settings;
     }
 

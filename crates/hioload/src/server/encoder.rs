@@ -17,13 +17,22 @@ pub(super) struct Encoder {
     deflaters: [Option<Deflater>; Class::COUNT_MAX],
     scratch: Vec<u8>,
     /// Smaller payloads go out as they are.
-    pub(super) size_min: usize,
-    pub(super) level: u32,
+    size_min: usize,
+    level: u32,
 }
 
 impl Encoder {
     pub(super) fn new(size_min: usize, level: u32) -> Self {
         Self { deflaters: [const { None }; Class::COUNT_MAX], scratch: Vec::new(), size_min, level }
+    }
+
+    /// New settings from the next payload on.
+    pub(super) fn set(&mut self, size_min: usize, level: u32) {
+        self.size_min = size_min;
+        if self.level != level {
+            // Compressors keep the level they were made with: they are made anew when needed.
+            *self = Self::new(size_min, level);
+        }
     }
 
     /// The payload compressed for `class`, when that is worth it.
@@ -95,5 +104,14 @@ mod tests {
         let noise: Vec<u8> = (0..256u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let random = encoder.encode(class, kind_number(Kind::Binary), &noise[..100], &mut out);
         assert_eq!((random, out[0]), (102, 0x82), "what does not shrink goes plain");
+        let text: Vec<u8> = (0..1000u32).map(|i| (i * i % 31) as u8).collect();
+        let fast = encoder.encode(class, kind_number(Kind::Binary), &text, &mut out);
+        assert!(fast < 500, "{fast} bytes");
+        encoder.set(1001, 1);
+        assert!(encoder.encode(class, kind_number(Kind::Binary), &text, &mut out) > 1000, "too small now");
+        encoder.set(64, 0);
+        assert!(encoder.encode(class, kind_number(Kind::Binary), &text, &mut out) > 1000, "as it is");
+        encoder.set(64, 1);
+        assert_eq!(encoder.encode(class, kind_number(Kind::Binary), &text, &mut out), fast);
     }
 }

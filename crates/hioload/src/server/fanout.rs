@@ -83,6 +83,9 @@ impl Core {
         if count >= limit {
             return Err(SubscribeError::TooMany { max: limit });
         }
+        if self.stats.subscriptions >= self.settings.subscriptions_worker_max as u64 {
+            return Err(SubscribeError::Full);
+        }
         self.ensure_feed(cx, key, class);
         let slot = self.channels.get_mut(key).and_then(|channel| channel.feed(class));
         let slot = slot.expect("invariant: the feed was made above");
@@ -360,7 +363,7 @@ impl Core {
                 }
                 self.list(key);
             }
-            Message::Settings(_) | Message::Shutdown { .. } => {}
+            Message::Settings(_) | Message::Inspect(_) | Message::Shutdown { .. } => {}
         }
     }
 

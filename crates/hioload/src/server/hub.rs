@@ -23,6 +23,7 @@ use super::connection::{Connection, Deflate, Facts, Phase};
 use super::core::{Core, Cx};
 use super::encoder::class_of;
 use super::message::Message;
+use super::meters::Meters;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::stats::Stats;
@@ -48,6 +49,7 @@ pub(crate) struct Hub {
     core: Core,
     listener: Option<ListenerId>,
     shared: Arc<Shared>,
+    meters: Option<Meters>,
     messages: usize,
     /// Where a paced shutdown is, and how many sessions it closes per tick.
     drain_from: u32,
@@ -68,6 +70,7 @@ impl Hub {
             core: Core::new(settings, pool, workers, seed),
             listener: None,
             shared,
+            meters: None,
             messages: 0,
             drain_from: 0,
             drain_step: 0,
@@ -77,6 +80,11 @@ impl Hub {
     /// The listener this worker accepts from, opened on its driver before it starts.
     pub(crate) fn listen_on(&mut self, listener: ListenerId) {
         self.listener = Some(listener);
+    }
+
+    /// Where this worker's figures are shown, besides [`Shared`].
+    pub(super) fn show_on(&mut self, meters: Meters) {
+        self.meters = Some(meters);
     }
 
     fn accept(&mut self, cx: &mut Cx<'_>) {
@@ -194,8 +202,10 @@ impl Hub {
                 }
             }
             Event::Pong(_) => {
-                if let Some(connection) = self.core.table.get_mut(socket) {
-                    connection.keepalive.pong(cx.now());
+                let Some(connection) = self.core.table.get_mut(socket) else { return };
+                let round_trip = connection.keepalive.pong(cx.now());
+                if let (Some(meters), Some(round_trip)) = (&self.meters, round_trip) {
+                    meters.observe_round_trip(round_trip);
                 }
             }
             Event::Close(frame) => {
@@ -625,6 +635,9 @@ impl Hub {
         let driver = cx.driver().stats();
         let stats = self.stats(&driver);
         self.shared.set_stats(cx.index(), &stats);
+        if let Some(meters) = &self.meters {
+            meters.publish(&stats);
+        }
     }
 
     /// The counters, and the gauges as they stand.
@@ -696,6 +709,8 @@ impl Service for Hub {
         match message {
             Message::Shutdown { timeout, pace } => self.start_drain(cx, timeout, pace),
             Message::Settings(settings) => self.core.apply(settings),
+            // Whoever asked may have gone meanwhile.
+            Message::Inspect(answer) => drop(answer.try_send(self.core.inspect())),
             message => {
                 if let Some(from) = from {
                     self.core.channel_message(cx, from, message);

@@ -1,11 +1,13 @@
 //! What workers tell each other: by value, over bounded queues.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
 use hioload_mem::Segment;
 
+use super::inspect::Inspection;
 use super::settings::Settings;
 
 /// A message to a worker.
@@ -27,6 +29,8 @@ pub(crate) enum Message {
     Taken { key: u64, count: u32 },
     /// New settings, all at once.
     Settings(Arc<Settings>),
+    /// Say what is under way here; from another thread.
+    Inspect(SyncSender<Inspection>),
     /// Close all sessions within the time given, then stop.
     Shutdown { timeout: Duration, pace: u32 },
 }

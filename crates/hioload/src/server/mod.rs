@@ -11,35 +11,50 @@ pub(crate) mod core;
 mod encoder;
 mod fanout;
 pub(crate) mod hub;
+mod inspect;
 pub(crate) mod message;
+mod meters;
 mod outlet;
 mod output;
+mod place;
 mod settings;
 pub(crate) mod shared;
+pub(crate) mod sizes;
 mod stats;
 mod table;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hioload_control::Config;
 use hioload_mem::{BufferPool, PoolConfig};
 use hioload_reactor::{
-    Address, Clock, Driver, DriverConfig, StartError, TurnError, Waker, Worker, WorkerConfig, poll,
+    Address, Affinity, Clock, Driver, DriverConfig, DriverKind, StartError, TurnError, Waker, Worker, WorkerConfig, poll,
 };
+use hioload_reactor::affinity::AffinityError;
 use hioload_ring::{Port, Remote};
 
+pub use self::inspect::ChannelStats;
 pub use self::settings::{ChannelSettings, Settings};
 pub use self::stats::Stats;
 
 use self::hub::Hub;
+use self::inspect::Inspection;
 use self::message::Message;
+use self::meters::Catalogue;
+use self::place::{Machine, Place, Wish};
 use self::shared::Shared;
+use crate::config::{Driver as DriverName, ServerConfig};
+use crate::control::{Control, Parts};
 use crate::handler::Handler;
 use crate::layer::Layer;
+use crate::plan::{Limits, MemoryPlan};
 
 /// Which driver a server uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +86,7 @@ pub struct ServerBuilder {
     handler: Option<MakeHandler>,
     shutdown_timeout: Duration,
     shutdown_pace: u32,
+    config: Option<Config<ServerConfig>>,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -96,11 +112,72 @@ impl Default for ServerBuilder {
             handler: None,
             shutdown_timeout: Duration::from_secs(10),
             shutdown_pace: 0,
+            config: None,
         }
     }
 }
 
 impl ServerBuilder {
+    /// Takes everything the configuration says, and lets [`Control::reload`] read it again. What is
+    /// set on the builder afterwards wins until then.
+    #[must_use]
+    pub fn config(mut self, config: &Config<ServerConfig>) -> Self {
+        let current = config.current();
+        let server = &current.server;
+        self.pool.budget = current.memory();
+        self.config = Some(config.clone());
+        self.addr(server.addr.0)
+            .workers(server.workers as usize)
+            .pin(server.pin)
+            .numa(server.numa.0)
+            .driver(match server.driver {
+                DriverName::Auto => DriverChoice::Auto,
+                DriverName::Uring => DriverChoice::Uring,
+                DriverName::Poll => DriverChoice::Poll,
+            })
+            .batch(server.batch as usize)
+            .ring(server.ring as usize)
+            .hugepages(server.hugepages)
+            .settings(current.settings())
+            .shutdown(current.shutdown.timeout, current.shutdown.pace)
+    }
+
+    /// The most the server can take.
+    #[must_use]
+    pub fn plan(&self) -> MemoryPlan {
+        let workers = match self.workers {
+            0 => Machine::detect().workers(self.wish()),
+            count => count,
+        };
+        self.plan_for(workers)
+    }
+
+    fn plan_for(&self, workers: usize) -> MemoryPlan {
+        MemoryPlan::new(&Limits {
+            workers,
+            ring: self.ring,
+            sockets_max: self.sockets_max(),
+            timers_max: self.timers_max(),
+            pool: &self.pool,
+            driver: &self.driver_config,
+            settings: &self.settings,
+        })
+    }
+
+    /// Sessions, and connections that are still closing while new ones come.
+    fn sockets_max(&self) -> usize {
+        self.driver_config.sockets_max.min(self.settings.sessions_max.saturating_add(1024))
+    }
+
+    /// One for each connection, and the worker's own.
+    fn timers_max(&self) -> usize {
+        self.worker_config.timers_max.min(self.sockets_max().saturating_add(64))
+    }
+
+    fn wish(&self) -> Wish {
+        Wish { pin: self.pin, node: self.pool.numa_node }
+    }
+
     /// Where to listen; port 0 lets the system choose. 127.0.0.1:9002 unless told.
     #[must_use]
     pub fn addr(mut self, addr: SocketAddr) -> Self {
@@ -210,10 +287,14 @@ impl ServerBuilder {
     /// # Errors
     /// What was refused, why, and what to do.
     pub fn build(self) -> Result<Server, StartError> {
+        let machine = Machine::detect();
         let count = match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => machine.workers(self.wish()),
             count => count,
         };
+        let places = machine.places(self.wish(), count)?;
+        let plan = self.plan_for(count);
+        plan.check(&hioload_mem::Machine::detect())?;
         let use_uring = choose_driver(self.driver)?;
         check_port_free(self.addr)?;
         let shared = Arc::new(Shared::new(count));
@@ -223,14 +304,15 @@ impl ServerBuilder {
         let mut threads = Vec::with_capacity(count);
         let mut addresses = Vec::with_capacity(count);
         let mut go = Vec::with_capacity(count);
-        let seat = Arc::new(Seat::new(&self, use_uring, count, Arc::clone(&shared)));
-        for (index, port) in ports.drain(..).enumerate() {
+        let (catalogue, registry, sheets) = Catalogue::build(count);
+        let seat = Arc::new(Seat::new(&self, use_uring, places, catalogue, Arc::clone(&shared)));
+        for ((index, port), sheet) in ports.drain(..).enumerate().zip(sheets) {
             let (bound_tx, bound_rx) = mpsc::channel();
             let (go_tx, go_rx) = mpsc::channel();
             let seat = Arc::clone(&seat);
             let thread = std::thread::Builder::new()
                 .name(format!("hioload-{index}"))
-                .spawn(move || seat.sit(index, addr, port, &bound_tx, &go_rx))
+                .spawn(move || seat.sit(index, addr, port, sheet, &bound_tx, &go_rx))
                 .map_err(|error| no_thread(&error))?;
             let bound = bound_rx.recv().map_err(|_| no_worker())??;
             addr = bound.addr;
@@ -240,14 +322,23 @@ impl ServerBuilder {
         }
         let shutdown = (self.shutdown_timeout, self.shutdown_pace);
         let handle = ServerHandle::of(remote, &addresses, shared, shutdown);
-        Ok(Server { addr, threads, addresses, go, handle })
+        let control = Control::new(Parts {
+            handle,
+            driver: if use_uring { DriverKind::Uring } else { DriverKind::Poll },
+            registry,
+            plan,
+            config: self.config,
+            settings: self.settings,
+        });
+        Ok(Server { addr, threads, addresses, go, control })
     }
 }
 
 /// What each worker's thread makes its worker from.
 struct Seat {
     use_uring: bool,
-    workers: usize,
+    places: Vec<Place>,
+    catalogue: Catalogue,
     driver_config: DriverConfig,
     worker_config: WorkerConfig,
     pool: PoolConfig,
@@ -264,14 +355,24 @@ struct Bound {
 }
 
 impl Seat {
-    fn new(builder: &ServerBuilder, use_uring: bool, workers: usize, shared: Arc<Shared>) -> Self {
+    fn new(
+        builder: &ServerBuilder,
+        use_uring: bool,
+        places: Vec<Place>,
+        catalogue: Catalogue,
+        shared: Arc<Shared>,
+    ) -> Self {
         let mut driver_config = builder.driver_config.clone();
         driver_config.clock = Clock::start();
+        driver_config.sockets_max = builder.sockets_max();
+        let mut worker_config = builder.worker_config.clone();
+        worker_config.timers_max = builder.timers_max();
         Self {
             use_uring,
-            workers,
+            places,
+            catalogue,
             driver_config,
-            worker_config: builder.worker_config.clone(),
+            worker_config,
             pool: builder.pool,
             settings: Arc::new(builder.settings.clone()),
             layers: builder.layers.clone(),
@@ -287,11 +388,13 @@ impl Seat {
         index: usize,
         addr: SocketAddr,
         port: Port<Message>,
+        sheet: hioload_control::Seat,
         bound: &mpsc::Sender<Result<Bound, StartError>>,
         go: &mpsc::Receiver<Vec<Address>>,
     ) -> Result<(), TurnError> {
         let (driver, hub) = match self.prepare(index, addr) {
-            Ok((driver, hub, addr)) => {
+            Ok((driver, mut hub, addr)) => {
+                hub.show_on(self.catalogue.meters(&sheet.take()));
                 let address = driver.address();
                 let _ = bound.send(Ok(Bound { addr, address }));
                 (driver, hub)
@@ -306,10 +409,18 @@ impl Seat {
     }
 
     fn prepare(&self, index: usize, addr: SocketAddr) -> Result<(Box<dyn Driver>, Hub, SocketAddr), StartError> {
+        let Place { cpus, node } = &self.places[index];
+        if !cpus.is_empty() {
+            // For good: the thread ends with the worker. Before anything is allocated, so that its
+            // memory is near.
+            Affinity::pin(cpus).map_err(|error| not_pinned(index, &error))?;
+        }
+        let workers = self.places.len();
         let mut driver = self.driver()?;
-        let listener = driver.listen(&hub::listen_spec(addr, self.workers > 1))?;
+        let listener = driver.listen(&hub::listen_spec(addr, workers > 1))?;
         let addr = driver.local_addr(listener).unwrap_or(addr);
-        let pool = BufferPool::new(self.pool).map_err(|error| StartError {
+        let pool = PoolConfig { numa_node: *node, ..self.pool };
+        let pool = BufferPool::new(pool).map_err(|error| StartError {
             what: "no memory for buffers".to_owned(),
             cause: error.to_string(),
             remedy: "Lower the memory budget, or give the machine more".to_owned(),
@@ -323,7 +434,7 @@ impl Seat {
             Arc::clone(&self.settings),
             pool,
             Arc::clone(&self.shared),
-            self.workers,
+            workers,
             self.seed.wrapping_add(index as u64),
         );
         hub.listen_on(listener);
@@ -354,7 +465,7 @@ pub struct Server {
     threads: Vec<JoinHandle<Result<(), TurnError>>>,
     addresses: Vec<Address>,
     go: Vec<mpsc::Sender<Vec<Address>>>,
-    handle: ServerHandle,
+    control: Control,
 }
 
 impl fmt::Debug for Server {
@@ -379,7 +490,13 @@ impl Server {
     /// A handle for other threads.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        self.handle.clone()
+        self.control.handle().clone()
+    }
+
+    /// What an operator sees and changes: figures, probes, settings.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Serves until [`ServerHandle::shutdown`] has closed every session.
@@ -397,7 +514,7 @@ impl Server {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "panicked".to_owned(),
             };
-            self.handle.shutdown();
+            self.control.shutdown();
             first.get_or_insert(RunError { worker: index, outcome });
         }
         first.map_or(Ok(()), Err)
@@ -425,8 +542,8 @@ pub struct ServerHandle {
     remote: Remote<Message>,
     wakers: Arc<[Waker]>,
     shared: Arc<Shared>,
-    shutdown_timeout: Duration,
-    shutdown_pace: u32,
+    /// Timeout and pace of the shutdown to come.
+    shutdown: Arc<Mutex<(Duration, u32)>>,
 }
 
 impl fmt::Debug for ServerHandle {
@@ -436,7 +553,6 @@ impl fmt::Debug for ServerHandle {
 }
 
 impl ServerHandle {
-    /// A handle for workers that are stepped by hand.
     pub(crate) fn of(
         remote: Remote<Message>,
         addresses: &[Address],
@@ -444,21 +560,59 @@ impl ServerHandle {
         shutdown: (Duration, u32),
     ) -> Self {
         let wakers = addresses.iter().map(Address::waker).collect();
-        Self { remote, wakers, shared, shutdown_timeout: shutdown.0, shutdown_pace: shutdown.1 }
+        Self { remote, wakers, shared, shutdown: Arc::new(Mutex::new(shutdown)) }
     }
 
     /// Stops accepting, closes every session with 1001 at the configured pace, lets out what is
     /// under way, and stops the workers within the configured time. Returns at once.
     pub fn shutdown(&self) {
-        let (timeout, pace) = (self.shutdown_timeout, self.shutdown_pace);
+        let (timeout, pace) = *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.set_draining();
         self.tell(|| Message::Shutdown { timeout, pace });
     }
 
+    /// A shutdown has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.is_draining()
+    }
+
+    /// How a shutdown that has not begun will go; see [`ServerBuilder::shutdown`].
+    pub fn set_shutdown(&self, timeout: Duration, pace: u32) {
+        *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = (timeout, pace);
+    }
+
     /// New settings for all workers. Sessions and channels that exist keep the bounds they were
-    /// made with.
+    /// made with. Listeners for reloads are told by [`Control::set_settings`] only.
     pub fn set_settings(&self, settings: Settings) {
-        let settings = Arc::new(settings);
-        self.tell(|| Message::Settings(Arc::clone(&settings)));
+        self.tell_settings(&Arc::new(settings));
+    }
+
+    pub(crate) fn tell_settings(&self, settings: &Arc<Settings>) {
+        self.tell(|| Message::Settings(Arc::clone(settings)));
+    }
+
+    /// Asks each worker for its notable channels and sums those of one name; the most subscribers
+    /// first.
+    pub(crate) fn channels(&self, timeout: Duration) -> Vec<ChannelStats> {
+        let (answer, answers) = mpsc::sync_channel(self.wakers.len());
+        self.tell(|| Message::Inspect(answer.clone()));
+        drop(answer);
+        let deadline = Instant::now() + timeout;
+        let mut sums: BTreeMap<String, ChannelStats> = BTreeMap::new();
+        for _ in 0..self.wakers.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(Inspection { channels }) = answers.recv_timeout(left) else { break };
+            for channel in channels {
+                match sums.get_mut(&channel.name) {
+                    Some(sum) => sum.add(&channel),
+                    None => drop(sums.insert(channel.name.clone(), channel)),
+                }
+            }
+        }
+        let mut sums: Vec<ChannelStats> = sums.into_values().collect();
+        sums.sort_by_key(|channel| Reverse((channel.subscribers, channel.lag_size_max)));
+        sums
     }
 
     /// The counters of each worker, as of its last quarter of a second.
@@ -532,6 +686,15 @@ fn no_thread(error: &std::io::Error) -> StartError {
         cause: error.to_string(),
         remedy: "Raise the limit of threads (`ulimit -u`) or lower --workers".to_owned(),
         errno: error.raw_os_error(),
+    }
+}
+
+fn not_pinned(index: usize, error: &AffinityError) -> StartError {
+    StartError {
+        what: format!("cannot bind worker {index} to its processors"),
+        cause: error.to_string(),
+        remedy: "Leave server.pin (--pin) off and server.numa (--numa) at auto".to_owned(),
+        errno: None,
     }
 }
 

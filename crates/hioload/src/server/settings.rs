@@ -36,6 +36,8 @@ pub struct Settings {
     pub sessions_max: usize,
     /// Subscriptions of one session at most.
     pub subscriptions_max: usize,
+    /// Subscriptions of all sessions of a worker at most.
+    pub subscriptions_worker_max: usize,
     /// Channels.
     pub channel: ChannelSettings,
 }
@@ -81,6 +83,7 @@ impl Default for Settings {
             close_timeout: Duration::from_secs(5),
             sessions_max: 1 << 17,
             subscriptions_max: 128,
+            subscriptions_worker_max: 1 << 18,
             channel: ChannelSettings::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! What workers and other threads read of each other: connection counts and counters. Written by
 //! one worker each, read by anybody, relaxed: no decision depends on two values agreeing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::stats::Stats;
 
@@ -11,6 +11,7 @@ const BALANCE_FROM: u64 = 64;
 /// Shared by all workers of a server.
 pub(crate) struct Shared {
     workers: Box<[Slot]>,
+    is_draining: AtomicBool,
 }
 
 #[repr(align(128))]
@@ -25,7 +26,16 @@ impl Shared {
             connections: AtomicU64::new(0),
             values: [const { AtomicU64::new(0) }; Stats::COUNT],
         };
-        Self { workers: (0..workers).map(slot).collect() }
+        Self { workers: (0..workers).map(slot).collect(), is_draining: AtomicBool::new(false) }
+    }
+
+    /// A shutdown was asked for. Only told to outsiders; workers get a message.
+    pub(super) fn set_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_connections(&self, worker: usize, count: usize) {

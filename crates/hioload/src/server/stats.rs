@@ -1,11 +1,11 @@
 //! What a worker counts. Plain numbers on the worker, copied out for readers.
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+    ($(#[doc = $help:literal] $name:ident),+ $(,)?) => {
         /// Counters and gauges of one worker, or of all together.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Stats {
-            $($(#[$doc])* pub $name: u64,)+
+            $(#[doc = $help] pub $name: u64,)+
         }
 
         impl Stats {
@@ -16,6 +16,11 @@ macro_rules! stats {
             #[must_use]
             pub fn names() -> [&'static str; Self::COUNT] {
                 [$(stringify!($name)),+]
+            }
+
+            /// What each is, in the order of [`Stats::names`].
+            pub(crate) fn helps() -> [&'static str; Self::COUNT] {
+                [$($help.trim_ascii()),+]
             }
 
             /// Values in the order of [`Stats::names`].
@@ -115,6 +120,18 @@ stats! {
     subscriptions,
 }
 
+/// Those that fall again; all others only grow.
+pub(super) const GAUGES: &[&str] = &[
+    "connections",
+    "sessions",
+    "pool_mapped",
+    "pool_in_use",
+    "log_size",
+    "assembly_size",
+    "channels",
+    "subscriptions",
+];
+
 impl std::ops::AddAssign for Stats {
     fn add_assign(&mut self, other: Self) {
         let mut sum = self.values();
@@ -135,5 +152,7 @@ mod tests {
         sum += Stats { accepted: 2, panics: 1, ..Stats::default() };
         assert_eq!((sum.accepted, sum.panics, sum.sends), (3, 1, 0));
         assert_eq!(Stats::names()[0], "connections");
+        assert_eq!(Stats::helps()[0], "Connections now, in any phase.");
+        assert!(GAUGES.iter().all(|gauge| Stats::names().contains(gauge)));
     }
 }

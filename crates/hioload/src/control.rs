@@ -1,0 +1,292 @@
+//! What an operator and the program itself see and change while a server runs.
+//!
+//! ```text
+//!   Server::control() ─▶ Control ─▶ stats, metrics, probes ─▶ the admin listener, or your own
+//!                           └─ reload ─▶ Config ─▶ Settings of all workers ─▶ on_reload listeners
+//! ```
+//!
+//! Must not know HTTP, signals or the command line. Everything here runs on the thread that asks; a
+//! worker answers at most one message.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hioload_control::{Config, ConfigError, ProbeError, Probes, Registry, Report};
+use hioload_reactor::DriverKind;
+use serde_json::{Map, Value, json};
+
+use crate::config::ServerConfig;
+use crate::plan::MemoryPlan;
+use crate::server::{ChannelStats, ServerHandle, Settings, Stats};
+
+/// How long workers may take to tell of their channels.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+
+type Listener = Arc<dyn Fn(&Settings) + Send + Sync>;
+
+/// Shows and changes a running server. Clones share it.
+///
+/// ```
+/// use hioload::Server;
+/// use serde_json::json;
+///
+/// let server = Server::builder().addr("127.0.0.1:0".parse()?).workers(1).build()?;
+/// let control = server.control();
+/// control.register_probe("version", || json!("1.2.3"))?;
+/// control.on_reload(|settings| println!("messages up to {} bytes", settings.ws.message_size_max));
+/// assert_eq!(control.stats()["workers"], 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handle: ServerHandle,
+    driver: DriverKind,
+    registry: Registry,
+    plan: MemoryPlan,
+    started: Instant,
+    config: Option<Config<ServerConfig>>,
+    probes: Probes,
+    settings: Mutex<Arc<Settings>>,
+    listeners: Mutex<Vec<Listener>>,
+    /// What the last reload did.
+    reloaded: Mutex<Value>,
+}
+
+/// Why nothing was reloaded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReloadError {
+    /// The server was built without a configuration: there is nothing to read again.
+    NoConfig,
+    /// Something in the sources is wrong; nothing has changed.
+    Refused(ConfigError),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConfig => f.write_str("the server was built without a configuration; there is nothing to reload"),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
+
+/// What a server gives its control when it is built.
+pub(crate) struct Parts {
+    pub(crate) handle: ServerHandle,
+    pub(crate) driver: DriverKind,
+    pub(crate) registry: Registry,
+    pub(crate) plan: MemoryPlan,
+    pub(crate) config: Option<Config<ServerConfig>>,
+    pub(crate) settings: Settings,
+}
+
+impl Control {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { handle, driver, registry, plan, config, settings } = parts;
+        Self {
+            inner: Arc::new(Inner {
+                handle,
+                driver,
+                registry,
+                plan,
+                started: Instant::now(),
+                config,
+                probes: Probes::new(),
+                settings: Mutex::new(Arc::new(settings)),
+                listeners: Mutex::new(Vec::new()),
+                reloaded: Mutex::new(Value::Null),
+            }),
+        }
+    }
+
+    /// All figures: `state`, `totals`, `by_worker`, and the channels with the most subscribers and the
+    /// longest lag. Counters are as of each worker's last quarter of a second.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        let by_worker = self.inner.handle.worker_stats();
+        let mut totals = Stats::default();
+        for stats in &by_worker {
+            totals += *stats;
+        }
+        let channels: Vec<Value> = self.channels().iter().map(channel_json).collect();
+        json!({
+            "state": if self.is_draining() { "draining" } else { "serving" },
+            "uptime_seconds": self.inner.started.elapsed().as_secs(),
+            "driver": self.inner.driver.to_string(),
+            "workers": by_worker.len(),
+            "config_version": self.inner.config.as_ref().map(Config::version),
+            "memory_plan_bytes": self.inner.plan.total_size(),
+            "totals": stats_json(&totals),
+            "by_worker": by_worker.iter().map(stats_json).collect::<Vec<Value>>(),
+            "channels": channels,
+        })
+    }
+
+    /// Sums over all workers as OpenMetrics text, to be served as
+    /// [`hioload_control::OPEN_METRICS_CONTENT_TYPE`].
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.inner.registry.to_prometheus()
+    }
+
+    /// The channels with the most subscribers and the longest lag on each worker, summed by name;
+    /// those with the most subscribers first. A worker that does not answer at once is left out.
+    #[must_use]
+    pub fn channels(&self) -> Vec<ChannelStats> {
+        self.inner.handle.channels(ANSWER_TIMEOUT)
+    }
+
+    /// Adds a probe: what it returns is shown under its name, on demand. It runs on the thread that
+    /// asks, so what it reads must be shared with that.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn register_probe(
+        &self,
+        name: impl Into<String>,
+        probe: impl Fn() -> Value + Send + Sync + 'static,
+    ) -> Result<(), ProbeError> {
+        self.inner.probes.register(name, probe)
+    }
+
+    /// The probes.
+    #[must_use]
+    pub fn probes(&self) -> &Probes {
+        &self.inner.probes
+    }
+
+    /// What workers work by.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&lock(&self.inner.settings))
+    }
+
+    /// Gives all workers new settings and tells the listeners of [`Control::on_reload`].
+    pub fn set_settings(&self, settings: Settings) {
+        let settings = Arc::new(settings);
+        *lock(&self.inner.settings) = Arc::clone(&settings);
+        self.inner.handle.tell_settings(&settings);
+        let listeners = lock(&self.inner.listeners).clone();
+        for listener in listeners {
+            if catch_unwind(AssertUnwindSafe(|| listener(&settings))).is_err() {
+                tracing::error!("a listener for reloads panicked");
+            }
+        }
+    }
+
+    /// Calls `listener` after each change of the settings, on the thread that changes them. A panic
+    /// in it is contained.
+    pub fn on_reload(&self, listener: impl Fn(&Settings) + Send + Sync + 'static) {
+        lock(&self.inner.listeners).push(Arc::new(listener));
+    }
+
+    /// Reads the configuration again and puts into effect what may change while the server runs.
+    ///
+    /// # Errors
+    /// When there is no configuration, or something is wrong in it: then nothing has changed.
+    pub fn reload(&self) -> Result<Report, ReloadError> {
+        let config = self.inner.config.as_ref().ok_or(ReloadError::NoConfig)?;
+        let report = config.reload().map_err(|error| {
+            let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
+            *lock(&self.inner.reloaded) = json!({ "refused": problems });
+            ReloadError::Refused(error)
+        })?;
+        *lock(&self.inner.reloaded) = report.to_json();
+        if report.applied().next().is_some() {
+            let current = config.current();
+            self.inner.handle.set_shutdown(current.shutdown.timeout, current.shutdown.pace);
+            self.set_settings(current.settings());
+        }
+        Ok(report)
+    }
+
+    /// The configuration the server was built from, if there was one.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config<ServerConfig>> {
+        self.inner.config.as_ref()
+    }
+
+    /// Every key: its value in effect, where that was set, and why a change would need a restart;
+    /// beside them what the last reload did. `null` without a configuration.
+    #[must_use]
+    pub fn config_json(&self) -> Value {
+        let Some(config) = &self.inner.config else { return Value::Null };
+        let restart = |key: &str| {
+            let doc = crate::config::KEYS.iter().find(|doc| doc.key == key)?;
+            doc.restart_reason()
+        };
+        let entry = |(key, value, variable): (String, Value, String)| {
+            let origin = config.origin(&key).to_string();
+            let entry = json!({
+                "value": value, "origin": origin, "variable": variable, "needs_restart": restart(&key),
+            });
+            (key, entry)
+        };
+        let keys: Map<String, Value> = config.keys().into_iter().map(entry).collect();
+        let reloaded = lock(&self.inner.reloaded).clone();
+        json!({ "version": config.version(), "keys": keys, "last_reload": reloaded })
+    }
+
+    /// What the server may take at most.
+    #[must_use]
+    pub fn plan(&self) -> &MemoryPlan {
+        &self.inner.plan
+    }
+
+    /// The driver its workers run on.
+    #[must_use]
+    pub fn driver(&self) -> DriverKind {
+        self.inner.driver
+    }
+
+    /// A shutdown has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.inner.handle.is_draining()
+    }
+
+    pub(crate) fn handle(&self) -> &ServerHandle {
+        &self.inner.handle
+    }
+
+    /// Begins a shutdown; see [`ServerHandle::shutdown`].
+    pub fn shutdown(&self) {
+        self.inner.handle.shutdown();
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("server", &self.inner.handle).finish_non_exhaustive()
+    }
+}
+
+/// Each change under these locks is whole before anything that may panic.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn stats_json(stats: &Stats) -> Value {
+    let pairs = Stats::names().into_iter().zip(stats.values());
+    pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<String, Value>>().into()
+}
+
+fn channel_json(channel: &ChannelStats) -> Value {
+    json!({
+        "name": channel.name,
+        "subscribers": channel.subscribers,
+        "lag_bytes_max": channel.lag_size_max,
+        "dropped_publications": channel.dropped_publications,
+        "dropped_subscribers": channel.dropped_subscribers,
+        "publications": channel.publications,
+        "log_bytes": channel.log_size,
+    })
+}

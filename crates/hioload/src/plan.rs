@@ -1,0 +1,277 @@
+//! The memory plan of a server: the most it can take, line by line, before it starts.
+//!
+//! ```text
+//!   ServerBuilder::plan() ─▶ MemoryPlan ─ check(&Machine) ─▶ start, or a refusal that names the
+//!                              └─ hioload plan                largest lines and their keys
+//! ```
+//!
+//! Each line is a limit times the size of what it limits. User memory only: the kernel's own for each
+//! socket (2 to 4 KiB and what its buffers hold) is not the process's and not in the plan.
+
+use std::fmt;
+
+use hioload_base::TimerWheel;
+use hioload_mem::{Machine, Plan, PlanLine, PoolConfig};
+use hioload_reactor::{DriverConfig, StartError};
+use hioload_ring::mesh_size;
+use serde_json::{Value, json};
+
+use crate::server::message::Message;
+use crate::server::{Settings, sizes};
+
+/// A socket's slot in a driver; asserted beside each driver.
+const SOCKET_SIZE: usize = 56;
+/// A subscriber's slot in a feed; asserted in `live`.
+const SUBSCRIBER_SIZE: usize = 56;
+/// zlib's memory for one direction each, at 15 bits (zconf.h): deflate 256 KiB, inflate 40 KiB.
+const DEFLATE_SIZE: usize = 256 << 10;
+const INFLATE_SIZE: usize = 40 << 10;
+/// Windows of 9 to 15 bits: one shared compressor for each.
+const DEFLATE_CLASSES: usize = 7;
+/// A thread's stack as the standard library makes it.
+const STACK_SIZE: usize = 2 << 20;
+/// Threads besides the workers: main, signals, admin and its helpers.
+const THREADS_MORE: usize = 8;
+/// The program's code and data, what it reads and what it logs.
+const PROGRAM_SIZE: usize = 16 << 20;
+/// A name of a channel as the registry keeps it, twice, with the entries that lead to it.
+const NAME_SIZE: usize = 2 * 255 + 128;
+
+/// What the plan is made from.
+#[derive(Debug)]
+pub(crate) struct Limits<'a> {
+    pub(crate) workers: usize,
+    pub(crate) ring: usize,
+    pub(crate) sockets_max: usize,
+    pub(crate) timers_max: usize,
+    pub(crate) pool: &'a PoolConfig,
+    pub(crate) driver: &'a DriverConfig,
+    pub(crate) settings: &'a Settings,
+}
+
+/// What a server may take, and which setting each line follows from.
+///
+/// ```
+/// use hioload::Server;
+///
+/// let plan = Server::builder().workers(1).memory(128 << 20).plan();
+/// assert!(plan.total_size() > 128 << 20);
+/// println!("{plan}");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    plan: Plan,
+    /// In the order of the lines.
+    keys: Vec<&'static str>,
+    workers: usize,
+}
+
+impl MemoryPlan {
+    pub(crate) fn new(limits: &Limits<'_>) -> Self {
+        let empty = Self { plan: Plan::new(), keys: Vec::new(), workers: limits.workers };
+        empty.with_memory_of_messages(limits).with_memory_of_sessions(limits).with_memory_of_threads(limits)
+    }
+
+    fn line(mut self, key: &'static str, owner: &str, what: &str, count: usize, unit_size: usize) -> Self {
+        self.plan = self.plan.line(owner, what, count as u64, unit_size as u64);
+        self.keys.push(key);
+        self
+    }
+
+    /// Buffers and queues.
+    fn with_memory_of_messages(self, limits: &Limits<'_>) -> Self {
+        let Limits { workers, settings, driver, .. } = *limits;
+        let pool_size = usize::try_from(limits.pool.bytes_max()).unwrap_or(usize::MAX);
+        let mesh = usize::try_from(mesh_size::<Message>(workers, limits.ring)).unwrap_or(usize::MAX);
+        let recv_count = workers.saturating_mul(driver.recv_buffer_count.into());
+        // Vectors double as they grow.
+        let assembly = settings.assembly_max.saturating_mul(2);
+        let whole = settings.ws.message_size_max.saturating_mul(4);
+        self.line("server.memory", "mem", "buffers: channel logs and output", workers, pool_size)
+            .line("server.workers", "reactor", "receive buffers", recv_count, driver.recv_buffer_size)
+            .line("ws.assembly_max", "ws", "unfinished messages", workers, assembly)
+            .line("ws.message_size_max", "ws", "one whole message, inflated", workers, whole)
+            .line("server.ring", "ring", "queues between workers", 1, mesh)
+    }
+
+    /// What grows with connections and channels.
+    fn with_memory_of_sessions(self, limits: &Limits<'_>) -> Self {
+        let Limits { workers, settings, .. } = *limits;
+        let all = |each: usize| workers.saturating_mul(each);
+        let sessions = all(settings.sessions_max);
+        let timer = TimerWheel::<u64>::entry_size();
+        let subscriptions = all(settings.subscriptions_worker_max);
+        let channel = sizes::CHANNEL + NAME_SIZE;
+        let subscription = SUBSCRIBER_SIZE + sizes::SUBSCRIPTION;
+        let plan = self
+            .line("server.sessions_max", "server", "connections", sessions, sizes::CONNECTION)
+            .line("server.sessions_max", "server", "their parts that few need", sessions, sizes::COLD)
+            .line("server.sessions_max", "reactor", "sockets of the driver", all(limits.sockets_max), SOCKET_SIZE)
+            .line("server.sessions_max", "reactor", "timers", all(limits.timers_max), timer)
+            .line("channel.subscriptions_worker_max", "live", "subscriptions", subscriptions, subscription)
+            .line("channel.count_max", "live", "channels", all(settings.channel.count_max), channel);
+        let Some(deflate) = &settings.accept.deflate else { return plan };
+        let shared = DEFLATE_CLASSES * DEFLATE_SIZE + INFLATE_SIZE;
+        let plan = plan.line("ws.deflate", "ws", "shared compressors", workers, shared);
+        if deflate.server_no_context_takeover && deflate.client_no_context_takeover {
+            return plan;
+        }
+        plan.line("ws.deflate_takeover", "ws", "compression contexts", sessions, DEFLATE_SIZE + INFLATE_SIZE)
+    }
+
+    fn with_memory_of_threads(self, limits: &Limits<'_>) -> Self {
+        self.line("server.workers", "server", "stacks of threads", limits.workers + THREADS_MORE, STACK_SIZE)
+            .line("server.workers", "server", "the program itself", 1, PROGRAM_SIZE)
+    }
+
+    /// Bytes of all lines.
+    #[must_use]
+    pub fn total_size(&self) -> u64 {
+        self.plan.total()
+    }
+
+    /// Each line with the key of the configuration it follows from.
+    pub fn lines(&self) -> impl Iterator<Item = (&'static str, &PlanLine)> {
+        self.keys.iter().copied().zip(self.plan.lines())
+    }
+
+    /// As one object: `total_bytes`, and `lines` with their keys.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let line = |(key, line): (&str, &PlanLine)| {
+            json!({
+                "owner": line.owner,
+                "what": line.what,
+                "count": line.count,
+                "unit_bytes": line.unit_size,
+                "bytes": line.size(),
+                "key": key,
+            })
+        };
+        let lines: Vec<Value> = self.lines().map(line).collect();
+        json!({ "total_bytes": self.total_size(), "workers": self.workers, "lines": lines })
+    }
+
+    /// Whether the machine can give what the plan says.
+    ///
+    /// # Errors
+    /// How much is missing, what takes the most, and which keys to lower.
+    pub fn check(&self, machine: &Machine) -> Result<(), StartError> {
+        let Err(error) = self.plan.check(machine) else { return Ok(()) };
+        let mut largest: Vec<_> = self.lines().collect();
+        largest.sort_by_key(|(_, line)| std::cmp::Reverse(line.size()));
+        let mut keys: Vec<&str> = Vec::new();
+        for (key, _) in &largest {
+            if keys.len() < 2 && !keys.contains(key) {
+                keys.push(key);
+            }
+        }
+        let workers = self.workers;
+        let fewer = if workers > 1 { format!(", run fewer workers than {workers} (server.workers)") } else { String::new() };
+        Err(StartError {
+            what: format!("{} of memory are missing", mib(error.missing())),
+            cause: format!(
+                "the plan needs {}, {} are available ({})",
+                mib(self.total_size()),
+                mib(machine.memory_available),
+                machine.bound_by
+            ),
+            remedy: format!("Lower {}{fewer}, or give the process more; `hioload plan` shows each line", keys.join(" or ")),
+            errno: None,
+        })
+    }
+}
+
+/// Rounded up.
+fn mib(size: u64) -> String {
+    format!("{} MiB", size.div_ceil(1 << 20))
+}
+
+impl fmt::Display for MemoryPlan {
+    /// The lines as a table, the sum last.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Server;
+    use crate::config::ServerConfig;
+    use hioload_control::{Config, Sources};
+
+    fn machine(memory_available: u64) -> Machine {
+        Machine { memory_available, bound_by: "a test".to_owned() }
+    }
+
+    fn plan(workers: &str, set: &[(&str, &str)]) -> MemoryPlan {
+        let sources = Sources::new().flag("--workers", "server.workers", workers);
+        let sources = set.iter().fold(sources, |sources, (key, value)| sources.flag("--set", *key, *value));
+        let config = Config::<ServerConfig>::load(sources).expect("valid");
+        Server::builder().config(&config).plan()
+    }
+
+    fn bytes(plan: &MemoryPlan, what: &str) -> u64 {
+        plan.lines().find(|(_, line)| line.what == what).expect(what).1.size()
+    }
+
+    #[test]
+    fn lines_are_limits_times_sizes() {
+        let plan = plan("3", &[("server.sessions_max", "1000"), ("server.memory", "80MiB"), ("server.ring", "10")]);
+        assert_eq!(bytes(&plan, "connections"), 3 * 1000 * sizes::CONNECTION as u64);
+        let pool = PoolConfig::with_budget(80 << 20).bytes_max();
+        assert_eq!(bytes(&plan, "buffers: channel logs and output"), 3 * pool);
+        assert_eq!(bytes(&plan, "queues between workers"), mesh_size::<Message>(3, 10));
+        let sum: u64 = plan.lines().map(|(_, line)| line.size()).sum();
+        assert_eq!(plan.total_size(), sum);
+        assert_eq!(plan.to_json()["total_bytes"], sum);
+        assert_eq!(plan.to_json()["lines"][0]["key"], "server.memory");
+    }
+
+    #[test]
+    fn an_idle_session_with_a_subscription_takes_at_most_320_bytes() {
+        let timer = TimerWheel::<u64>::entry_size();
+        let size = sizes::CONNECTION + SOCKET_SIZE + timer + SUBSCRIBER_SIZE;
+        assert!(size <= 320, "{size} bytes");
+    }
+
+    #[test]
+    fn every_key_that_costs_memory_moves_the_plan() {
+        let least = plan("1", &[]).total_size();
+        for (key, value) in [
+            ("server.workers", "2"),
+            ("server.memory", "256MiB"),
+            ("server.sessions_max", "200000"),
+            ("server.ring", "4096"),
+            ("ws.message_size_max", "32MiB"),
+            ("ws.assembly_max", "128MiB"),
+            ("ws.deflate", "on"),
+            ("channel.count_max", "70000"),
+            ("channel.subscriptions_worker_max", "300000"),
+            ("channel.budget_worker", "80MiB"),
+        ] {
+            assert!(plan("1", &[(key, value)]).total_size() > least, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_fit_a_small_machine() {
+        // Of 2 GiB a system leaves about 1.6 to others; such machines have one or two cores.
+        for workers in ["1", "2"] {
+            let plan = plan(workers, &[]);
+            assert_eq!(plan.check(&machine(1_600 << 20)).map_err(|error| error.to_string()), Ok(()), "\n{plan}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_why_and_what_to_do() {
+        let plan = plan("2", &[("ws.deflate", "on"), ("ws.deflate_takeover", "on")]);
+        let total = plan.total_size();
+        assert!(plan.check(&machine(total)).is_ok());
+        let refusal = plan.check(&machine(total - 1)).expect_err("a byte short").to_string();
+        for part in ["1 MiB of memory are missing: the plan needs", "(a test)", "Lower ws.deflate_takeover or ", "server.workers", "hioload plan"] {
+            assert!(refusal.contains(part), "{part} is not in: {refusal}");
+        }
+    }
+}

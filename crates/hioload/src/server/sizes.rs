@@ -1,0 +1,13 @@
+//! Bytes of what a worker keeps, for the memory plan.
+
+use super::channel::{Channel, FeedSlot};
+use super::connection::{Cold, Connection, Subscription};
+
+/// An entry of the table of connections.
+pub(crate) const CONNECTION: usize = size_of::<Option<(u32, Connection)>>();
+/// What only some connections have at a time.
+pub(crate) const COLD: usize = size_of::<Cold>();
+/// A subscription beside its slot in the feed.
+pub(crate) const SUBSCRIPTION: usize = size_of::<Subscription>();
+/// A channel and one feed of it.
+pub(crate) const CHANNEL: usize = size_of::<Channel>() + size_of::<FeedSlot>();
