@@ -531,7 +531,7 @@ impl<'a, W: Work> Engine<'a, W> {
         if is_complete || is_stuck {
             self.work.start(&mut self.io);
             if W::MEASURES_CONNECTING {
-                self.begin(Phase::Window, self.options.hold.unwrap_or(0.0));
+                self.begin(Phase::Window, self.options.hold_seconds());
             } else {
                 self.phase = Phase::Settling;
                 self.progress = now;

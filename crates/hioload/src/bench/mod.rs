@@ -30,6 +30,8 @@ mod process;
 mod report;
 mod stamp;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,10 +47,13 @@ use self::hold::Hold;
 pub(crate) use self::options::{Options, Work};
 use self::process::{Account, Server};
 pub(crate) use self::report::Report;
-use crate::cli::driver;
+use crate::cli::{descriptors, driver};
 
 /// Handshakes under way at the same time, unless told.
 const CONNECTS_IN_FLIGHT: usize = 256;
+
+/// Descriptors for everything but connections.
+const DESCRIPTORS_SPARE: usize = 64;
 
 /// Why there is no report. Reads as: what, why, what to do.
 #[derive(Debug)]
@@ -100,6 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
             "Percent-encode what is special",
         ));
     }
+    check_descriptors(options.connections)?;
     let core_count = thread::available_parallelism().map_or(1, usize::from);
     // The server first: it would inherit the load's core.
     let server = match options.connect {
@@ -126,6 +132,19 @@ pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
     report.server = addr.to_string();
     report.driver = name;
     Ok(report)
+}
+
+/// Each connection takes a descriptor here, and there are a few more.
+fn check_descriptors(connections: usize) -> Result<(), BenchError> {
+    let limit = descriptors::raise();
+    if connections.saturating_add(DESCRIPTORS_SPARE) <= limit {
+        return Ok(());
+    }
+    Err(BenchError::usage(
+        format!("--connections {connections}"),
+        &format!("this process may have {limit} descriptors (`ulimit -n`)"),
+        "Raise the limit, or share the connections out among several processes",
+    ))
 }
 
 fn start_server(options: &Options, core_count: usize) -> Result<Server, BenchError> {

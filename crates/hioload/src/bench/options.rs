@@ -263,6 +263,16 @@ impl Options {
         self.in_flight.unwrap_or(1)
     }
 
+    /// How long connections are held once they stand, where connecting is what is measured.
+    pub(super) fn hold_seconds(&self) -> f64 {
+        let default = if self.work == Work::Idle {
+            self.seconds
+        } else {
+            0.0
+        };
+        self.hold.unwrap_or(default)
+    }
+
     /// Where connection `link` comes from; `None` leaves it to the system.
     pub(super) fn source(&self, link: usize, to: SocketAddr) -> Option<SocketAddr> {
         let is_spread =

@@ -2,6 +2,7 @@
 
 mod autobahn;
 mod bench;
+pub(crate) mod descriptors;
 pub(crate) mod driver;
 mod exit;
 mod log;

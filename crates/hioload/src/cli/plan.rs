@@ -9,8 +9,8 @@ use hioload_mem::{Machine, Plan, PoolConfig};
 use hioload_reactor::DriverConfig;
 use serde_json::json;
 
-use super::exit;
 use super::serve::ServeArgs;
+use super::{descriptors, exit};
 
 /// Bytes of user memory that one idle session with one subscription takes, its timer and its slots
 /// in the driver's and the server's tables included.
@@ -56,7 +56,8 @@ pub(crate) fn plan(args: &ServeArgs) -> Plan {
     let settings = args.settings();
     let driver = DriverConfig::default();
     let count = |number: usize| number as u64;
-    let sessions_max = settings.sessions_max.min(descriptors_max());
+    // No worker has more sessions than the process may have descriptors, direct ones included.
+    let sessions_max = settings.sessions_max.min(descriptors::max());
     let received = driver.recv_buffer_size * usize::from(driver.recv_buffer_count);
     let pool = PoolConfig::with_budget(args.memory.bytes_usize()).bytes_max();
     Plan::new()
@@ -90,20 +91,6 @@ pub(crate) fn plan(args: &ServeArgs) -> Plan {
             count(workers * workers).saturating_mul(u64::from(args.ring)),
             MESSAGE_SIZE,
         )
-}
-
-/// Descriptors the process may have: no worker has more sessions than that.
-#[cfg(unix)]
-fn descriptors_max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    })
-}
-
-#[cfg(not(unix))]
-fn descriptors_max() -> usize {
-    usize::MAX
 }
 
 fn to_json(plan: &Plan) -> String {

@@ -21,7 +21,7 @@ use hioload_mem::Machine;
 use hioload_ws::deflate::DeflatePolicy;
 
 use super::plan::plan;
-use super::{DriverArg, exit, log};
+use super::{DriverArg, descriptors, exit, log};
 
 /// What a server does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,7 @@ impl ServeArgs {
 /// Serves until a signal ends it.
 pub(crate) fn run(args: &ServeArgs, service: Service) -> ExitCode {
     log::start(args.log);
+    descriptors::raise();
     if let Err(error) = plan(args).check(&Machine::detect()) {
         return exit::usage(&error);
     }
