@@ -11,7 +11,7 @@ use hioload_ws::{CloseCode, Event, Kind, Limits, Outgoing, Role, Session, encode
 
 use super::{Options, Report, run};
 
-/// What the hub does to the deliveries of its first client.
+/// What the hub does to the deliveries of its first subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -125,9 +125,14 @@ impl Hub {
 
     fn publish(&self, publisher: usize, payload: &[u8]) {
         let mut clients = self.clients.lock().expect("no panic");
+        let first = usize::from(publisher == 0);
         for (index, client) in clients.iter_mut().enumerate() {
             if index != publisher && !client.is_closed {
-                let fault = if index == 0 { self.fault } else { Fault::None };
+                let fault = if index == first {
+                    self.fault
+                } else {
+                    Fault::None
+                };
                 let bytes = client.deliver(fault, payload);
                 // Nobody is told: the load may be gone already.
                 let _ = client.stream.write_all(&bytes);
@@ -212,7 +217,6 @@ fn broadcast(fault: Fault) -> Report {
 fn a_hub_that_does_right_is_found_to() {
     let report = broadcast(Fault::None);
     assert!(report.messages > 0 && report.publications > 0, "{report}");
-    assert_eq!(report.messages, 3 * report.publications, "{report}");
     let faults = [
         report.lost,
         report.duplicated,
