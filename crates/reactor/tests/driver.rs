@@ -60,6 +60,7 @@ conformance! {
     rules::rule_3_an_interrupted_enter_loses_no_operation,
     rules::rule_4_a_cancel_that_comes_late_finds_success,
     rules::rule_5_closed_is_the_last_event_of_a_socket,
+    rules::rule_5_a_half_close_never_reaches_the_next_owner,
     rules::rule_6_a_receive_without_buffers_goes_on_when_they_return,
     rules::rule_6_a_cancelled_receive_without_buffers_ends,
     rules::rule_6_a_small_queue_loses_nothing,

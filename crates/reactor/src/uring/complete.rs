@@ -79,7 +79,7 @@ impl UringDriver {
                 Some(key) => self.received(key, entry, out),
                 None => self.drop_stale(entry),
             },
-            Kind::Connect | Kind::Send | Kind::Close | Kind::HandOver => {
+            Kind::Connect | Kind::Send | Kind::Shutdown | Kind::Close | Kind::HandOver => {
                 let Some(key) = self.live_key(index, generation) else {
                     self.stats.stale += 1;
                     return;
@@ -87,6 +87,7 @@ impl UringDriver {
                 match kind {
                     Kind::Connect => self.connected(key, result, out),
                     Kind::Send => self.sent(key, result, out),
+                    Kind::Shutdown => self.half_closed(key),
                     Kind::Close => self.closed(key, out),
                     _ => self.handed_over(key, result, out),
                 }
@@ -372,6 +373,15 @@ impl UringDriver {
                 socket: SocketId(key),
                 errno: -result,
             });
+        }
+    }
+
+    fn half_closed(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.flags.clear(Flags::SHUTTING);
+            if socket.flags.has(Flags::CLOSING) {
+                self.close_when_idle(key);
+            }
         }
     }
 

@@ -380,9 +380,12 @@ impl UringDriver {
 
     fn shutdown(&mut self, id: SocketId) -> Result<OpId, Reject> {
         let socket = self.socket(id)?;
-        let entry = on_file!(&socket.file, |fd| opcode::Shutdown::new(fd, libc::SHUT_WR)
-            .build());
-        self.push(entry.user_data(plain(Kind::Quiet, 0)));
+        if !socket.flags.has(Flags::SHUTTING) {
+            socket.flags.set(Flags::SHUTTING);
+            let entry = on_file!(&socket.file, |fd| opcode::Shutdown::new(fd, libc::SHUT_WR)
+                .build());
+            self.push(entry.user_data(tag(Kind::Shutdown, id.0)));
+        }
         Ok(OpId {
             kind: OpKind::Shutdown,
             key: id.0,

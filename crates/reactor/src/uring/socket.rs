@@ -54,41 +54,46 @@ pub(super) struct Socket {
 
 /// What is in flight and what is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags(u8);
+pub(super) struct Flags(u16);
 
 impl Flags {
     /// A multishot receive is in flight.
-    pub(super) const RECEIVING: u8 = 1;
+    pub(super) const RECEIVING: u16 = 1;
     /// The service wants to receive: re-arm when the kernel ends the multishot on its own.
-    pub(super) const WANTS_INPUT: u8 = 2;
+    pub(super) const WANTS_INPUT: u16 = 2;
     /// A send is in flight.
-    pub(super) const SENDING: u8 = 4;
+    pub(super) const SENDING: u16 = 4;
     /// A connect is in flight.
-    pub(super) const CONNECTING: u8 = 8;
+    pub(super) const CONNECTING: u16 = 8;
     /// Close was asked for.
-    pub(super) const CLOSING: u8 = 16;
+    pub(super) const CLOSING: u16 = 16;
     /// The close itself is in flight.
-    pub(super) const CLOSE_SENT: u8 = 32;
+    pub(super) const CLOSE_SENT: u16 = 32;
     /// A hand-over is in flight.
-    pub(super) const HANDING: u8 = 64;
+    pub(super) const HANDING: u16 = 64;
     /// Bytes came since the receive was last armed.
-    pub(super) const FED: u8 = 128;
+    pub(super) const FED: u16 = 128;
+    /// A half-close is in flight. The kernel does it on a thread of its own and looks a direct
+    /// descriptor up only then: after a close it would hit the next owner's connection.
+    pub(super) const SHUTTING: u16 = 256;
 
-    pub(super) fn has(self, bits: u8) -> bool {
+    pub(super) fn has(self, bits: u16) -> bool {
         self.0 & bits != 0
     }
 
-    pub(super) fn set(&mut self, bits: u8) {
+    pub(super) fn set(&mut self, bits: u16) {
         self.0 |= bits;
     }
 
-    pub(super) fn clear(&mut self, bits: u8) {
+    pub(super) fn clear(&mut self, bits: u16) {
         self.0 &= !bits;
     }
 
     /// Something that will still complete uses the descriptor.
     pub(super) fn is_in_flight(self) -> bool {
-        self.has(Self::RECEIVING | Self::SENDING | Self::CONNECTING | Self::HANDING)
+        self.has(
+            Self::RECEIVING | Self::SENDING | Self::CONNECTING | Self::HANDING | Self::SHUTTING,
+        )
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Kind {
     Connect = 2,
     Recv = 3,
     Send = 4,
-    /// Shutdown and cancel: nobody waits for them.
+    /// Cancel: nobody waits for it.
     Quiet = 5,
     Close = 6,
     HandOver = 7,
@@ -33,6 +33,8 @@ pub(super) enum Kind {
     ZeroCopy = 11,
     /// Close of a direct descriptor that got no slot.
     CloseStray = 12,
+    /// A half-close.
+    Shutdown = 13,
 }
 
 const GENERATION: u64 = (1 << 24) - 1;
@@ -62,6 +64,7 @@ pub(super) fn untag(user_data: u64) -> Option<(Kind, u32, u32)> {
         10 => Kind::Arrived,
         11 => Kind::ZeroCopy,
         12 => Kind::CloseStray,
+        13 => Kind::Shutdown,
         _ => return None,
     };
     let generation = (user_data >> 32 & GENERATION) as u32;

@@ -173,6 +173,28 @@ pub(crate) fn rule_5_closed_is_the_last_event_of_a_socket(kit: &Kit) {
     pair.until(|_, client| client.recv_end(c).is_some());
 }
 
+pub(crate) fn rule_5_a_half_close_never_reaches_the_next_owner(kit: &Kit) {
+    let (mut server, mut client) = (kit.end(), kit.end());
+    let listener = server.listen();
+    let addr = server.addr(listener);
+    server.submit(Op::Accept { listener });
+    for _ in 0..100 {
+        client.connect(addr);
+        let old = server.accepted(&mut client);
+        // The next owner of its place in the driver's tables comes while it goes.
+        client.connect(addr);
+        server.submit(Op::Shutdown { socket: old });
+        server.close(old);
+        let new = server.accepted(&mut client);
+        for _ in 0..5 {
+            server.send(new, segment(10, 1));
+            both(&mut server, &mut client, |server, _| server.saw_sent(new));
+            assert_eq!(server.take_sent(new), Some(Ok(10)));
+        }
+        server.close(new);
+    }
+}
+
 pub(crate) fn rule_6_a_receive_without_buffers_goes_on_when_they_return(kit: &Kit) {
     let mut server = kit.end_with(|config| {
         config.recv_buffer_size = 4096;
