@@ -512,3 +512,18 @@ fn the_origin_is_that_of_the_value_in_effect() {
         "the same value in another line"
     );
 }
+
+#[test]
+fn another_spelling_of_a_value_is_no_change() {
+    let dir = Dir::new();
+    let sources = dir.write("[ws]\nmessage_size_max = \"16MiB\"\nidle_timeout = \"60s\"\n");
+    let config = Config::<Server>::load(sources).expect("accepted");
+    dir.write("[ws]\nmessage_size_max = 16777216\nidle_timeout = \"1m\"\n");
+    let report = config.reload().expect("accepted");
+    assert_eq!((report.applied().count(), report.version), (0, 1));
+    let value = |key: &str| {
+        let found = config.keys().into_iter().find(|(name, ..)| name == key);
+        found.expect("a known key").1
+    };
+    assert_eq!(value("ws.message_size_max"), "16MiB");
+}

@@ -152,7 +152,8 @@ impl<S: Settings> Stack<S> {
         let mut tree = self.layered.tree.clone();
         tree::set(&mut tree, key, value);
         self.layered.settings = S::deserialize(&tree).map_err(|error| error.to_string())?;
-        self.layered.tree = tree;
+        // As the settings write it: 1024 and "1KiB" are one value, and no change on reload.
+        self.layered.tree = tree_of(&self.layered.settings);
         Ok(())
     }
 
