@@ -1,1 +1,121 @@
-//! Deterministic simulation of production workers.
+//! Deterministic simulation of the server: the production workers on virtual time, one run a seed.
+//!
+//! ```text
+//!   seed ─▶ Plan ─▶ World (SimNet, Worker<Hub> each on a SimDriver) ◀─ bytes ─▶ Cast: clients that check
+//!                     │ after every turn: memory within bounds                   Hostile: clients that harm
+//!                     └ storm ─▶ heal ─▶ all is delivered ─▶ all leave ─▶ nothing is left
+//! ```
+//!
+//! Everything is drawn from the seed: which faults are on and how strong, sizes, what clients do and when.
+//! The same seed is the same run, bit for bit ([`Outcome::trace`]). A failed check panics; [`run`] hands
+//! the message back. A set of seeds also fails when a fault or an event never came up in it
+//! ([`Summary::never`]): what never happened was not tested.
+//!
+//! What a run promises is written where it is checked: `world` (after every turn), `client`
+//! (protocol), `echo` and `broadcast` (delivery), `stage` (the end).
+
+#![forbid(unsafe_code)]
+
+mod broadcast;
+mod client;
+mod echo;
+mod event;
+mod hostile;
+mod ledger;
+mod plan;
+mod reader;
+mod stage;
+mod summary;
+mod world;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hioload_base::Prng;
+use hioload_reactor::sim::{FaultCounts, SimNet};
+
+pub use event::{Event, EventCounts};
+pub use plan::{Plan, Scenario};
+pub use summary::{COVERAGE_SEEDS_MIN, Summary, run_many};
+
+use event::Notes;
+
+/// Seeds that once failed. They are run by every `cargo test`.
+pub const REGRESSIONS: &[u64] = &[];
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// A fingerprint of everything that happened.
+    pub trace: u64,
+    /// Virtual seconds.
+    pub seconds: f64,
+    /// How often each fault of the network fired.
+    pub faults: FaultCounts,
+    /// What else happened.
+    pub events: EventCounts,
+    /// What was broken, if anything.
+    pub failure: Option<String>,
+}
+
+/// The plan that a seed draws.
+#[must_use]
+pub fn plan(seed: u64) -> Plan {
+    Plan::draw(&mut Prng::new(seed))
+}
+
+/// Runs one seed to its end, or to the first failed check.
+#[must_use]
+pub fn run(seed: u64) -> Outcome {
+    let mut prng = Prng::new(seed);
+    let plan = Plan::draw(&mut prng);
+    let net = SimNet::new(prng.next_u64(), plan.network.clone());
+    let notes = Notes::default();
+    let (stage_net, stage_notes) = (net.clone(), notes.clone());
+    let result = quietly(|| stage::run(&plan, &stage_net, &stage_notes, &mut prng));
+    let (digest, failure) = match result {
+        Ok(digest) => (digest, None),
+        Err(message) => (0, Some(message)),
+    };
+    Outcome {
+        seed,
+        trace: net.trace() ^ digest,
+        seconds: net.now().as_nanos() as f64 / 1e9,
+        faults: net.faults(),
+        events: notes.counts(),
+        failure,
+    }
+}
+
+thread_local! {
+    /// Where the panic of the run on this thread was, while one is under way.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs and turns a panic into its message and place.
+fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    thread_local!(static IS_QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if IS_QUIET.get() {
+                let place = info.location().map(ToString::to_string);
+                PLACE.with_borrow_mut(|slot| *slot = place);
+            } else {
+                before(info);
+            }
+        }));
+    });
+    IS_QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    IS_QUIET.set(false);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked");
+        let place = PLACE.take().unwrap_or_default();
+        format!("{text} ({place})")
+    })
+}

@@ -68,6 +68,12 @@ impl SimPeer {
         }
     }
 
+    /// True when the network let this peer read never again ([`Fault::DeadReader`](super::Fault)).
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.net.borrow_mut().is_deaf(self.end)
+    }
+
     /// Bytes the other side may have under way towards this one from now on.
     pub fn set_window(&mut self, size: usize) {
         self.net.borrow_mut().set_window(self.end, size);

@@ -102,6 +102,12 @@ impl Net {
         self.pump(end.other());
     }
 
+    /// Nothing will reach this end any more.
+    pub(super) fn is_deaf(&mut self, end: End) -> bool {
+        self.stream(end)
+            .is_some_and(|stream| stream.pipes[1 - end.side].stopped_until == Time::MAX)
+    }
+
     pub(super) fn answered(&mut self, key: Key, result: Result<(), i32>) {
         let Some(stream) = self.connections.get_mut(key) else {
             return;

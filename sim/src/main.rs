@@ -1,0 +1,115 @@
+//! `hioload-sim`: runs seeds, prints how often each fault fired, fails when a run failed or a fault
+//! never fired.
+
+use std::process::ExitCode;
+
+use hioload_sim::{COVERAGE_SEEDS_MIN, Outcome, Plan, Summary, plan, run, run_many};
+
+const USAGE: &str = "\
+usage: hioload-sim [--seeds N] [--from SEED] [--seed S] [--verbose]
+
+  --seeds N     how many seeds to run (200)
+  --from SEED   the first of them (0)
+  --seed S      run this one seed twice, and compare
+  --verbose     print the plan of each run and what it came to";
+
+/// Of each set so many seeds are run twice: the same seed has to be the same run.
+const TWICE_COUNT: u64 = 5;
+
+struct Args {
+    seeds: u64,
+    from: u64,
+    seed: Option<u64>,
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let args = match parse() {
+        Ok(args) => args,
+        Err(message) => {
+            eprintln!("{message}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let is_good = match args.seed {
+        Some(seed) => one(seed, args.verbose),
+        None => many(&args),
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse() -> Result<Args, String> {
+    let mut args = Args { seeds: 200, from: 0, seed: None, verbose: false };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let value = words.next().ok_or(format!("{word} needs a number"))?;
+            value.parse().map_err(|_| format!("{word} {value}: not a number"))
+        };
+        match word.as_str() {
+            "--seeds" => args.seeds = number()?,
+            "--from" => args.from = number()?,
+            "--seed" => args.seed = Some(number()?),
+            "--verbose" => args.verbose = true,
+            "--help" | "-h" => return Err("Deterministic simulation of the server.".to_owned()),
+            _ => return Err(format!("unknown argument {word}")),
+        }
+    }
+    Ok(args)
+}
+
+fn one(seed: u64, verbose: bool) -> bool {
+    let outcome = run(seed);
+    describe(&outcome, verbose);
+    println!("{}{}", outcome.faults, outcome.events);
+    outcome.failure.is_none() && is_repeated(&outcome)
+}
+
+fn many(args: &Args) -> bool {
+    let summary = run_many(args.from, args.seeds, |outcome| {
+        if args.verbose {
+            describe(outcome, true);
+        }
+    });
+    println!("{}{}", summary.faults, summary.events);
+    println!("{} runs, {:.0} virtual seconds", summary.count, summary.seconds);
+    for (seed, failure) in &summary.failures {
+        println!("seed {seed} failed: {failure}\n    again: cargo xtask sim --seed {seed}");
+    }
+    let twice = (0..args.seeds.min(TWICE_COUNT)).map(|index| args.from.wrapping_add(index));
+    let is_repeatable = twice.map(run).all(|outcome| is_repeated(&outcome));
+    is_covered(&summary) && summary.failures.is_empty() && is_repeatable
+}
+
+fn is_covered(summary: &Summary) -> bool {
+    let never = summary.never();
+    if never.is_empty() {
+        return true;
+    }
+    println!("never came up: {}", never.join(", "));
+    summary.count < COVERAGE_SEEDS_MIN
+}
+
+/// The same seed again has to be the same run.
+fn is_repeated(outcome: &Outcome) -> bool {
+    let again = run(outcome.seed);
+    let is_same = again.trace == outcome.trace && again.failure == outcome.failure;
+    if !is_same {
+        let (first, second) = (outcome.trace, again.trace);
+        println!("seed {} is not repeatable: {first:016x}, then {second:016x}", outcome.seed);
+    }
+    is_same
+}
+
+fn describe(outcome: &Outcome, verbose: bool) {
+    let Outcome { seed, trace, seconds, failure, .. } = outcome;
+    if verbose {
+        let Plan { scenario, workers, ring, memory, clients, hostile, .. } = plan(*seed);
+        println!(
+            "seed {seed}: {scenario:?}, {workers} workers, ring {ring}, {} KiB, {clients} clients, {hostile} hostile",
+            memory / 1024
+        );
+    }
+    let result = failure.as_deref().unwrap_or("passed");
+    println!("seed {seed}: {seconds:.3} virtual seconds, trace {trace:016x}, {result}");
+}
