@@ -112,10 +112,7 @@ impl Control {
     #[must_use]
     pub fn stats(&self) -> Value {
         let by_worker = self.inner.handle.worker_stats();
-        let mut totals = Stats::default();
-        for stats in &by_worker {
-            totals += *stats;
-        }
+        let totals = self.totals();
         let channels: Vec<Value> = self.channels().iter().map(channel_json).collect();
         json!({
             "state": if self.is_draining() { "draining" } else { "serving" },
@@ -128,6 +125,18 @@ impl Control {
             "by_worker": by_worker.iter().map(stats_json).collect::<Vec<Value>>(),
             "channels": channels,
         })
+    }
+
+    /// The counters of all workers together, as of the last quarter of a second.
+    #[must_use]
+    pub fn totals(&self) -> Stats {
+        self.inner.handle.stats()
+    }
+
+    /// Number of workers.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.inner.registry.workers()
     }
 
     /// Sums over all workers as OpenMetrics text, to be served as

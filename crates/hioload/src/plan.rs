@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn the_defaults_fit_a_small_machine() {
-        // Of 2 GiB a system leaves about 1.6 to others; such machines have one or two cores.
-        for workers in ["1", "2"] {
+        // Of 2 GiB a system leaves about 1.6 to others.
+        for workers in ["1", "2", "4"] {
             let plan = plan(workers, &[]);
             assert_eq!(plan.check(&machine(1_600 << 20)).map_err(|error| error.to_string()), Ok(()), "\n{plan}");
         }

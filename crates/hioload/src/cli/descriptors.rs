@@ -3,13 +3,6 @@
 //! The soft limit is often 1,024 for the sake of programs that use `select(2)`; this one does not,
 //! so it takes what the hard limit allows.
 
-/// The largest number there could be, when [`raise`] is called.
-#[cfg(unix)]
-pub(crate) fn max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    to_count(limit)
-}
-
 /// Raises the soft limit to the hard one. Returns the limit now in force.
 #[cfg(unix)]
 pub(crate) fn raise() -> usize {
@@ -32,12 +25,6 @@ fn to_count(limit: Option<u64>) -> usize {
     limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     })
-}
-
-/// Elsewhere memory is the only bound.
-#[cfg(not(unix))]
-pub(crate) fn max() -> usize {
-    usize::MAX
 }
 
 /// Elsewhere there is nothing to raise.

@@ -14,3 +14,11 @@ pub(crate) fn usage(error: &dyn Display) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(2)
 }
+
+/// Settings that are refused: each with its place, why, and what to do.
+pub(crate) fn misconfigured(error: &hioload_control::ConfigError) -> ExitCode {
+    for problem in error.problems() {
+        eprintln!("error: {problem}");
+    }
+    ExitCode::from(2)
+}

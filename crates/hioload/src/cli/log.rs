@@ -1,41 +1,43 @@
-//! The log: lines on stderr.
+//! The log: lines on stderr, from a level on that can change while the process runs.
 
 use std::io::IsTerminal as _;
 
-use clap::ValueEnum;
+use hioload::config::Level;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt, registry, reload};
 
-/// `--log`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Level {
-    /// Nothing
-    Off,
-    /// What went wrong for good
-    Error,
-    /// What is not as it should be
-    Warn,
-    /// Start, choices made, shutdown
-    Info,
-    /// Sessions as they come and go
-    Debug,
-    /// Messages
-    Trace,
+/// Changes the level.
+#[derive(Clone)]
+pub(crate) struct Log(reload::Handle<LevelFilter, Registry>);
+
+impl Log {
+    /// Starts logging. Once per process.
+    pub(crate) fn start(level: Level) -> Self {
+        let (filter, handle) = reload::Layer::new(filter_of(level));
+        let lines = fmt::layer()
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
+        registry().with(filter).with(lines).init();
+        Self(handle)
+    }
+
+    /// Logs from this level on.
+    pub(crate) fn set(&self, level: Level) {
+        // Fails only when the subscriber is gone, and then nothing is logged anyway.
+        let _ = self.0.reload(filter_of(level));
+    }
 }
 
-/// Starts logging from this level on.
-pub(crate) fn start(level: Level) {
-    let level = match level {
+fn filter_of(level: Level) -> LevelFilter {
+    match level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    }
 }

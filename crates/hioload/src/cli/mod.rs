@@ -5,6 +5,7 @@ mod bench;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
 mod exit;
+mod flags;
 mod log;
 mod plan;
 mod publish;
@@ -17,9 +18,10 @@ use clap::{Parser, Subcommand};
 
 use self::autobahn::AutobahnArgs;
 pub(crate) use self::driver::DriverArg;
+use self::flags::ServeArgs;
 use self::plan::PlanArgs;
 use self::publish::PubArgs;
-use self::serve::{ServeArgs, Service};
+use self::serve::Service;
 use self::subscribe::SubArgs;
 use crate::bench::Options as BenchArgs;
 

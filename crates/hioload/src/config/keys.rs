@@ -91,7 +91,7 @@ keys! {
     "ws.frame_size_max": "Longest frame that is taken; auto: as long as a message";
     "ws.fragments_max": "Fragments of one message at most; more end its session with 1008";
     "ws.fragments_empty_max": "Empty fragments of one message at most; more end its session with 1008";
-    "ws.assembly_max": "Bytes that all unfinished messages of a worker may take; auto: four of the longest, at least 64MiB";
+    "ws.assembly_max": "Bytes that all unfinished messages of a worker may take; auto: four of the longest, at least 32MiB";
     "ws.head_size_max": "Longest request head; a longer one is answered with 431";
     "ws.headers_max": "Headers of a request at most; more are answered with 431";
     "ws.handshake_timeout": "How long a client may take for its request; then it is answered with 408";
@@ -126,7 +126,7 @@ keys! {
     "admin.addr" --"admin" "HOST:PORT|off": "Where health, figures and probes are served over HTTP; off: nowhere";
     "shutdown.timeout" --"shutdown-timeout" "TIME": "How long sessions may take to end on shutdown, such as 10s";
     "shutdown.pace" --"shutdown-pace" "N": "Sessions closed per second and worker on shutdown; 0: all at once";
-    "log.level" --"log" "LEVEL": "What is logged to stderr: off, error, warn, info, debug or trace";
+    "log.level" --"log" "LEVEL": "What is logged to stderr: off, error, warn, info, debug (sessions too, when set at start) or trace";
 }
 
 /// `docs/configuration.md`.

@@ -26,7 +26,7 @@ pub const LIMITS: &[Limit] = &[
     limit("server.ring", "messages", 2048, 1, MIB, "each pair of workers has a queue of this size", "the sender tries again in its next turn"),
     limit("server.sessions_max", "connections", 1 << 17, 1, (1 << 24) - 1, "a subscriber is named in 24 bits; each takes memory of the plan", "the connection is closed as it comes; counted"),
     limit("server.memory", "bytes", 128 * MIB, MIB, 1 << 40, "buffers of one worker", "publishers are held back, sends refused; counted"),
-    limit("ws.assembly_max", "bytes", 64 * MIB, 64 * KIB, 1 << 40, "unfinished messages of one worker", "close code 1013"),
+    limit("ws.assembly_max", "bytes", 32 * MIB, 64 * KIB, 1 << 40, "unfinished messages of one worker", "close code 1013"),
     limit("ws.handshake_timeout", "ms", 10_000, 1, DAY, "a request that does not come takes a connection", "HTTP status 408"),
     limit("ws.close_timeout", "ms", 5_000, 1, DAY, "an answer that does not come takes a connection", "the connection is dropped"),
     limit("ws.ping_interval", "ms", 25_000, 100, STAMP_MAX, "below what gateways on the way allow (30 s), above what costs", "a ping"),

@@ -79,7 +79,7 @@ impl Default for Settings {
             keepalive: KeepaliveConfig::default(),
             output_high: 64 * 1024,
             output_max: 1024 * 1024,
-            assembly_max: 64 << 20,
+            assembly_max: 32 << 20,
             close_timeout: Duration::from_secs(5),
             sessions_max: 1 << 17,
             subscriptions_max: 128,

@@ -1,0 +1,33 @@
+//! The page on configuration says what the code does, and files that come with the product load.
+
+use std::path::{Path, PathBuf};
+
+use hioload::config::{ServerConfig, to_markdown};
+use hioload_control::{Config, Sources};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn the_page_is_up_to_date() {
+    let path = root().join("docs/configuration.md");
+    let page = to_markdown();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("a writable page");
+    }
+    let written = std::fs::read_to_string(&path).expect("docs/configuration.md");
+    assert!(
+        written == page,
+        "docs/configuration.md is old: UPDATE_DOCS=1 cargo test -p hioload --test configuration"
+    );
+}
+
+#[test]
+fn the_file_of_the_conformance_run_loads() {
+    let sources = Sources::new().file(root().join("conformance/echo.toml"));
+    let config = Config::<ServerConfig>::load(sources).unwrap_or_else(|error| panic!("{error}"));
+    let config = config.current();
+    assert!(config.ws.deflate && config.settings().accept.deflate.is_some());
+    assert!(config.settings().ws.message_size_max > 16 << 20);
+}
