@@ -89,7 +89,8 @@ impl MemoryPlan {
         let whole = settings.ws.message_size_max.saturating_mul(4);
         self.line("server.memory", "mem", "buffers: channel logs and output", workers, pool_size)
             .line("server.workers", "reactor", "receive buffers", recv_count, driver.recv_buffer_size)
-            .line("ws.assembly_max", "ws", "unfinished messages", workers, assembly)
+            .line("ws.assembly_max", "ws", "unfinished and held input", workers, assembly)
+            .line("server.workers", "ws", "spare vectors for messages", workers, sizes::SPARES)
             .line("ws.message_size_max", "ws", "one whole message, inflated", workers, whole)
             .line("server.ring", "ring", "queues between workers", 1, mesh)
     }

@@ -53,10 +53,18 @@ impl Server {
         kill_process(pid, signal).expect("it runs");
     }
 
-    /// A connection that has just been upgraded.
+    /// Where it listens; asked once.
+    fn addr(&self) -> String {
+        find(&self.stdout, "listening on ").trim_start_matches("listening on ").to_owned()
+    }
+
+    /// A connection that has just been upgraded; asked once.
     fn connect(&self) -> TcpStream {
-        let line = find(&self.stdout, "listening on ");
-        let mut stream = TcpStream::connect(line.trim_start_matches("listening on ")).expect("it listens");
+        Self::connect_to(&self.addr())
+    }
+
+    fn connect_to(addr: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(addr).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let request = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -131,11 +139,21 @@ fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     (first & 15, payload)
 }
 
-/// A masked frame of at least 126 bytes; the mask is zero, which leaves the payload as it is.
+/// A binary message of at least 126 bytes in one frame.
 fn send(stream: &mut TcpStream, payload: &[u8]) {
+    send_frame(stream, 0x82, payload);
+}
+
+/// A masked frame; the mask is zero, which leaves the payload as it is.
+fn send_frame(stream: &mut TcpStream, first: u8, payload: &[u8]) {
     let size = u16::try_from(payload.len()).expect("a short payload");
-    let mut bytes = vec![0x82, 0x80 | 126];
-    bytes.extend(size.to_be_bytes());
+    let mut bytes = vec![first];
+    if size < 126 {
+        bytes.push(0x80 | size.to_be_bytes()[1]);
+    } else {
+        bytes.push(0x80 | 126);
+        bytes.extend(size.to_be_bytes());
+    }
     bytes.extend([0; 4]);
     bytes.extend(payload);
     stream.write_all(&bytes).expect("a frame");
@@ -318,4 +336,36 @@ fn the_admin_listener_tells_of_the_server() {
     let probes = json(&admin, "/debug/probes");
     assert_eq!(probes["probes"], serde_json::json!(["connections", "memory_plan", "total_messages"]));
     assert!(json(&admin, "/debug/probes/memory_plan")["total_bytes"].is_u64());
+}
+
+#[test]
+fn unfinished_input_is_bounded_and_given_back() {
+    let limits = ["--message-size-max", "64KiB", "--set", "ws.assembly_max=64KiB", "--set", "ws.head_size_max=64KiB"];
+    let server = Server::start(&[&["echo", "--admin", "off"][..], &limits].concat());
+    let addr = server.addr();
+    let half = vec![7; 40_000];
+    // What is unfinished when the ping is answered has been taken in.
+    let begin = |stream: &mut TcpStream| {
+        send_frame(stream, 0x02, &half);
+        send_frame(stream, 0x89, b"");
+        frame(stream)
+    };
+    for round in 0..3 {
+        let (mut first, mut second) = (Server::connect_to(&addr), Server::connect_to(&addr));
+        assert_eq!(begin(&mut first), (10, vec![]), "round {round}");
+        let (opcode, payload) = begin(&mut second);
+        assert_eq!((opcode, &payload[..2]), (8, &1013_u16.to_be_bytes()[..]));
+        send_frame(&mut first, 0x80, b"end");
+        let (opcode, payload) = frame(&mut first);
+        assert_eq!((opcode, payload.len()), (2, half.len() + 3));
+    }
+    // A head that does not fit is refused, too.
+    let mut first = Server::connect_to(&addr);
+    assert_eq!(begin(&mut first), (10, vec![]));
+    let mut late = TcpStream::connect(&addr).expect("it listens");
+    late.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(late, "GET / HTTP/1.1\r\nX-Filler: {}", "x".repeat(30_000)).expect("a part");
+    let mut answer = [0; 12];
+    late.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 503");
 }

@@ -91,7 +91,7 @@ keys! {
     "ws.frame_size_max": "Longest frame that is taken; auto: as long as a message";
     "ws.fragments_max": "Fragments of one message at most; more end its session with 1008";
     "ws.fragments_empty_max": "Empty fragments of one message at most; more end its session with 1008";
-    "ws.assembly_max": "Bytes that all unfinished messages of a worker may take; auto: four of the longest, at least 32MiB";
+    "ws.assembly_max": "Bytes that all unfinished and held back input of a worker may take; auto: four of the longest, at least 32MiB";
     "ws.head_size_max": "Longest request head; a longer one is answered with 431";
     "ws.headers_max": "Headers of a request at most; more are answered with 431";
     "ws.handshake_timeout": "How long a client may take for its request; then it is answered with 408";

@@ -189,6 +189,12 @@ impl Connection {
 }
 
 impl Cold {
+    /// Bytes of input that is not dealt with yet; counted in [`super::core::Core::assembly_size`].
+    pub(super) fn unfinished_size(&self) -> usize {
+        let blocked: usize = self.blocked.iter().map(|blocked| blocked.payload.len()).sum();
+        self.assembly.len() + self.stash.len() + blocked
+    }
+
     fn is_empty(&self) -> bool {
         self.outbox.is_empty()
             && self.assembly.is_empty()

@@ -48,8 +48,11 @@ pub(crate) struct Core {
     pub(super) resume: Vec<SocketId>,
     pub(super) ended: Vec<SocketId>,
     pub(super) outlet: Outlet,
-    /// Bytes of all unfinished messages.
+    /// Bytes of all input that is not dealt with yet: unfinished messages and heads, what came for
+    /// held connections, publications to be repeated. At most `assembly_max`.
     pub(super) assembly_size: usize,
+    /// Empty vectors for messages of several pieces.
+    pub(super) spares: Vec<Vec<u8>>,
     pub(super) is_draining: bool,
     spare_context: AppContext,
 }
@@ -78,6 +81,7 @@ impl Core {
             ended: Vec::new(),
             outlet: Outlet::new(workers),
             assembly_size: 0,
+            spares: Vec::new(),
             is_draining: false,
             spare_context: AppContext::new(),
             settings,
@@ -194,6 +198,17 @@ impl Core {
 
     pub(crate) fn count_rate_limited(&mut self) {
         self.stats.rate_limited += 1;
+    }
+
+    /// Counts input that has to be kept, if there is memory for it.
+    pub(super) fn keep(&mut self, size: usize) -> bool {
+        let has_room = self.assembly_size + size <= self.settings.assembly_max;
+        if has_room {
+            self.assembly_size += size;
+        } else {
+            self.stats.no_memory += 1;
+        }
+        has_room
     }
 
     /// Moves the connection's one timer.
@@ -407,7 +422,7 @@ impl Core {
         let Some(connection) = self.table.get_mut(socket) else { return };
         connection.phase = Phase::Closing;
         if let Some(cold) = &mut connection.cold {
-            self.assembly_size -= cold.assembly.len();
+            self.assembly_size -= cold.unfinished_size();
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
             cold.blocked.clear();

@@ -233,7 +233,13 @@ impl Core {
             Published::Held => {}
             Published::Blocked if blocked >= BLOCKED_MAX => return Err(PublishError::Busy),
             Published::Blocked => {
-                let Some(connection) = self.table.get_mut(socket) else { return Err(PublishError::Closed) };
+                if !self.keep(payload.len()) {
+                    return Err(PublishError::Busy);
+                }
+                let Some(connection) = self.table.get_mut(socket) else {
+                    self.assembly_size -= payload.len();
+                    return Err(PublishError::Closed);
+                };
                 let again = Blocked { channel: key, kind, payload: payload.to_vec() };
                 connection.cold().blocked.push_back(again);
             }
@@ -257,6 +263,8 @@ impl Core {
             let Some(connection) = self.table.get_mut(socket) else { return true };
             let Some(cold) = &mut connection.cold else { return true };
             let Some(again) = cold.blocked.pop_front() else { return true };
+            let size = again.payload.len();
+            self.assembly_size -= size;
             match self.publish_once(cx, Some(socket), again.channel, again.kind, &again.payload) {
                 Ok(Published::Taken) => {}
                 Ok(Published::Held) => self.hold_publisher(cx, socket, again.channel),
@@ -264,6 +272,7 @@ impl Core {
                     let key = again.channel;
                     if let Some(connection) = self.table.get_mut(socket) {
                         connection.cold().blocked.push_front(again);
+                        self.assembly_size += size;
                     }
                     self.hold_publisher(cx, socket, key);
                     return false;

@@ -42,6 +42,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 /// Bytes of input kept for a held connection; more is an attack on the pause.
 const STASH_MAX: usize = 4 << 20;
+/// Vectors kept for messages of several pieces, and the bytes of one at most.
+pub(super) const SPARE_COUNT_MAX: usize = 64;
+pub(super) const SPARE_SIZE_MAX: usize = 64 << 10;
 
 /// One worker of a server.
 pub(crate) struct Hub {
@@ -135,17 +138,16 @@ impl Hub {
 
     fn stash(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &[u8]) {
         let Some(connection) = self.core.table.get_mut(socket) else { return };
-        let stash = &mut connection.cold().stash;
-        if stash.len() + input.len() > STASH_MAX {
+        if connection.cold().stash.len() + input.len() > STASH_MAX || !self.core.keep(input.len()) {
             return self.fail_closed(cx, socket, CloseCode::TRY_AGAIN, "too much at once");
         }
-        stash.extend_from_slice(input);
+        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        connection.cold().stash.extend_from_slice(input);
     }
 
     fn fail_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str) {
         self.core.close(cx, socket, code, text, CloseReason::Local(code));
-        self.core.end(cx, socket, CloseReason::Local(code));
-        self.core.flush(cx, socket);
+        self.end_after_flush(cx, socket, CloseReason::Local(code));
     }
 
     /// Takes frames off the input until it is used up, the session ends or is held.
@@ -252,6 +254,9 @@ impl Hub {
         if last && assembly.is_empty() && !compressed {
             return self.message(cx, socket, kind, payload);
         }
+        if assembly.capacity() == 0 {
+            *assembly = self.core.spares.pop().unwrap_or_default();
+        }
         if !last {
             assembly.extend_from_slice(payload);
             self.core.assembly_size += payload.len();
@@ -272,14 +277,10 @@ impl Hub {
         } else {
             self.message(cx, socket, kind, &whole);
         }
-        // Its memory serves the connection's next message, unless it was a large one.
+        // Its memory serves somebody's next message, unless it was a large one.
         whole.clear();
-        if whole.capacity() <= 64 * 1024
-            && let Some(connection) = self.core.table.get_mut(socket)
-            && let Some(cold) = &mut connection.cold
-            && cold.assembly.capacity() == 0
-        {
-            cold.assembly = whole;
+        if whole.capacity() <= SPARE_SIZE_MAX && self.core.spares.len() < SPARE_COUNT_MAX {
+            self.core.spares.push(whole);
         }
     }
 
@@ -344,24 +345,29 @@ impl Hub {
             if let Some(taken) = taken {
                 return self.frames(cx, socket, &mut input[taken..]);
             }
-            if let Some(connection) = self.core.table.get_mut(socket)
-                && connection.phase == Phase::Handshake
-            {
-                connection.cold().assembly.extend_from_slice(input);
-                self.core.assembly_size += input.len();
-            }
-            return;
+            return self.keep_head(cx, socket, input.to_vec());
         }
         let mut whole = std::mem::take(&mut connection.cold().assembly);
         self.core.assembly_size -= whole.len();
         whole.extend_from_slice(input);
         if let Some(taken) = self.upgrade(cx, socket, &whole) {
             self.frames(cx, socket, &mut whole[taken..]);
-        } else if let Some(connection) = self.core.table.get_mut(socket)
-            && connection.phase == Phase::Handshake
-        {
-            self.core.assembly_size += whole.len();
-            connection.cold().assembly = whole;
+        } else {
+            self.keep_head(cx, socket, whole);
+        }
+    }
+
+    /// Keeps the part of a head that has come, unless it was refused.
+    fn keep_head(&mut self, cx: &mut Cx<'_>, socket: SocketId, part: Vec<u8>) {
+        let Some(connection) = self.core.table.get(socket) else { return };
+        if connection.phase != Phase::Handshake {
+            return;
+        }
+        if !self.core.keep(part.len()) {
+            return self.refuse(cx, socket, &Refusal::new(503, "no memory for the request"));
+        }
+        if let Some(connection) = self.core.table.get_mut(socket) {
+            connection.cold().assembly = part;
         }
     }
 
@@ -525,7 +531,7 @@ impl Hub {
                 cx.cancel_timer(timer);
             }
             if let Some(cold) = &connection.cold {
-                self.core.assembly_size -= cold.assembly.len();
+                self.core.assembly_size -= cold.unfinished_size();
             }
         }
         self.shared.set_connections(cx.index(), self.core.table.len());
@@ -573,6 +579,7 @@ impl Hub {
         if let Some(mut stash) = stash
             && !stash.is_empty()
         {
+            self.core.assembly_size -= stash.len();
             self.frames(cx, socket, &mut stash);
         }
         let Some(connection) = self.core.table.get_mut(socket) else { return };

@@ -28,7 +28,8 @@ pub struct Settings {
     pub output_high: usize,
     /// A session with this many bytes of its own waiting refuses more; bytes.
     pub output_max: usize,
-    /// Bytes that all unfinished messages of a worker may take together.
+    /// Bytes that all input of a worker which is not dealt with yet may take together: unfinished
+    /// messages and heads, what came for sessions that are held back.
     pub assembly_max: usize,
     /// How long a closing session may take to answer, and to take what it was sent.
     pub close_timeout: Duration,

@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, FeedSlot};
 use super::connection::{Cold, Connection, Subscription};
+use super::hub::{SPARE_COUNT_MAX, SPARE_SIZE_MAX};
 
 /// An entry of the table of connections.
 pub(crate) const CONNECTION: usize = size_of::<Option<(u32, Connection)>>();
@@ -11,3 +12,5 @@ pub(crate) const COLD: usize = size_of::<Cold>();
 pub(crate) const SUBSCRIPTION: usize = size_of::<Subscription>();
 /// A channel and one feed of it.
 pub(crate) const CHANNEL: usize = size_of::<Channel>() + size_of::<FeedSlot>();
+/// Vectors that a worker keeps for messages of several pieces.
+pub(crate) const SPARES: usize = SPARE_COUNT_MAX * SPARE_SIZE_MAX;
