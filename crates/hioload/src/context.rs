@@ -71,7 +71,7 @@ impl<T> fmt::Debug for ContextKey<T> {
     }
 }
 
-/// A context holds [`VALUES_MAX`] values and this would be one more.
+/// A context holds 64 values and this would be one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContextFull;
 

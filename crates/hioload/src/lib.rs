@@ -48,3 +48,8 @@ pub use server::{
 pub use session::{
     PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext,
 };
+
+/// The README's examples have to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

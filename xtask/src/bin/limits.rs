@@ -9,6 +9,7 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("ws", hioload_ws::LIMITS),
     ("live", hioload_live::LIMITS),
     ("mem", hioload_mem::LIMITS),
+    ("server", hioload::config::LIMITS),
 ];
 
 const INTRODUCTION: &str = "\

@@ -9,7 +9,7 @@ use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
 use crate::session::{Session, WorkerContext};
 
-/// The layer. The server has it outermost unless told otherwise.
+/// The layer. Added first it is outermost, and contains panics of the other layers as well.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recovery;
 

@@ -1,8 +1,8 @@
 //! Operations on a channel as bytes, checked against a naive model: for the fuzzer, the property
 //! tests and the replay of the corpus.
 //!
-//! The first bytes choose the channel ([`Setup`]), each following pair is an operation. After them everything
-//! alive is drained and the end state judged: see [`world`].
+//! The first bytes choose the channel (`Setup`), each following pair is an operation. After them everything
+//! alive is drained and the end state judged: see `world`.
 
 mod model;
 mod world;
