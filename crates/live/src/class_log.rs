@@ -98,6 +98,8 @@ pub(crate) struct ClassLog {
     end: u64,
     sealed: u64,
     workers: Vec<Worker>,
+    /// Nothing was written for a while: whoever still holds something is to say how far it is.
+    is_quiet: bool,
     chunk_size: usize,
     chunk_size_max: usize,
     /// Bytes a frame took on average in the previous chunk.
@@ -114,6 +116,7 @@ impl ClassLog {
             end: 0,
             sealed: 0,
             workers: Vec::new(),
+            is_quiet: false,
             chunk_size: CHUNK_SIZE_MIN.min(chunk_size_max),
             chunk_size_max,
             frame_size_mean: 0,
@@ -226,6 +229,8 @@ impl ClassLog {
             _ => return 0,
         }
         self.chunk_size = CHUNK_SIZE_MIN.min(self.chunk_size_max);
+        // Workers tell of chunks which are full: of this one they have to be asked.
+        self.is_quiet = true;
         match self.chunks.front() {
             Some(chunk)
                 if chunk.end <= self.floor() && !self.is_history(chunk, history, offset, now) =>
@@ -248,6 +253,7 @@ impl ClassLog {
         let open = self.open.as_mut().expect("invariant: a chunk is open");
         let chunk = self.chunks.back_mut().expect("invariant: a chunk is open");
         open.frames.advance(size);
+        self.is_quiet = false;
         self.end += size as u64;
         chunk.end = self.end;
         chunk.count += 1;
@@ -354,14 +360,15 @@ impl ClassLog {
         true
     }
 
-    /// What the worker has not got yet, as far as one chunk reaches; with `asks` and nothing to send,
-    /// once, a question how far it is.
+    /// What the worker has not got yet, as far as one chunk reaches; with nothing to send, and when it
+    /// matters (`asks`, or the log is quiet), once, a question how far it is.
     pub(crate) fn append_for(&mut self, worker: usize, asks: bool) -> Option<Append> {
         let state = *self.workers.get(worker)?;
         if !state.is_attached {
             return None;
         }
         if state.sent == self.end {
+            let asks = asks || self.is_quiet;
             let is_due = asks && state.trimmed < state.sent && state.asked < state.sent;
             return is_due.then(|| self.question(worker));
         }

@@ -126,6 +126,9 @@ pub struct Owner {
     logs: Vec<ClassLog>,
     /// A publication was refused and nothing has been released since.
     is_full: bool,
+    /// A publication was refused for want of memory that other logs, or other owners of buffers, hold.
+    /// What this log holds in vain may be what they wait for.
+    is_short: bool,
     stats: OwnerStats,
 }
 
@@ -143,6 +146,7 @@ impl Owner {
             offset: 0,
             logs,
             is_full: false,
+            is_short: false,
             stats: OwnerStats::default(),
         }
     }
@@ -179,10 +183,14 @@ impl Owner {
             match error {
                 PublishError::LogFull => self.stats.refused_log_full += 1,
                 PublishError::TooLarge { .. } => self.stats.refused_too_large += 1,
-                _ => self.stats.refused_memory += 1,
+                _ => {
+                    self.stats.refused_memory += 1;
+                    self.is_short = true;
+                }
             }
             return Err(error);
         }
+        self.is_short = false;
         for (log, room) in self.logs.iter_mut().zip(rooms) {
             let size = encode.encode(log.class(), kind, payload, &mut log.spare()[..room]);
             assert!(
@@ -279,7 +287,7 @@ impl Owner {
     /// whenever its mailbox has room again: nothing is lost by calling late.
     pub fn append_for(&mut self, worker: usize, class: Class) -> Option<Append> {
         let log = self.logs.iter_mut().find(|log| log.class() == class)?;
-        log.append_for(worker, self.is_full)
+        log.append_for(worker, self.is_full || self.is_short)
     }
 
     /// Takes what a feed reports.

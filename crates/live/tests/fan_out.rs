@@ -326,6 +326,49 @@ fn a_quiet_channel_gives_its_memory_back() {
 }
 
 #[test]
+fn a_channel_that_falls_quiet_again_gives_its_memory_back_again() {
+    let mut rig = Rig::new(OwnerConfig::default(), FeedConfig::default());
+    let key = rig.subscribe(1);
+    for _ in 0..3 {
+        // The feed says by itself only that it is attached, and what it is done with chunk by chunk.
+        for _ in 0..2 {
+            assert!(rig.publish(b"x").is_ok());
+            rig.exchange();
+            rig.read(key, 1000);
+            rig.exchange();
+        }
+        for _ in 0..3 {
+            rig.wait_ms(1000);
+            rig.owner.expire(rig.now);
+            rig.exchange();
+        }
+        assert_eq!(rig.owner.stats().memory, 0, "everything was read");
+        assert_eq!(rig.pool.stats().bytes_in_use, 0);
+    }
+}
+
+#[test]
+fn who_is_refused_for_want_of_shared_memory_gives_back_what_it_holds_in_vain() {
+    let shared = Budget::new(6 * 1024);
+    let config = OwnerConfig {
+        shared: shared.clone(),
+        ..OwnerConfig::default()
+    };
+    let mut rig = Rig::new(config, FeedConfig::default());
+    let key = rig.subscribe(1);
+    for _ in 0..2 {
+        assert!(rig.publish(b"x").is_ok());
+        rig.exchange();
+        rig.read(key, 1000);
+        rig.exchange();
+    }
+    assert_eq!(shared.used(), 2048, "read by all, but the owner has not heard of it");
+    assert_eq!(rig.publish(&[0; 4000]), Err(PublishError::BudgetSpent));
+    rig.exchange();
+    assert!(rig.publish(&[0; 4000]).is_ok());
+}
+
+#[test]
 fn subscribers_end_at_the_limit() {
     for max in [0, 1, 3] {
         let config = FeedConfig {
