@@ -59,7 +59,11 @@ fn connect(url: &str) -> Client {
 }
 
 fn frame(opcode: Data, is_last: bool, payload: &[u8]) -> Foreign {
-    Foreign::Frame(Frame::message(payload.to_vec(), OpCode::Data(opcode), is_last))
+    Foreign::Frame(Frame::message(
+        payload.to_vec(),
+        OpCode::Data(opcode),
+        is_last,
+    ))
 }
 
 #[test]
@@ -69,7 +73,10 @@ fn every_size_and_kind_comes_back() {
     for size in [0, 1, 125, 126, 127, 65_535, 65_536, 300_000] {
         let payload: Vec<u8> = (0..size).map(|n: usize| n as u8).collect();
         client.send_binary(&payload).expect("open");
-        assert_eq!(client.recv().expect("an echo"), Some(Incoming::Binary(payload)));
+        assert_eq!(
+            client.recv().expect("an echo"),
+            Some(Incoming::Binary(payload))
+        );
         let text = "ü".repeat(size / 2);
         client.send_text(&text).expect("open");
         assert_eq!(client.recv().expect("an echo"), Some(Incoming::Text(text)));
@@ -104,12 +111,18 @@ fn fragments_with_a_ping_between_make_one_message() {
         ] {
             server.send(message).expect("the client is there");
         }
-        assert_eq!(server.read().expect("a pong"), Foreign::Pong(vec![7; 125].into()));
+        assert_eq!(
+            server.read().expect("a pong"),
+            Foreign::Pong(vec![7; 125].into())
+        );
         // The client goes away.
         while server.read().is_ok() {}
     });
     let mut client = connect(&url);
-    assert_eq!(client.recv().expect("a message"), Some(Incoming::Text("grüße".into())));
+    assert_eq!(
+        client.recv().expect("a message"),
+        Some(Incoming::Text("grüße".into()))
+    );
     client.close(CloseCode::NORMAL, "").expect("an answer");
     server.join().expect("a content server");
 }
@@ -119,7 +132,10 @@ fn a_ping_is_answered() {
     let (url, server) = serve_any(echo);
     let mut client = connect(&url);
     client.ping(b"there?").expect("open");
-    assert_eq!(client.recv().expect("a pong"), Some(Incoming::Pong(b"there?".to_vec())));
+    assert_eq!(
+        client.recv().expect("a pong"),
+        Some(Incoming::Pong(b"there?".to_vec()))
+    );
     client.close(CloseCode::NORMAL, "").expect("an answer");
     server.join().expect("a content server");
 }
@@ -129,11 +145,18 @@ fn the_request_is_what_was_asked_for() {
     let shake = |request: &Request, mut response: Response| {
         assert_eq!(request.uri().path(), "/room");
         assert_eq!(request.uri().query(), Some("id=7"));
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         assert_eq!(header("authorization"), Some("Bearer x"));
         assert_eq!(header("origin"), Some("https://example.org"));
         assert_eq!(header("sec-websocket-protocol"), Some("v2, v1"));
-        response.headers_mut().insert("sec-websocket-protocol", "v1".parse().expect("a value"));
+        response
+            .headers_mut()
+            .insert("sec-websocket-protocol", "v1".parse().expect("a value"));
         Ok(response)
     };
     let (url, server) = serve(shake, echo);
@@ -152,7 +175,10 @@ fn the_request_is_what_was_asked_for() {
 #[test]
 fn an_offer_to_compress_may_be_declined() {
     let (url, server) = serve_any(echo);
-    let mut client = builder().deflate(Default::default()).connect(&url).expect("accepted");
+    let mut client = builder()
+        .deflate(Default::default())
+        .connect(&url)
+        .expect("accepted");
     assert!(!client.is_deflate_agreed(), "tungstenite does not compress");
     let text = "again ".repeat(100);
     client.send(Message::text(&text)).expect("open");
@@ -170,22 +196,34 @@ fn a_refusal_is_told_with_its_status() {
     };
     let (url, server) = serve(shake, |_| panic!("refused"));
     let error = builder().connect(&url).expect_err("refused");
-    assert!(matches!(error, ClientError::Handshake(HandshakeError::Status(403))), "{error}");
+    assert!(
+        matches!(error, ClientError::Handshake(HandshakeError::Status(403))),
+        "{error}"
+    );
     server.join().expect("a content server");
 }
 
 #[test]
 fn the_servers_close_is_told_and_answered() {
     let (url, server) = serve_any(|mut server| {
-        let reason = CloseFrame { code: ForeignCode::Again, reason: "too many".into() };
+        let reason = CloseFrame {
+            code: ForeignCode::Again,
+            reason: "too many".into(),
+        };
         server.close(Some(reason)).expect("the client is there");
         // The client's answer ends it in good order.
-        assert!(matches!(server.read(), Ok(Foreign::Close(_)) | Err(Error::ConnectionClosed)));
+        assert!(matches!(
+            server.read(),
+            Ok(Foreign::Close(_)) | Err(Error::ConnectionClosed)
+        ));
     });
     let mut client = connect(&url);
     assert_eq!(client.recv().expect("a close"), None);
     let closing = client.closing().expect("closed");
-    assert_eq!((closing.code, closing.reason.as_str()), (CloseCode::TRY_AGAIN, "too many"));
+    assert_eq!(
+        (closing.code, closing.reason.as_str()),
+        (CloseCode::TRY_AGAIN, "too many")
+    );
     server.join().expect("a content server");
 }
 
