@@ -86,6 +86,19 @@ impl Feed {
         given
     }
 
+    /// Gives the rest of the frame the cursor is in, to one who leaves: also between
+    /// [`Action::Cancel`](crate::Action::Cancel) and the sweep after it. Returns its bytes; 0: it is at a
+    /// boundary.
+    pub fn rest(&mut self, key: SubscriberKey, out: &mut Vec<Segment>) -> usize {
+        if let Some(subscriber) = self.subscribers.get_mut(key.0) {
+            subscriber.flags.clear(Flags::CANCEL);
+        }
+        match self.to_boundary(key) {
+            0 => 0,
+            size => self.next(key, size, out),
+        }
+    }
+
     fn next_of_all(
         held: &mut Held,
         subscriber: &mut Subscriber,

@@ -13,6 +13,7 @@ use hioload_ws::{CloseCode, Kind, Outgoing};
 use super::channel::Channel;
 use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
+use super::fanout::Rest;
 use super::message::Message;
 use super::output::Cork;
 use super::outlet::Outlet;
@@ -167,6 +168,8 @@ impl Core {
         if let Ok(frame) = connection.protocol.close(code, text, None) {
             let _ = self.cork.write(&self.pool, &frame, &[]);
         }
+        // RFC 6455 5.5.1: no data follows the close frame.
+        self.leave_all(cx, socket);
         let deadline = cx.now() + self.settings.close_timeout;
         self.set_timer(cx, socket, deadline);
     }
@@ -306,7 +309,11 @@ impl Core {
         let has_own = connection.cold.as_ref().is_some_and(|cold| !cold.outbox.is_empty());
         let mut channel_first = false;
         if has_own && connection.subscription.is_some() {
-            channel_first = self.gather_rest(socket, pieces);
+            match self.gather_rest(socket, pieces) {
+                Rest::None => {}
+                Rest::Given => channel_first = true,
+                Rest::Withheld => return (0, false),
+            }
         }
         let own = self.gather_own(socket, pieces);
         if !channel_first && pieces.len() + 16 <= Payload::PIECES_MAX {

@@ -41,6 +41,17 @@ enum Published {
     Blocked,
 }
 
+/// What there is of the rest of a channel's frame that is partly sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// No frame is partly sent.
+    None,
+    /// It goes first.
+    Given,
+    /// Its subscriber is being judged: nothing at all may be sent until the sweep after that.
+    Withheld,
+}
+
 impl Core {
     /// The channel of this name on this worker.
     fn open_channel(&mut self, cx: &Cx<'_>, name: &str) -> Result<ChannelKey, hioload_live::ChannelError> {
@@ -171,10 +182,8 @@ impl Core {
             connection.forget(key);
             return;
         };
-        let rest = slot.feed.to_boundary(subscription.subscriber);
-        if rest > 0 && !is_closed {
-            let mut pieces = Vec::new();
-            slot.feed.next(subscription.subscriber, rest, &mut pieces);
+        let mut pieces = Vec::new();
+        if !is_closed && slot.feed.rest(subscription.subscriber, &mut pieces) > 0 {
             let cold = connection.cold();
             for piece in pieces.into_iter().rev() {
                 cold.outbox_size += piece.len();
@@ -182,7 +191,9 @@ impl Core {
             }
         }
         connection.forget(key);
-        connection.facts.clear(Facts::LEAVING);
+        if connection.active == key {
+            connection.facts.clear(Facts::LEAVING);
+        }
         slot.feed.unsubscribe(subscription.subscriber);
         self.stats.subscriptions -= 1;
         self.list(key);
@@ -595,22 +606,27 @@ impl Core {
     }
 
     /// The rest of a channel's frame that is partly sent.
-    pub(super) fn gather_rest(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> bool {
-        let Some(connection) = self.table.get_mut(socket) else { return false };
-        let class = connection.class;
-        let channels = &mut self.channels;
-        let started = connection.subscriptions().find(|subscription| {
-            let slot = channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
-            slot.is_some_and(|slot| {
-                let rest = slot.feed.to_boundary(subscription.subscriber);
-                rest > 0 && slot.feed.next(subscription.subscriber, rest, pieces) > 0
-            })
-        });
+    pub(super) fn gather_rest(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> Rest {
+        let Some(connection) = self.table.get_mut(socket) else { return Rest::None };
         connection.facts.clear(Facts::CHANNEL);
-        if let Some(subscription) = started {
-            self.activate(socket, subscription.channel);
+        let class = connection.class;
+        let mut given = None;
+        for subscription in connection.subscriptions() {
+            let slot = self.channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
+            let Some(slot) = slot else { continue };
+            let rest = slot.feed.to_boundary(subscription.subscriber);
+            if rest == 0 {
+                continue;
+            }
+            if slot.feed.next(subscription.subscriber, rest, pieces) == 0 {
+                return Rest::Withheld;
+            }
+            given = Some(subscription.channel);
+            break;
         }
-        started.is_some()
+        let Some(channel) = given else { return Rest::None };
+        self.activate(socket, channel);
+        Rest::Given
     }
 
     /// What a channel has for the connection from its cursor on. With several channels, one per
@@ -619,7 +635,8 @@ impl Core {
         let send_max = self.settings.channel.send_max;
         let Some(connection) = self.table.get_mut(socket) else { return };
         connection.facts.clear(Facts::CHANNEL);
-        if connection.phase != Phase::Open {
+        // RFC 6455 5.5.1: no data follows the close frame.
+        if connection.phase != Phase::Open || connection.protocol.close_sent() {
             return;
         }
         let class = connection.class;
@@ -641,8 +658,9 @@ impl Core {
             slot.is_some_and(|slot| slot.feed.to_boundary(s.subscriber) > 0)
         });
         let after = all.iter().position(|s| s.channel == connection.active).map_or(0, |at| at + 1);
-        let order = started.unwrap_or(after);
-        for step in 0..all.len() {
+        // Nothing else may go into a frame that is partly sent, even while its rest is withheld.
+        let (order, count) = started.map_or((after, all.len()), |at| (at, 1));
+        for step in 0..count {
             let subscription = all[(order + step) % all.len()];
             let slot = self.channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
             let Some(slot) = slot else { continue };
