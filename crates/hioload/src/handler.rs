@@ -132,8 +132,10 @@ pub struct Echo;
 
 impl Handler for Echo {
     fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
-        // A refusal closes the session with 1013 on its own: nothing to add.
-        let _ = session.send(message);
+        // A reply that cannot be sent is never left out in silence.
+        if session.send(message).is_err() {
+            session.close(CloseCode::TRY_AGAIN, "no room for the reply");
+        }
     }
 }
 
