@@ -27,6 +27,8 @@ const ROOMS: usize = 3;
 const LIVES: u32 = 6;
 /// Between two publications that show that everything still arrives.
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of one of them at most.
+const PROBE_SIZE_MAX: usize = 200;
 /// So many of them have to arrive.
 const PROBES_MIN: u32 = 3;
 
@@ -122,6 +124,9 @@ struct Subscriber {
     has_moved: bool,
     has_churn: bool,
     is_leaving: bool,
+    /// It left when nothing could strike it any more.
+    is_answer_due: bool,
+    is_prober: bool,
     is_told: bool,
     lives: u32,
     prng: Prng,
@@ -185,6 +190,8 @@ impl Broadcast {
             has_moved: false,
             has_churn: self.plan.has_churn,
             is_leaving: false,
+            is_answer_due: false,
+            is_prober: false,
             is_told: false,
             lives,
             prng: prng.fork(),
@@ -211,7 +218,7 @@ impl Broadcast {
         if subscriber.is_leaving {
             let is_answered = end == End::Closed(CloseCode::NORMAL.number());
             assert!(
-                is_answered || !is_calm || subscriber.client.is_mute(),
+                is_answered || !subscriber.is_answer_due || subscriber.client.is_mute(),
                 "client {} left in order, the server ended it as {end:?}",
                 subscriber.number
             );
@@ -279,10 +286,12 @@ impl Cast for Broadcast {
             subscriber.reader = Reader::fast();
             subscriber.client.set_window(WINDOW_CALM);
         }
-        let mut prober = self.enter(&world.net, &world.notes, u32::MAX, 1, Some("/"));
+        let mut prober = self.enter(&world.net, &world.notes, 0, 1, Some("/"));
+        prober.is_prober = true;
         prober.reader = Reader::fast();
         prober.has_churn = false;
         prober.pause_max = PROBE_PAUSE;
+        prober.size_max = PROBE_SIZE_MAX;
         self.prober = Some(prober.number);
         self.subscribers.push(prober);
     }
@@ -310,7 +319,8 @@ impl Cast for Broadcast {
     fn leave(&mut self) {
         for subscriber in &mut self.subscribers {
             subscriber.left = 0;
-            subscriber.is_leaving = true;
+            // One that left in the storm may have been struck by it.
+            subscriber.is_answer_due = !std::mem::replace(&mut subscriber.is_leaving, true);
             subscriber.client.close(CloseCode::NORMAL);
         }
     }
@@ -322,6 +332,7 @@ impl Cast for Broadcast {
 
     fn drop_all(&mut self) {
         for subscriber in &mut self.subscribers {
+            subscriber.is_told = true;
             subscriber.client.reset();
             for (room, stretches) in self.stretches.iter_mut().enumerate() {
                 stretches.extend(subscriber.end_stretch(room));
@@ -401,15 +412,14 @@ impl Subscriber {
 
     /// Publishes, moves, leaves.
     fn act(&mut self) {
-        if self.left > 0 {
+        if self.is_prober {
+            if self.client.unsent() == 0 {
+                (0..ROOMS).for_each(|room| self.publish(room));
+            }
+        } else if self.left > 0 {
             self.left -= 1;
             let room = pick(&mut self.prng, &[0, 0, 1, 2]);
-            if self.left > u32::MAX / 2 {
-                // The prober publishes to all.
-                (0..ROOMS).for_each(|room| self.publish(room));
-            } else {
-                self.publish(room);
-            }
+            self.publish(room);
         }
         if !self.has_churn || !self.prng.chance(1, 40) {
             return;

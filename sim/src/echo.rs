@@ -116,7 +116,10 @@ impl Cast for Echo {
     }
 
     fn drop_all(&mut self) {
-        self.clients.iter_mut().for_each(|client| client.client.reset());
+        for client in &mut self.clients {
+            client.is_told = true;
+            client.client.reset();
+        }
     }
 
     fn losses(&self) -> &[Loss] {

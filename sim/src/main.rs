@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use hioload_sim::{COVERAGE_SEEDS_MIN, Outcome, Plan, Summary, plan, run, run_many};
+use hioload_sim::{COVERAGE_SEEDS_MIN, Outcome, Summary, plan, run, run_many};
 
 const USAGE: &str = "\
 usage: hioload-sim [--seeds N] [--from SEED] [--seed S] [--verbose]
@@ -104,10 +104,19 @@ fn is_repeated(outcome: &Outcome) -> bool {
 fn describe(outcome: &Outcome, verbose: bool) {
     let Outcome { seed, trace, seconds, failure, .. } = outcome;
     if verbose {
-        let Plan { scenario, workers, ring, memory, clients, hostile, .. } = plan(*seed);
+        let plan = plan(*seed);
+        let (memory, channel) = (plan.memory / 1024, &plan.settings.channel);
         println!(
-            "seed {seed}: {scenario:?}, {workers} workers, ring {ring}, {} KiB, {clients} clients, {hostile} hostile",
-            memory / 1024
+            "seed {seed}: {:?}, {} workers, ring {}, {memory} KiB, {} clients, {} hostile, deflate {}, {:?}, log {} KiB, send {} KiB",
+            plan.scenario,
+            plan.workers,
+            plan.ring,
+            plan.clients,
+            plan.hostile,
+            plan.has_deflate,
+            channel.policy,
+            channel.budget / 1024,
+            channel.send_max / 1024
         );
     }
     let result = failure.as_deref().unwrap_or("passed");

@@ -30,8 +30,9 @@ const CALM_MAX: Duration = Duration::from_secs(120);
 const EMPTY_MAX: Duration = Duration::from_secs(30);
 /// Virtual time in which a shutdown has to end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(12);
-/// Bytes that a worker without connections may keep: its two open output buffers.
-const KEPT_SIZE_MAX: u64 = (4 + 64) * 1024;
+/// Bytes that a worker without connections may keep: its two open output buffers, of which the
+/// second is as large as the largest reply.
+const KEPT_SIZE_MAX: u64 = (4 + 256) * 1024;
 
 /// The friendly clients of a scenario.
 pub(crate) trait Cast {
