@@ -302,6 +302,7 @@ impl ServerBuilder {
         let remote = ports[0].remote();
         let mut addr = self.addr;
         let mut threads = Vec::with_capacity(count);
+        let (ended_tx, ended_rx) = mpsc::channel();
         let mut addresses = Vec::with_capacity(count);
         let mut go = Vec::with_capacity(count);
         let (catalogue, registry, sheets) = Catalogue::build(count);
@@ -310,9 +311,13 @@ impl ServerBuilder {
             let (bound_tx, bound_rx) = mpsc::channel();
             let (go_tx, go_rx) = mpsc::channel();
             let seat = Arc::clone(&seat);
+            let end = End { index, ended: ended_tx.clone() };
             let thread = std::thread::Builder::new()
                 .name(format!("hioload-{index}"))
-                .spawn(move || seat.sit(index, addr, port, sheet, &bound_tx, &go_rx))
+                .spawn(move || {
+                    let _end = end;
+                    seat.sit(index, addr, port, sheet, &bound_tx, &go_rx)
+                })
                 .map_err(|error| no_thread(&error))?;
             let bound = bound_rx.recv().map_err(|_| no_worker())??;
             addr = bound.addr;
@@ -330,7 +335,7 @@ impl ServerBuilder {
             config: self.config,
             settings: self.settings,
         });
-        Ok(Server { addr, threads, addresses, go, control })
+        Ok(Server { addr, threads, ended: ended_rx, addresses, go, control })
     }
 }
 
@@ -459,10 +464,24 @@ impl Seat {
     }
 }
 
+/// Tells of a thread's end when it is dropped, in a panic too.
+struct End {
+    index: usize,
+    ended: mpsc::Sender<usize>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.ended.send(self.index);
+    }
+}
+
 /// A bound server that does not accept yet.
 pub struct Server {
     addr: SocketAddr,
     threads: Vec<JoinHandle<Result<(), TurnError>>>,
+    /// The numbers of workers whose threads end, when they do.
+    ended: mpsc::Receiver<usize>,
     addresses: Vec<Address>,
     go: Vec<mpsc::Sender<Vec<Address>>>,
     control: Control,
@@ -507,8 +526,11 @@ impl Server {
         for go in &self.go {
             let _ = go.send(self.addresses.clone());
         }
+        let mut threads: Vec<_> = self.threads.into_iter().map(Some).collect();
         let mut first = None;
-        for (index, thread) in self.threads.into_iter().enumerate() {
+        // In the order in which they end: one that fails must not wait for the others.
+        for index in self.ended {
+            let Some(thread) = threads[index].take() else { continue };
             let outcome = match thread.join() {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
