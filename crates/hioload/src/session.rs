@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
     }
 
     /// Closes with a code and a short text (at most 123 bytes; more is cut). What was sent before
-    /// still goes out. No effect when it is closing already.
+    /// still goes out; channels are left. No effect when it is closing already.
     pub fn close(&mut self, code: CloseCode, text: &str) {
         self.core.close(&mut self.cx, self.socket, code, text, CloseReason::Local(code));
     }

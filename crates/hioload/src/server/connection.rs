@@ -55,6 +55,8 @@ impl Facts {
     pub(super) const CHANNEL: u16 = 1024;
     /// The active channel is left as soon as its frame is complete.
     pub(super) const LEAVING: u16 = 2048;
+    /// It is closed as soon as everything that waits for it has gone out.
+    pub(super) const ENDING: u16 = 4096;
 
     #[inline]
     pub(super) fn has(self, bits: u16) -> bool {

@@ -158,13 +158,18 @@ impl Core {
         SendError::NoMemory
     }
 
-    /// Sends a close frame, once; the session ends when the peer answers or time is up.
+    /// Sends a close frame, once; the session ends when the peer answers or time is up. Its channels
+    /// are left: no data may follow (RFC 6455 5.5.1).
     pub(crate) fn close(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str, reason: CloseReason) {
         let Some(connection) = self.table.get_mut(socket) else { return };
-        if connection.phase != Phase::Open || connection.reason.is_some() {
+        let is_ending = connection.facts.has(Facts::ENDING);
+        if connection.phase != Phase::Open || (connection.reason.is_some() && !is_ending) {
             return;
         }
-        connection.reason = Some(reason);
+        connection.facts.clear(Facts::ENDING);
+        connection.reason.get_or_insert(reason);
+        self.leave_all(cx, socket);
+        let Some(connection) = self.table.get_mut(socket) else { return };
         if let Ok(frame) = connection.protocol.close(code, text, None) {
             let _ = self.cork.write(&self.pool, &frame, &[]);
         }
@@ -172,6 +177,21 @@ impl Core {
         self.leave_all(cx, socket);
         let deadline = cx.now() + self.settings.close_timeout;
         self.set_timer(cx, socket, deadline);
+    }
+
+    /// Closes for a shutdown once everything that was published to the session has gone out.
+    /// Nothing more is taken from it.
+    pub(super) fn end_when_sent(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.table.get_mut(socket) else { return };
+        if connection.phase != Phase::Open || connection.reason.is_some() {
+            return;
+        }
+        connection.reason = Some(CloseReason::Shutdown);
+        connection.facts.set(Facts::ENDING);
+        if let Some(timer) = connection.timer.take() {
+            cx.cancel_timer(timer);
+        }
+        self.pump(cx, socket);
     }
 
     pub(crate) fn path(&self, socket: SocketId) -> &str {
@@ -336,9 +356,14 @@ impl Core {
         own as u32
     }
 
-    /// Nothing is left to send: a closing connection goes on to its FIN.
+    /// Nothing is left to send: an ending session gets its close frame, a closing connection goes
+    /// on to its FIN.
     fn nothing_to_send(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         let Some(connection) = self.table.get_mut(socket) else { return };
+        if connection.facts.has(Facts::ENDING) && connection.phase == Phase::Open {
+            self.close(cx, socket, CloseCode::GOING_AWAY, "server shutdown", CloseReason::Shutdown);
+            return self.flush(cx, socket);
+        }
         if connection.phase != Phase::Closing {
             return;
         }

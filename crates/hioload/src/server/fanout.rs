@@ -726,8 +726,9 @@ impl Core {
                 cx.cancel(OpId::send(socket));
                 let text = "you read too slowly";
                 self.close(cx, socket, CloseCode::TRY_AGAIN, text, CloseReason::Stalled);
-                self.end(cx, socket, CloseReason::Stalled);
+                // The close frame belongs in front of the FIN.
                 self.flush(cx, socket);
+                self.end(cx, socket, CloseReason::Stalled);
             }
             Action::Skipped(gap) | Action::Latest(gap) | Action::Resumed(gap) => {
                 self.stats.dropped_publications += gap.publications;

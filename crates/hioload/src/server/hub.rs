@@ -604,10 +604,11 @@ impl Hub {
         self.drain_step = if pace == 0 { u32::MAX } else { pace.div_ceil(ticks) };
         let deadline = cx.now() + timeout;
         cx.timer(deadline, TIMER_DRAINED);
-        self.drain(cx);
+        // Not at once: what other workers have published is on its way here.
+        cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);
     }
 
-    /// Closes the next few sessions with 1001; stops when all are gone.
+    /// Closes the next few sessions with 1001, each behind what was published to it.
     fn drain(&mut self, cx: &mut Cx<'_>) {
         let mut left = self.drain_step;
         while left > 0
@@ -619,9 +620,7 @@ impl Hub {
             if connection.phase == Phase::Handshake {
                 self.refuse(cx, socket, &Refusal::new(503, "the server is shutting down"));
             } else {
-                let code = CloseCode::GOING_AWAY;
-                self.core.close(cx, socket, code, "server shutdown", CloseReason::Shutdown);
-                self.core.flush(cx, socket);
+                self.core.end_when_sent(cx, socket);
             }
         }
         cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);
