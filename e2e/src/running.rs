@@ -58,6 +58,8 @@ impl Running {
     pub fn settings() -> Settings {
         let mut settings = Settings::default();
         settings.channel.window = Duration::from_secs(2);
+        // A small plan, whatever the machine.
+        settings.sessions_max = 1000;
         settings
     }
 

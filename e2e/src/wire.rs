@@ -57,8 +57,10 @@ impl Frame {
 pub enum Heard {
     /// A frame.
     Frame(Frame),
-    /// The end in order (FIN).
+    /// The end in order (FIN), behind a whole frame.
     End,
+    /// FIN within a frame.
+    Cut,
     /// The end by a reset.
     Reset,
 }
@@ -232,10 +234,9 @@ impl Wire {
                 return Heard::Frame(frame);
             }
             if let Some(end) = self.fill() {
-                assert!(
-                    self.taken == self.input.len() || end == Heard::Reset,
-                    "a frame is cut off"
-                );
+                if end == Heard::End && self.taken < self.input.len() {
+                    return Heard::Cut;
+                }
                 return end;
             }
         }
@@ -263,6 +264,7 @@ impl Wire {
                     assert_eq!(code, None, "{frame:?} after a close frame (RFC 6455 5.5.1)");
                     code = frame.close_code();
                 }
+                Heard::Cut => panic!("a frame is cut off"),
                 Heard::End | Heard::Reset => return code,
             }
         }
@@ -302,7 +304,11 @@ impl Wire {
         let mut bytes = [0; 16 * 1024];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return Some(Heard::End),
+                Ok(0) => {
+                    // FIN is answered with FIN, or the server waits for it (RFC 6455 7.1.1).
+                    self.finish();
+                    return Some(Heard::End);
+                }
                 Ok(count) => {
                     self.input.extend_from_slice(&bytes[..count]);
                     return None;

@@ -6,8 +6,14 @@ mod broadcast;
 mod deflate;
 #[path = "server/echo.rs"]
 mod echo;
+#[path = "server/handler.rs"]
+mod handler;
+#[path = "server/hostile.rs"]
+mod hostile;
 #[path = "server/kit.rs"]
 mod kit;
+#[path = "server/shutdown.rs"]
+mod shutdown;
 #[path = "server/slow.rs"]
 mod slow;
 
@@ -48,4 +54,38 @@ hioload_e2e::on_each_driver! {
     slow::skip_leaves_out_what_was_missed,
     slow::latest_ends_with_the_last_one,
     slow::a_ping_is_answered_ahead_of_queued_data,
+    handler::every_session_is_told_open_messages_and_one_end,
+    handler::a_refused_handshake_is_told_nobody,
+    handler::drained_follows_every_refusal,
+    handler::batch_ends_every_turn_with_messages,
+    handler::the_first_layer_is_the_outermost,
+    handler::a_panic_costs_its_session_only,
+    handler::a_panic_without_recovery_ends_the_server,
+    handler::too_many_messages_close_the_session,
+    handler::too_many_messages_are_dropped,
+    handler::metrics_count_what_the_handler_saw,
+    handler::a_context_belongs_to_its_session_and_expires,
+    shutdown::a_port_in_use_says_what_why_and_what_to_do,
+    shutdown::everybody_is_told_1001_and_run_returns,
+    shutdown::the_timeout_ends_those_who_do_not_answer,
+    shutdown::a_paced_shutdown_spreads_the_ends,
+    shutdown::what_is_in_flight_is_delivered,
+    shutdown::no_data_follows_a_close_frame,
+    shutdown::settings_change_while_it_runs,
+    hostile::a_head_that_trickles_in_is_cut_off,
+    hostile::one_that_says_nothing_is_cut_off,
+    hostile::an_oversized_head_is_431,
+    hostile::a_wrong_method_or_version_is_refused,
+    hostile::missing_and_repeated_websocket_headers_are_400,
+    hostile::garbage_instead_of_a_head_is_400,
+    hostile::broken_frames_get_their_close_code,
+    hostile::compression_bombs_are_1009,
+    hostile::a_flood_of_pings_is_held_back,
+    hostile::floods_of_fragments_are_1008,
+    hostile::unfinished_messages_are_bounded_together,
+    hostile::half_closed_sockets_end,
+    hostile::a_reset_at_every_byte_leaves_nothing_behind,
+    hostile::a_cut_at_every_byte_changes_nothing,
+    hostile::one_write_or_many_make_no_difference,
+    hostile::connections_above_the_limit_are_refused,
 }

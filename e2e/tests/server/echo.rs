@@ -124,6 +124,7 @@ pub(crate) fn a_silent_peer_is_pinged_and_then_given_up(driver: DriverChoice) {
     let mut settings = Running::settings();
     settings.keepalive.ping_interval = Some(std::time::Duration::from_millis(50));
     settings.keepalive.pong_timeout = std::time::Duration::from_millis(200);
+    settings.close_timeout = std::time::Duration::from_millis(200);
     let builder = Running::builder(driver, 1)
         .settings(settings)
         .handler(|_| Echo);
@@ -262,7 +263,7 @@ pub(crate) fn the_server_closes_with_a_code_and_a_reason(driver: DriverChoice) {
     });
 }
 
-/// A peer that never answers the close frame is waited for only so long.
+/// A peer that answers neither the close frame nor FIN is waited for only so long.
 pub(crate) fn an_unanswered_close_ends_in_time(driver: DriverChoice) {
     let mut settings = Running::settings();
     settings.close_timeout = std::time::Duration::from_millis(100);
@@ -270,14 +271,19 @@ pub(crate) fn an_unanswered_close_ends_in_time(driver: DriverChoice) {
         .settings(settings)
         .handler(|_| Closer);
     let server = Running::start(builder);
-    let mut client = Wire::open(server.addr(), "/");
-    client.frame(Opcode::Text, b"1000");
-    assert_eq!(client.next().payload, b"last word");
-    assert_eq!(client.next().close_code(), Some(1000));
-    assert_eq!(client.hear(), Heard::End);
-    // Not even FIN ends it from this side.
-    server.until_stats("its end", |stats| {
-        (stats.connections, stats.sessions) == (0, 0)
+    let mut closed = Wire::open(server.addr(), "/");
+    closed.frame(Opcode::Text, b"1000");
+    assert_eq!(closed.next().payload, b"last word");
+    assert_eq!(closed.next().close_code(), Some(1000));
+    let mut offender = Wire::open(server.addr(), "/");
+    offender.frame(Opcode::Continuation, b"");
+    assert_eq!(offender.next().close_code(), Some(1002));
+    let mut refused = Wire::dial(server.addr());
+    refused.send(b"GET / HTTP/1.0\r\n\r\n");
+    assert!(refused.head().starts_with("HTTP/1.1 505 "));
+    // None of them says anything more.
+    server.until_stats("their ends", |stats| {
+        (stats.accepted, stats.connections, stats.sessions) == (3, 0, 0)
     });
 }
 

@@ -5,11 +5,12 @@
 //! | `+name` | subscribes to the channel, answers `+` |
 //! | `-name` | unsubscribes, answers `-` |
 //! | `?` | answers `!` |
+//! | `x` | closes the session with 3000 |
 //! | anything binary | publishes it to the channel of the path |
 //!
 //! A session whose path starts with `/sub/` subscribes to the channel of the rest by itself.
 
-use hioload::{CloseReason, Handler, Message, Session};
+use hioload::{CloseCode, CloseReason, Handler, Message, Session};
 use hioload_e2e::{Frame, Heard, Opcode, Running, Wire, frame_bytes};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -50,6 +51,7 @@ impl Handler for Channels {
                 return;
             }
             Some("?") => "!",
+            Some("x") => return session.close(CloseCode::new(3000), "as asked"),
             Some(text) => match text.split_at(1) {
                 ("+", name) => session.subscribe(name).map(|()| "+").expect("room"),
                 ("-", name) => {
@@ -141,7 +143,7 @@ pub(crate) fn read_to_end(wire: &mut Wire) -> (Vec<u32>, Option<u16>) {
                 assert_eq!(code, None, "data after a close frame");
                 seen.push(numbers(&payload).1);
             }
-            Heard::End | Heard::Reset => return (seen, code),
+            Heard::End | Heard::Cut | Heard::Reset => return (seen, code),
         }
     }
 }
