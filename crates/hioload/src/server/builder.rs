@@ -1,0 +1,353 @@
+//! What a server is made from, and how it comes up: settings on a builder, then threads that bind.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use hioload_control::Config;
+use hioload_mem::PoolConfig;
+use hioload_reactor::{DriverConfig, DriverKind, StartError, WorkerConfig};
+
+use super::hub;
+use super::meters::Catalogue;
+use super::place::{Machine, Wish};
+use super::seat::{MakeHandler, Seat, TellEnd};
+use super::shared::Shared;
+use super::{Server, ServerHandle, Settings};
+use crate::config::{Driver as DriverName, ServerConfig};
+use crate::control::{Control, Parts};
+use crate::handler::Handler;
+use crate::layer::Layer;
+use crate::plan::{Limits, MemoryPlan};
+
+/// Which driver a server uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// io_uring where it works, else poll; one log line says why.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// Readiness: works everywhere.
+    Poll,
+}
+
+/// Settings of a server before it is built.
+pub struct ServerBuilder {
+    addr: SocketAddr,
+    workers: usize,
+    driver: DriverChoice,
+    pub(super) driver_config: DriverConfig,
+    pub(super) worker_config: WorkerConfig,
+    ring: usize,
+    pub(super) pool: PoolConfig,
+    pin: bool,
+    pub(super) settings: Settings,
+    pub(super) layers: Vec<Arc<dyn Layer>>,
+    pub(super) handler: Option<MakeHandler>,
+    shutdown_timeout: Duration,
+    shutdown_pace: u32,
+    config: Option<Config<ServerConfig>>,
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 9002)),
+            workers: 0,
+            driver: DriverChoice::Auto,
+            driver_config: DriverConfig::default(),
+            worker_config: WorkerConfig::default(),
+            ring: 2048,
+            pool: PoolConfig::with_budget(settings.channel.budget_worker + (64 << 20)),
+            pin: false,
+            settings,
+            layers: Vec::new(),
+            handler: None,
+            shutdown_timeout: Duration::from_secs(10),
+            shutdown_pace: 0,
+            config: None,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Takes everything the configuration says, and lets [`Control::reload`] read it again. What is
+    /// set on the builder afterwards wins until then.
+    #[must_use]
+    pub fn config(mut self, config: &Config<ServerConfig>) -> Self {
+        let current = config.current();
+        let server = &current.server;
+        self.pool.budget = current.memory();
+        self.config = Some(config.clone());
+        self.addr(server.addr.0)
+            .workers(server.workers as usize)
+            .pin(server.pin)
+            .numa(server.numa.0)
+            .driver(match server.driver {
+                DriverName::Auto => DriverChoice::Auto,
+                DriverName::Uring => DriverChoice::Uring,
+                DriverName::Poll => DriverChoice::Poll,
+            })
+            .batch(server.batch as usize)
+            .ring(server.ring as usize)
+            .hugepages(server.hugepages)
+            .settings(current.settings())
+            .shutdown(current.shutdown.timeout, current.shutdown.pace)
+    }
+
+    /// The most the server can take.
+    #[must_use]
+    pub fn plan(&self) -> MemoryPlan {
+        let workers = match self.workers {
+            0 => Machine::detect().workers(self.wish()),
+            count => count,
+        };
+        self.plan_for(workers)
+    }
+
+    fn plan_for(&self, workers: usize) -> MemoryPlan {
+        MemoryPlan::new(&Limits {
+            workers,
+            ring: self.ring,
+            sockets_max: self.sockets_max(),
+            timers_max: self.timers_max(),
+            pool: &self.pool,
+            driver: &self.driver_config,
+            settings: &self.settings,
+        })
+    }
+
+    /// Sessions, and connections that are still closing while new ones come.
+    pub(super) fn sockets_max(&self) -> usize {
+        self.driver_config.sockets_max.min(self.settings.sessions_max.saturating_add(1024))
+    }
+
+    /// One for each connection, and the worker's own.
+    pub(super) fn timers_max(&self) -> usize {
+        self.worker_config.timers_max.min(self.sockets_max().saturating_add(64))
+    }
+
+    fn wish(&self) -> Wish {
+        Wish { pin: self.pin, node: self.pool.numa_node }
+    }
+
+    /// Where to listen; port 0 lets the system choose. 127.0.0.1:9002 unless told.
+    #[must_use]
+    pub fn addr(mut self, addr: SocketAddr) -> Self {
+        self.addr = addr;
+        self
+    }
+
+    /// Workers, one thread each; 0: one per core.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Which driver.
+    #[must_use]
+    pub fn driver(mut self, driver: DriverChoice) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// Sizes of the driver.
+    #[must_use]
+    pub fn driver_config(mut self, config: DriverConfig) -> Self {
+        self.driver_config = config;
+        self
+    }
+
+    /// Events handled per turn at most.
+    #[must_use]
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.driver_config.batch = batch.max(1);
+        self.worker_config.batch = batch.max(1);
+        self
+    }
+
+    /// Messages between two workers that may be under way.
+    #[must_use]
+    pub fn ring(mut self, ring: usize) -> Self {
+        self.ring = ring.max(1);
+        self
+    }
+
+    /// Bytes of buffers each worker may map.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.pool.budget = bytes;
+        self
+    }
+
+    /// Takes buffers from huge pages where the system gives them.
+    #[must_use]
+    pub fn hugepages(mut self, hugepages: bool) -> Self {
+        self.pool.hugepages = hugepages;
+        self
+    }
+
+    /// Places buffers and pins workers on this NUMA node.
+    #[must_use]
+    pub fn numa(mut self, node: Option<u32>) -> Self {
+        self.pool.numa_node = node;
+        self
+    }
+
+    /// Pins each worker to a core.
+    #[must_use]
+    pub fn pin(mut self, pin: bool) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// What sessions and channels work by.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// How long a shutdown may take, and how many sessions per second and worker it closes (0: all
+    /// at once).
+    #[must_use]
+    pub fn shutdown(mut self, timeout: Duration, pace: u32) -> Self {
+        self.shutdown_timeout = timeout;
+        self.shutdown_pace = pace;
+        self
+    }
+
+    /// Adds a layer inside those added before.
+    #[must_use]
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// The application: called once per worker, on its thread.
+    #[must_use]
+    pub fn handler<H: Handler>(
+        mut self,
+        make: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> Self {
+        self.handler = Some(Arc::new(move |worker| Box::new(make(worker))));
+        self
+    }
+
+    /// Starts the workers' threads and binds their listeners; [`Server::run`] begins to accept.
+    ///
+    /// # Errors
+    /// What was refused, why, and what to do.
+    pub fn build(self) -> Result<Server, StartError> {
+        let machine = Machine::detect();
+        let count = match self.workers {
+            0 => machine.workers(self.wish()),
+            count => count,
+        };
+        let places = machine.places(self.wish(), count)?;
+        let plan = self.plan_for(count);
+        plan.check(&hioload_mem::Machine::detect())?;
+        let use_uring = choose_driver(self.driver)?;
+        check_port_free(self.addr)?;
+        let shared = Arc::new(Shared::new(count));
+        let mut ports = hioload_ring::mesh(count, self.ring);
+        let remote = ports[0].remote();
+        let mut addr = self.addr;
+        let mut threads = Vec::with_capacity(count);
+        let mut addresses = Vec::with_capacity(count);
+        let mut go = Vec::with_capacity(count);
+        let (catalogue, registry, sheets) = Catalogue::build(count);
+        let (ended_tx, ended) = mpsc::channel();
+        let seat = Arc::new(Seat::new(&self, use_uring, places, catalogue, Arc::clone(&shared)));
+        for ((index, port), sheet) in ports.drain(..).enumerate().zip(sheets) {
+            let (bound_tx, bound_rx) = mpsc::channel();
+            let (go_tx, go_rx) = mpsc::channel();
+            let seat = Arc::clone(&seat);
+            let ended = TellEnd { index, to: ended_tx.clone() };
+            let thread = std::thread::Builder::new()
+                .name(format!("hioload-{index}"))
+                .spawn(move || {
+                    let _ended = ended;
+                    seat.sit(index, addr, port, sheet, &bound_tx, &go_rx)
+                })
+                .map_err(|error| no_thread(&error))?;
+            let bound = bound_rx.recv().map_err(|_| no_worker())??;
+            addr = bound.addr;
+            addresses.push(bound.address);
+            threads.push(Some(thread));
+            go.push(go_tx);
+        }
+        let shutdown = (self.shutdown_timeout, self.shutdown_pace);
+        let handle = ServerHandle::of(remote, &addresses, shared, shutdown);
+        let control = Control::new(Parts {
+            handle,
+            driver: if use_uring { DriverKind::Uring } else { DriverKind::Poll },
+            registry,
+            plan,
+            config: self.config,
+            settings: self.settings,
+        });
+        Ok(Server { addr, threads, ended, addresses, go, control })
+    }
+}
+
+/// Whether to use io_uring.
+fn choose_driver(choice: DriverChoice) -> Result<bool, StartError> {
+    #[cfg(target_os = "linux")]
+    match (choice, choice != DriverChoice::Poll) {
+        (_, false) => return Ok(false),
+        (DriverChoice::Uring, _) => return hioload_reactor::uring::probe().map(|()| true),
+        (_, _) => match hioload_reactor::uring::probe() {
+            Ok(()) => return Ok(true),
+            Err(error) => tracing::warn!("using the poll driver: {error}"),
+        },
+    }
+    #[cfg(not(target_os = "linux"))]
+    if choice == DriverChoice::Uring {
+        return Err(StartError {
+            what: "io_uring is not available".to_owned(),
+            cause: "it exists on Linux only".to_owned(),
+            remedy: "Use --driver poll".to_owned(),
+            errno: None,
+        });
+    }
+    Ok(false)
+}
+
+/// Shared ports would let two servers bind the same address and split its connections: ask without
+/// sharing first.
+fn check_port_free(addr: SocketAddr) -> Result<(), StartError> {
+    if addr.port() == 0 {
+        return Ok(());
+    }
+    let spec = hub::listen_spec(addr, false);
+    hioload_reactor::listen_socket(&spec).map(drop)
+}
+
+fn no_thread(error: &std::io::Error) -> StartError {
+    StartError {
+        what: "cannot start a worker's thread".to_owned(),
+        cause: error.to_string(),
+        remedy: "Raise the limit of threads (`ulimit -u`) or lower --workers".to_owned(),
+        errno: error.raw_os_error(),
+    }
+}
+
+fn no_worker() -> StartError {
+    StartError {
+        what: "a worker ended while it started".to_owned(),
+        cause: "its handler or layer panicked".to_owned(),
+        remedy: "See the panic's message above".to_owned(),
+        errno: None,
+    }
+}
