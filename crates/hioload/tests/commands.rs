@@ -314,3 +314,37 @@ fn a_subscriber_is_told_how_its_connection_ended() {
     let _ = writer.wait();
     feeder.join().expect("no panic");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_bench_ends_its_server() {
+    let bench = hioload(&["bench", "echo", "-n", "1", "-s", "3600"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let children = format!("/proc/{0}/task/{0}/children", bench.id());
+    let server = loop {
+        let text = std::fs::read_to_string(&children).expect("the bench runs");
+        if let Some(pid) = text.split_whitespace().next() {
+            break pid.to_owned();
+        }
+        std::thread::yield_now();
+    };
+    let kill = |pid: &str| {
+        Command::new("kill")
+            .args(["-TERM", pid])
+            .status()
+            .expect("kill")
+    };
+    assert!(kill(&bench.id().to_string()).success());
+    let output = bench.wait_with_output().expect("a child");
+    let told = text(&output.stderr);
+    assert!(
+        output.status.code() == Some(1) && told.contains("interrupted"),
+        "{told}"
+    );
+    assert!(
+        !std::path::Path::new(&format!("/proc/{server}")).exists(),
+        "the server is still there"
+    );
+}

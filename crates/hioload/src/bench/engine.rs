@@ -9,6 +9,7 @@
 //! shared its core with another thread would measure the scheduler.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hioload_base::{Prng, Time};
@@ -117,6 +118,19 @@ enum Phase {
     Done,
 }
 
+/// What a run is made from.
+pub(super) struct Setup<'a> {
+    pub(super) options: &'a Options,
+    pub(super) addr: SocketAddr,
+    /// The server's account, where its process is known.
+    pub(super) server: Option<Account>,
+    pub(super) driver: Box<dyn Driver>,
+    /// For mask keys and names: not secret, but different from run to run.
+    pub(super) seed: u64,
+    /// Set from outside to end the run early.
+    pub(super) stop: &'a AtomicBool,
+}
+
 /// A run in progress.
 pub(super) struct Engine<'a, W> {
     options: &'a Options,
@@ -145,6 +159,7 @@ pub(super) struct Engine<'a, W> {
     open_count_max: usize,
     window: Window,
     is_drained: bool,
+    stop: &'a AtomicBool,
 }
 
 /// What a run ended with.
@@ -159,15 +174,15 @@ pub(super) struct Finished<W> {
 }
 
 impl<'a, W: Work> Engine<'a, W> {
-    pub(super) fn new(
-        options: &'a Options,
-        addr: SocketAddr,
-        server: Option<Account>,
-        driver: Box<dyn Driver>,
-        seed: u64,
-        link_count: usize,
-        work: W,
-    ) -> Self {
+    pub(super) fn new(setup: Setup<'a>, link_count: usize, work: W) -> Self {
+        let Setup {
+            options,
+            addr,
+            server,
+            driver,
+            seed,
+            stop,
+        } = setup;
         let mut random = Prng::new(seed);
         let mut key = [0; 16];
         random.fill(&mut key);
@@ -200,6 +215,7 @@ impl<'a, W: Work> Engine<'a, W> {
             open_count_max: 0,
             window: Window::default(),
             is_drained: false,
+            stop,
             io,
         }
     }
@@ -211,6 +227,10 @@ impl<'a, W: Work> Engine<'a, W> {
         }
         let mut events = Completions::new();
         while self.phase != Phase::Done {
+            // Set by a signal; nothing is read in its wake, so no ordering is needed.
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(interrupted());
+            }
             self.open_links()?;
             let due = self.work.tick(&mut self.io, &mut self.tally);
             let mut wait = WAIT_MAX.min(self.io.now().max(self.deadline) - self.io.now());
@@ -572,6 +592,14 @@ impl<'a, W: Work> Engine<'a, W> {
             }
         }
     }
+}
+
+fn interrupted() -> BenchError {
+    BenchError::failed(
+        "no report".to_owned(),
+        "the run was interrupted",
+        "Let it run to its end, or use a smaller --seconds",
+    )
 }
 
 /// Whole nanoseconds.

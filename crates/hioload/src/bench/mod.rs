@@ -34,15 +34,14 @@ mod tally;
 mod tests;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use hioload_base::Prng;
-use hioload_reactor::Driver;
 
 use self::broadcast::Broadcast;
 use self::echo::Echo;
-use self::engine::{Engine, Finished};
+use self::engine::{Engine, Finished, Setup};
 use self::hold::Hold;
 pub(crate) use self::options::{Options, Work};
 use self::process::{Account, Server};
@@ -93,8 +92,8 @@ impl fmt::Display for BenchError {
 
 impl std::error::Error for BenchError {}
 
-/// Runs one bench to its report. Pins the calling thread.
-pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
+/// Runs one bench to its report, or until `stop` is set. Pins the calling thread.
+pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<Report, BenchError> {
     options.check()?;
     let is_path =
         options.path.starts_with('/') && options.path.bytes().all(|byte| byte.is_ascii_graphic());
@@ -128,7 +127,14 @@ pub(crate) fn run(options: &Options) -> Result<Report, BenchError> {
     let driver = driver::open(options.driver, options.connections + 1)
         .map_err(|error| BenchError::failed(error.what, error.cause, &error.remedy))?;
     let name = driver.caps().kind.to_string();
-    let mut report = measure(options, addr, pid.map(Account::new), driver)?;
+    let mut report = measure(Setup {
+        options,
+        addr,
+        server: pid.map(Account::new),
+        driver,
+        seed: random_seed()?,
+        stop,
+    })?;
     report.server = addr.to_string();
     report.driver = name;
     Ok(report)
@@ -161,20 +167,19 @@ fn start_server(options: &Options, core_count: usize) -> Result<Server, BenchErr
     Server::start(&args, options.server_cpu.or((core_count > 1).then_some(0)))
 }
 
-fn measure(
-    options: &Options,
-    addr: SocketAddr,
-    server: Option<Account>,
-    driver: Box<dyn Driver>,
-) -> Result<Report, BenchError> {
-    let seed = random_seed()?;
+fn measure(setup: Setup<'_>) -> Result<Report, BenchError> {
+    let Setup {
+        options,
+        server,
+        seed,
+        ..
+    } = setup;
     let mut random = Prng::new(seed);
     let count = options.connections;
     match options.work {
         Work::Echo => {
             let echo = Echo::new(options, &mut random);
-            let mut finished =
-                Engine::new(options, addr, server, driver, seed, count, echo).run()?;
+            let mut finished = Engine::new(setup, count, echo).run()?;
             let lost = finished.work.lost();
             Ok(Report {
                 lost,
@@ -183,8 +188,7 @@ fn measure(
         }
         Work::Broadcast | Work::Slow => {
             let broadcast = Broadcast::new(options, &mut random)?;
-            let mut finished =
-                Engine::new(options, addr, server, driver, seed, count + 1, broadcast).run()?;
+            let mut finished = Engine::new(setup, count + 1, broadcast).run()?;
             let losses = finished.work.losses();
             Ok(Report {
                 lost: losses.lost,
@@ -200,8 +204,7 @@ fn measure(
                 Work::Idle => Hold::idle(server, in_flight, options.base, count),
                 _ => Hold::storm(in_flight),
             };
-            let mut finished =
-                Engine::new(options, addr, server, driver, seed, count, hold).run()?;
+            let mut finished = Engine::new(setup, count, hold).run()?;
             let lost = (count - finished.connections_held) as u64;
             let report = report(options, &mut finished);
             Ok(Report { lost, ..report }.with_readings(finished.work.readings()))

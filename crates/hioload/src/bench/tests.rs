@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -210,7 +211,8 @@ fn broadcast(fault: Fault) -> Report {
         "--connect",
         &addr,
     ];
-    run(&Line::try_parse_from(words).expect("legal flags").options).expect("a run")
+    let line = Line::try_parse_from(words).expect("legal flags");
+    run(&line.options, &AtomicBool::new(false)).expect("a run")
 }
 
 #[test]
@@ -281,4 +283,22 @@ fn a_subscriber_that_is_thrown_out_is_told_with_its_code_and_its_loss() {
     assert_eq!(report.connections_lost, 1, "{report}");
     assert_eq!(report.close_codes.get(&1013), Some(&1), "{report}");
     assert!(report.lost > 0, "{report}");
+}
+
+#[test]
+fn a_run_that_is_to_stop_stops() {
+    let addr = Hub::start(Fault::None).to_string();
+    let words = [
+        "bench",
+        "broadcast",
+        "-s",
+        "3600",
+        "--driver",
+        "poll",
+        "--connect",
+        &addr,
+    ];
+    let line = Line::try_parse_from(words).expect("legal flags");
+    let error = run(&line.options, &AtomicBool::new(true)).expect_err("no report");
+    assert!(error.to_string().contains("interrupted"), "{error}");
 }

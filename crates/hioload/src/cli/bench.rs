@@ -2,13 +2,20 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::exit;
 use crate::bench::{self, Options};
 
 /// Runs a bench and writes its report.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let report = match bench::run(options) {
+    let stop = Arc::new(AtomicBool::new(false));
+    // The server that was started for the run has to be ended, whatever ends the run.
+    if let Err(error) = stop_on_signals(&stop) {
+        return exit::failure(&format!("cannot watch for signals: {error}"));
+    }
+    let report = match bench::run(options, &stop) {
         Ok(report) => report,
         Err(error) if error.is_usage => return exit::usage(&error),
         Err(error) => return exit::failure(&error),
@@ -24,4 +31,14 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&format!("cannot write the report: {error}")),
     }
+}
+
+/// SIGINT and SIGTERM set `stop`; the second one ends the process.
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: what the second one finds is what the first one set.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(stop))?;
+        signal_hook::flag::register(signal, Arc::clone(stop))?;
+    }
+    Ok(())
 }
