@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use crate::piece::Piece;
 use crate::raw::Writer;
 use crate::segment::Segment;
 
@@ -132,6 +133,13 @@ impl Buffer {
     #[inline]
     pub fn split_seal(&mut self) -> Segment {
         Segment::new(self.0.split())
+    }
+
+    /// Splits off what was written since the last split as a piece of its own, still writable; the rest of the room stays
+    /// here. The memory goes home when the buffer and all pieces and segments of it are dropped.
+    #[inline]
+    pub fn split_piece(&mut self) -> Piece {
+        Piece::new(self.0.split_unique())
     }
 }
 

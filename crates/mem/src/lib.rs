@@ -26,6 +26,7 @@ mod config;
 mod machine;
 mod numa;
 mod object_pool;
+mod piece;
 mod plan;
 mod pool;
 #[expect(
@@ -43,6 +44,7 @@ pub use config::{CLASS_COUNT, CLASS_SIZES, LIMITS, PoolConfig, PoolError};
 pub use machine::Machine;
 pub use numa::{NumaPools, Topology};
 pub use object_pool::{ObjectPool, ObjectPoolStats};
+pub use piece::Piece;
 pub use plan::{Plan, PlanError, PlanLine};
 pub use pool::{BufferPool, ClassStats, PoolStats};
 pub use raw::region::{Region, RegionConfig, RegionError};

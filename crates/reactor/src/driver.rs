@@ -81,10 +81,10 @@ impl Default for DriverConfig {
             entries: 2048,
             batch: 512,
             sockets_max: 1 << 20,
-            recv_buffer_size: 128 * 1024,
-            recv_buffer_count: 16,
+            recv_buffer_size: 256 * 1024,
+            recv_buffer_count: 8,
             zero_copy_min: None,
-            gather: Duration::ZERO,
+            gather: Duration::from_micros(50),
             direct: true,
             clock: Clock::start(),
         }

@@ -1,60 +1,64 @@
-//! Receive buffers: one region per driver, cut into equal buffers, lent to the service as
-//! [`RecvBuf`] and returned by dropping it.
+//! Receive buffers: a driver's own pool of equal buffers, lent to the service as [`RecvBuf`] and
+//! returned by dropping it.
 //!
-//! A buffer is lent whole (poll, plain io_uring rings) or piece by piece from front to back
-//! (incremental io_uring rings): pieces of one buffer never overlap. It is free again when the
-//! last piece is dropped and the kernel is done with it.
+//! A buffer is lent whole (io_uring without incremental rings, simulation) or piece by piece from
+//! front to back: pieces of one buffer never overlap. Its slot is free again when the last piece is
+//! dropped and the kernel is done with it.
 //!
-//! Invariant: every byte of the region belongs to exactly one of: the free list, the kernel
-//! (provided), one `RecvBuf`, or the used-up front of a buffer with pieces out.
+//! Large input can be *shared* instead of copied: the bytes become a [`Segment`] that keeps its
+//! memory, and the slot gets other memory from the spare buffers. There are as many spares as
+//! buffers; when they are all held by segments, sharing is refused and the caller copies. So
+//! whoever holds received bytes for long never starves the kernel of buffers.
+//!
+//! Invariant: memory in use = slots in use + buffers held by segments alone (at most the spares).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// The region and the book-keeping of its buffers. One thread.
+use hioload_mem::{Buffer, BufferPool, CLASS_SIZES, Piece, PoolConfig, Segment};
+
+/// The buffers and their book-keeping. One thread.
 pub struct RecvPool {
-    base: NonNull<u8>,
+    memory: BufferPool,
     buffer_size: usize,
     slots: Box<[Slot]>,
     free: RefCell<Vec<u16>>,
 }
 
-/// State of one buffer.
+/// State of one slot.
 #[derive(Default)]
 struct Slot {
+    /// The memory, from the claim until the kernel is done.
+    buffer: RefCell<Option<Buffer>>,
     /// Pieces lent out.
     pieces: Cell<u32>,
-    /// Bytes handed out from the front.
-    used: Cell<u32>,
-    /// The kernel will write into it no more.
-    done: Cell<bool>,
 }
 
 impl RecvPool {
-    /// `count` buffers of `buffer_size` bytes each, zeroed; memory is touched on first use.
+    /// `count` buffers of `buffer_size` bytes each and as many spares; memory is touched on first
+    /// use.
     ///
     /// # Panics
-    /// When `count` or `buffer_size` is zero or the product overflows.
+    /// When `count` or `buffer_size` is zero, `buffer_size` is above 1 MiB, or the system has no
+    /// address space left.
     #[must_use]
     pub fn new(buffer_size: usize, count: u16) -> Rc<Self> {
         assert!(
             count > 0 && buffer_size > 0,
             "misuse: an empty receive pool"
         );
-        assert!(
-            u32::try_from(buffer_size).is_ok(),
-            "misuse: receive buffer above 4 GiB"
-        );
-        let size = buffer_size
-            .checked_mul(usize::from(count))
-            .expect("misuse: pool size overflow");
-        let region = Box::into_raw(vec![0u8; size].into_boxed_slice());
-        let base = NonNull::new(region.cast::<u8>()).expect("invariant: boxes are not null");
+        let class = CLASS_SIZES.into_iter().find(|&size| size >= buffer_size);
+        let class = class.expect("misuse: a receive buffer above 1 MiB");
+        let slab = class.max(64 * 1024);
+        let budget = (class * usize::from(count) * 2).next_multiple_of(slab);
+        let config = PoolConfig {
+            slab_size: Some(slab),
+            ..PoolConfig::with_budget(budget)
+        };
         Rc::new(Self {
-            base,
+            memory: BufferPool::new(config).expect("misuse: no address space for receive buffers"),
             buffer_size,
             slots: (0..count).map(|_| Slot::default()).collect(),
             free: RefCell::new((0..count).rev().collect()),
@@ -67,7 +71,7 @@ impl RecvPool {
         self.buffer_size
     }
 
-    /// Buffers in all.
+    /// Buffers in all, without the spares.
     #[must_use]
     pub fn count(&self) -> usize {
         self.slots.len()
@@ -81,58 +85,49 @@ impl RecvPool {
 
     /// Takes a free buffer for the kernel (or a read call) to fill.
     pub(crate) fn claim(&self) -> Option<u16> {
-        let id = self.free.borrow_mut().pop()?;
-        let slot = &self.slots[usize::from(id)];
-        slot.pieces.set(0);
-        slot.used.set(0);
-        slot.done.set(false);
+        let mut free = self.free.borrow_mut();
+        let id = *free.last()?;
+        let buffer = self.memory.take(self.buffer_size)?;
+        free.pop();
+        *self.slots[usize::from(id)].buffer.borrow_mut() = Some(buffer);
         Some(id)
     }
 
-    /// Where a claimed buffer begins.
+    /// Where the part of a claimed buffer begins that was not lent yet.
     pub(crate) fn start(&self, id: u16) -> *mut u8 {
-        assert!(
-            usize::from(id) < self.slots.len(),
-            "invariant: buffer id within the pool"
-        );
-        // SAFETY: id < slots.len() and the region has slots.len() * buffer_size bytes, so the
-        // result stays inside the allocation.
-        unsafe { self.base.as_ptr().add(usize::from(id) * self.buffer_size) }
+        let mut buffer = self.slots[usize::from(id)].buffer.borrow_mut();
+        let buffer = buffer.as_mut().expect("invariant: the buffer is claimed");
+        buffer.spare_mut().as_mut_ptr()
     }
 
-    /// Lets `read` fill a claimed buffer that nothing was lent of yet.
+    /// Lets `read` fill the part of a claimed buffer that was not lent yet.
     pub(crate) fn fill<T>(&self, id: u16, read: impl FnOnce(&mut [u8]) -> T) -> T {
-        let slot = &self.slots[usize::from(id)];
-        assert!(
-            slot.used.get() == 0 && !slot.done.get(),
-            "invariant: only a fresh claim is filled"
-        );
-        // SAFETY: the buffer is claimed (not in the free list, no piece lent), and its one claimer
-        // is in this call, so no other slice of it exists.
-        read(unsafe { std::slice::from_raw_parts_mut(self.start(id), self.buffer_size) })
+        let mut buffer = self.slots[usize::from(id)].buffer.borrow_mut();
+        let buffer = buffer.as_mut().expect("invariant: the buffer is claimed");
+        let used = buffer.capacity() - buffer.room();
+        read(&mut buffer.spare_mut()[..self.buffer_size - used])
     }
 
     /// Lends the next `len` bytes of a claimed buffer. `more`: the kernel may fill more of it.
     pub(crate) fn lend(self: &Rc<Self>, id: u16, len: usize, more: bool) -> RecvBuf {
         let slot = &self.slots[usize::from(id)];
-        let offset = slot.used.get() as usize;
+        let mut place = slot.buffer.borrow_mut();
+        let buffer = place
+            .as_mut()
+            .expect("invariant: a finished buffer is lent no more");
+        let used = buffer.capacity() - buffer.room();
         assert!(
-            !slot.done.get(),
-            "invariant: a finished buffer is lent no more"
-        );
-        assert!(
-            len <= self.buffer_size - offset,
+            len <= self.buffer_size - used,
             "invariant: a piece stays inside its buffer"
         );
-        slot.used
-            .set(u32::try_from(offset + len).expect("invariant: below the buffer size"));
+        buffer.advance(len);
+        let piece = buffer.split_piece();
+        if !more {
+            *place = None;
+        }
         slot.pieces.set(slot.pieces.get() + 1);
-        slot.done.set(!more);
-        // SAFETY: offset + len <= buffer_size, so the pointer stays inside buffer `id`.
-        let start = unsafe { NonNull::new_unchecked(self.start(id).add(offset)) };
         RecvBuf {
-            start,
-            len: u32::try_from(len).expect("invariant: below the buffer size"),
+            piece,
             id,
             pool: Rc::clone(self),
         }
@@ -142,20 +137,20 @@ impl RecvPool {
         let slot = &self.slots[usize::from(id)];
         let pieces = slot.pieces.get() - 1;
         slot.pieces.set(pieces);
-        if pieces == 0 && slot.done.get() {
+        if pieces == 0 && slot.buffer.borrow().is_none() {
             self.free.borrow_mut().push(id);
         }
     }
-}
 
-impl Drop for RecvPool {
-    fn drop(&mut self) {
-        let size = self.buffer_size * self.slots.len();
-        let region = std::ptr::slice_from_raw_parts_mut(self.base.as_ptr(), size);
-        // SAFETY: `base` came from Box::into_raw of a slice of exactly `size` bytes, and every
-        // RecvBuf holds an Rc of this pool, so none is left. A driver that could not drain leaks
-        // its Rc, and this never runs.
-        drop(unsafe { Box::from_raw(region) });
+    /// One more buffer may be held by segments alone.
+    fn may_share(&self) -> bool {
+        let class = self.memory.stats().bytes_in_use;
+        let slots_in_use = self.count() - self.free_count();
+        let size = CLASS_SIZES
+            .into_iter()
+            .find(|&size| size >= self.buffer_size)
+            .unwrap_or(self.buffer_size);
+        class / size < slots_in_use + self.count()
     }
 }
 
@@ -172,26 +167,50 @@ impl fmt::Debug for RecvPool {
 /// Received bytes, writable in place. Dropping it gives the room back; hold it no longer than
 /// the turn it came in.
 pub struct RecvBuf {
-    start: NonNull<u8>,
-    len: u32,
+    piece: Piece,
     id: u16,
     pool: Rc<RecvPool>,
+}
+
+impl RecvBuf {
+    /// Drops the first `count` bytes.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        self.piece.advance(count);
+    }
+
+    /// Whether [`RecvBuf::share`] may be called now: there is a spare buffer to replace the memory.
+    #[must_use]
+    pub fn may_share(&self) -> bool {
+        self.pool.may_share()
+    }
+
+    /// Takes the first `count` bytes out, shared, without copying. Ask [`RecvBuf::may_share`] first.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn share(&mut self, count: usize) -> Segment {
+        self.piece.seal_to(count)
+    }
 }
 
 impl Deref for RecvBuf {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `lend` gave this piece alone these bytes, initialised (the region starts zeroed),
-        // and the Rc keeps the region alive.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len as usize) }
+        &self.piece
     }
 }
 
 impl DerefMut for RecvBuf {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref`; pieces do not overlap and the kernel has left these bytes.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len as usize) }
+        &mut self.piece
     }
 }
 
@@ -203,7 +222,7 @@ impl Drop for RecvBuf {
 
 impl fmt::Debug for RecvBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecvBuf({} bytes)", self.len)
+        write!(f, "RecvBuf({} bytes)", self.len())
     }
 }
 
@@ -247,5 +266,26 @@ mod tests {
         let pool = RecvPool::new(64, 1);
         let id = pool.claim().expect("free");
         drop(pool.lend(id, 65, false));
+    }
+
+    #[test]
+    fn shared_bytes_outlive_the_slot_and_are_bounded_by_the_spares() {
+        let pool = RecvPool::new(64 * 1024, 2);
+        let mut held = Vec::new();
+        while held.len() < 10 {
+            let id = pool.claim().expect("a slot, and memory for it");
+            let mut buffer = pool.lend(id, 5, false);
+            buffer.copy_from_slice(b"hello");
+            if !buffer.may_share() {
+                break;
+            }
+            held.push(buffer.share(5));
+        }
+        assert_eq!(held.len(), 2, "as many as there are spares");
+        assert!(held.iter().all(|segment| &segment[..] == b"hello"));
+        assert_eq!(pool.free_count(), 2, "slots are free all the same");
+        held.pop();
+        let id = pool.claim().expect("a slot");
+        assert!(pool.lend(id, 5, false).may_share());
     }
 }

@@ -15,8 +15,8 @@ use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
 use super::fanout::Rest;
 use super::message::Message;
-use super::output::Cork;
 use super::outlet::Outlet;
+use super::output::Cork;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::table::Table;
@@ -26,6 +26,15 @@ use crate::session::SendError;
 
 /// The reactor's context with this server's messages.
 pub(crate) type Cx<'a> = Context<'a, Message>;
+
+/// A payload at least so large is sent on from where it was received; smaller ones are copied, which
+/// costs less than a second piece in the send.
+pub(super) const FORWARD_MIN: usize = 4096;
+
+/// Tells one slice from another.
+pub(super) fn place_of(bytes: &[u8]) -> (usize, usize) {
+    (bytes.as_ptr() as usize, bytes.len())
+}
 
 /// The state of a worker.
 pub(crate) struct Core {
@@ -55,11 +64,18 @@ pub(crate) struct Core {
     /// Empty vectors for messages of several pieces.
     pub(super) spares: Vec<Vec<u8>>,
     pub(super) is_draining: bool,
+    /// The payload at hand, when it may be shared instead of copied: where it lies.
+    pub(super) shareable: Option<(usize, usize)>,
     spare_context: AppContext,
 }
 
 impl Core {
-    pub(super) fn new(settings: Arc<Settings>, pool: BufferPool, workers: usize, seed: u64) -> Self {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        pool: BufferPool,
+        workers: usize,
+        seed: u64,
+    ) -> Self {
         let channels = ChannelsConfig {
             count_max: settings.channel.count_max,
             linger: settings.channel.linger,
@@ -84,6 +100,7 @@ impl Core {
             assembly_size: 0,
             spares: Vec::new(),
             is_draining: false,
+            shareable: None,
             spare_context: AppContext::new(),
             settings,
         }
@@ -93,14 +110,22 @@ impl Core {
     /// they were made with.
     pub(super) fn apply(&mut self, settings: Arc<Settings>) {
         self.budget.set_max(settings.channel.budget_worker);
-        self.encoder.set(settings.deflate_size_min, settings.deflate_level);
+        self.encoder
+            .set(settings.deflate_size_min, settings.deflate_level);
         self.settings = settings;
     }
 
     /// Writes one message to the session at hand.
     #[inline]
-    pub(crate) fn send(&mut self, socket: SocketId, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        let Some(connection) = self.table.get_mut(socket) else { return Err(SendError::Closed) };
+    pub(crate) fn send(
+        &mut self,
+        socket: SocketId,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Err(SendError::Closed);
+        };
         if connection.phase != Phase::Open || connection.reason.is_some() {
             return Err(SendError::Closed);
         }
@@ -109,27 +134,48 @@ impl Core {
             self.stats.send_refused += 1;
             return Err(SendError::Full);
         }
-        if connection.protocol.is_deflate_agreed() && payload.len() >= self.settings.deflate_size_min {
+        if connection.protocol.is_deflate_agreed()
+            && payload.len() >= self.settings.deflate_size_min
+        {
             return self.send_deflated(socket, kind, payload);
         }
         let header = connection
             .protocol
             .frame_header(Outgoing::message(kind, payload.len()))
             .map_err(|_| SendError::Closed)?;
-        self.cork.write(&self.pool, &header, payload).map_err(|_| self.no_memory(socket))?;
+        if payload.len() >= FORWARD_MIN && self.shareable.take() == Some(place_of(payload)) {
+            self.cork.forward(header, payload.len());
+            self.stats.messages_sent += 1;
+            return Ok(());
+        }
+        self.cork
+            .write(&self.pool, &header, payload)
+            .map_err(|_| self.no_memory(socket))?;
         self.stats.messages_sent += 1;
         Ok(())
     }
 
     #[inline(never)]
-    fn send_deflated(&mut self, socket: SocketId, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        let Some(connection) = self.table.get_mut(socket) else { return Err(SendError::Closed) };
+    fn send_deflated(
+        &mut self,
+        socket: SocketId,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Err(SendError::Closed);
+        };
         let subscribed = connection.facts.has(Facts::SUBSCRIBED);
         let class = connection.class;
-        let deflate = connection.cold.as_mut().and_then(|cold| cold.deflate.as_mut());
+        let deflate = connection
+            .cold
+            .as_mut()
+            .and_then(|cold| cold.deflate.as_mut());
         // With context the engine is the connection's own, until channels mix in frames that no
         // context of this connection knows.
-        let own = deflate.and_then(|deflate| deflate.deflater.as_mut()).filter(|_| !subscribed);
+        let own = deflate
+            .and_then(|deflate| deflate.deflater.as_mut())
+            .filter(|_| !subscribed);
         let compressed = match own {
             Some(deflater) => {
                 self.scratch.clear();
@@ -140,8 +186,14 @@ impl Core {
         };
         let is_compressed = compressed.is_some();
         let body = compressed.unwrap_or(payload);
-        let frame = Outgoing { compressed: is_compressed, ..Outgoing::message(kind, body.len()) };
-        let header = connection.protocol.frame_header(frame).map_err(|_| SendError::Closed)?;
+        let frame = Outgoing {
+            compressed: is_compressed,
+            ..Outgoing::message(kind, body.len())
+        };
+        let header = connection
+            .protocol
+            .frame_header(frame)
+            .map_err(|_| SendError::Closed)?;
         let written = self.cork.write(&self.pool, &header, body);
         if written.is_err() {
             return Err(self.no_memory(socket));
@@ -160,8 +212,17 @@ impl Core {
 
     /// Sends a close frame, once; the session ends when the peer answers or time is up. Its channels
     /// are left: no data may follow (RFC 6455 5.5.1).
-    pub(crate) fn close(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str, reason: CloseReason) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+    pub(crate) fn close(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        code: CloseCode,
+        text: &str,
+        reason: CloseReason,
+    ) {
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         let is_ending = connection.facts.has(Facts::ENDING);
         if connection.phase != Phase::Open || (connection.reason.is_some() && !is_ending) {
             return;
@@ -169,7 +230,9 @@ impl Core {
         connection.facts.clear(Facts::ENDING);
         connection.reason.get_or_insert(reason);
         self.leave_all(cx, socket);
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if let Ok(frame) = connection.protocol.close(code, text, None) {
             let _ = self.cork.write(&self.pool, &frame, &[]);
         }
@@ -182,7 +245,9 @@ impl Core {
     /// Closes for a shutdown once everything that was published to the session has gone out.
     /// Nothing more is taken from it.
     pub(super) fn end_when_sent(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if connection.phase != Phase::Open || connection.reason.is_some() {
             return;
         }
@@ -195,7 +260,10 @@ impl Core {
     }
 
     pub(crate) fn path(&self, socket: SocketId) -> &str {
-        let cold = self.table.get(socket).and_then(|connection| connection.cold.as_ref());
+        let cold = self
+            .table
+            .get(socket)
+            .and_then(|connection| connection.cold.as_ref());
         cold.and_then(|cold| cold.path.as_deref()).unwrap_or("/")
     }
 
@@ -235,8 +303,15 @@ impl Core {
     }
 
     /// Moves the connection's one timer.
-    pub(super) fn set_timer(&mut self, cx: &mut Cx<'_>, socket: SocketId, deadline: hioload_base::Time) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+    pub(super) fn set_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        deadline: hioload_base::Time,
+    ) {
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if let Some(timer) = connection.timer.take() {
             cx.cancel_timer(timer);
         }
@@ -252,11 +327,24 @@ impl Core {
         };
         let idle = !connection.facts.has(Facts::SENDING | Facts::CLOSED)
             && connection.subscription.is_none()
-            && connection.cold.as_ref().is_none_or(|cold| cold.outbox.is_empty());
+            && connection
+                .cold
+                .as_ref()
+                .is_none_or(|cold| cold.outbox.is_empty());
         if idle && let Some(piece) = self.cork.take_one() {
             connection.own_in_flight = piece.len() as u32;
             connection.facts.set(Facts::SENDING);
+            connection.facts.clear(Facts::CHANNEL_FIRST);
             self.submit(cx, socket, Payload::One(piece));
+            return;
+        }
+        if idle && self.cork.len() > 0 && self.cork.piece_count() < Payload::PIECES_MAX {
+            let mut pieces = self.vectors.pop().unwrap_or_default();
+            pieces.extend(self.cork.take_all());
+            connection.own_in_flight = pieces.iter().map(|piece| piece.len() as u32).sum();
+            connection.facts.set(Facts::SENDING);
+            connection.facts.clear(Facts::CHANNEL_FIRST);
+            self.submit(cx, socket, Payload::Many(pieces));
             return;
         }
         if self.cork.len() > 0 {
@@ -267,11 +355,17 @@ impl Core {
 
     /// Moves the cork into the connection's outbox.
     fn queue(&mut self, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         let cold = connection.cold();
         for piece in self.cork.take_all() {
             cold.outbox_size += piece.len();
-            if !cold.outbox.back_mut().is_some_and(|last| last.try_join(&piece)) {
+            if !cold
+                .outbox
+                .back_mut()
+                .is_some_and(|last| last.try_join(&piece))
+            {
                 cold.outbox.push_back(piece);
             }
         }
@@ -290,7 +384,9 @@ impl Core {
     /// Sends what is due, if nothing is in flight: own frames first (they are small and may be
     /// pings), but never inside a channel's frame; then the channel from the cursor on.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if connection.facts.has(Facts::SENDING | Facts::CLOSED) {
             return;
         }
@@ -299,7 +395,9 @@ impl Core {
         }
         let mut pieces = self.vectors.pop().unwrap_or_default();
         let (own, channel_first) = self.gather(socket, &mut pieces);
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         let payload = match pieces.len() {
             0 => {
                 self.vectors.push(pieces);
@@ -325,8 +423,13 @@ impl Core {
     /// Collects pieces; returns how many bytes of them are the connection's own, and whether a
     /// channel's rest goes first.
     fn gather(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> (u32, bool) {
-        let Some(connection) = self.table.get_mut(socket) else { return (0, false) };
-        let has_own = connection.cold.as_ref().is_some_and(|cold| !cold.outbox.is_empty());
+        let Some(connection) = self.table.get_mut(socket) else {
+            return (0, false);
+        };
+        let has_own = connection
+            .cold
+            .as_ref()
+            .is_some_and(|cold| !cold.outbox.is_empty());
         let mut channel_first = false;
         if has_own && connection.subscription.is_some() {
             match self.gather_rest(socket, pieces) {
@@ -343,8 +446,12 @@ impl Core {
     }
 
     fn gather_own(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> u32 {
-        let Some(connection) = self.table.get_mut(socket) else { return 0 };
-        let Some(cold) = &mut connection.cold else { return 0 };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return 0;
+        };
+        let Some(cold) = &mut connection.cold else {
+            return 0;
+        };
         let mut own = 0;
         while pieces.len() < Payload::PIECES_MAX
             && let Some(piece) = cold.outbox.pop_front()
@@ -359,9 +466,17 @@ impl Core {
     /// Nothing is left to send: an ending session gets its close frame, a closing connection goes
     /// on to its FIN.
     fn nothing_to_send(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if connection.facts.has(Facts::ENDING) && connection.phase == Phase::Open {
-            self.close(cx, socket, CloseCode::GOING_AWAY, "server shutdown", CloseReason::Shutdown);
+            self.close(
+                cx,
+                socket,
+                CloseCode::GOING_AWAY,
+                "server shutdown",
+                CloseReason::Shutdown,
+            );
             return self.flush(cx, socket);
         }
         if connection.phase != Phase::Closing {
@@ -376,8 +491,16 @@ impl Core {
     }
 
     /// The kernel took some of what was in flight.
-    pub(super) fn sent(&mut self, cx: &mut Cx<'_>, socket: SocketId, result: Result<usize, i32>, payload: Payload) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+    pub(super) fn sent(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        result: Result<usize, i32>,
+        payload: Payload,
+    ) {
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         connection.facts.clear(Facts::SENDING);
         let own = std::mem::take(&mut connection.own_in_flight) as usize;
         let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);
@@ -386,7 +509,11 @@ impl Core {
         self.stats.sends += 1;
         self.stats.bytes_sent += count as u64;
         let channel_total = total - own;
-        let own_sent = if channel_first { count.saturating_sub(channel_total) } else { count.min(own) };
+        let own_sent = if channel_first {
+            count.saturating_sub(channel_total)
+        } else {
+            count.min(own)
+        };
         if own_sent < own {
             let skip = if channel_first { channel_total } else { 0 } + own_sent;
             put_back(connection, payload.pieces(), skip, own - own_sent);
@@ -406,7 +533,9 @@ impl Core {
 
     /// Below the mark again: read on, and tell the handler that there is room.
     fn relieve(&mut self, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if connection.facts.has(Facts::HELD | Facts::FULL)
             && !connection.facts.has(Facts::RESUMING)
             && connection.output_size() < self.settings.output_high
@@ -427,7 +556,9 @@ impl Core {
 
     /// Stops reading from a connection until what holds it is over.
     pub(super) fn hold(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if !connection.facts.has(Facts::HELD) {
             connection.facts.set(Facts::HELD);
             self.stats.held += 1;
@@ -444,14 +575,18 @@ impl Core {
     /// The session is over: no more input, leave all channels, tell the handler (at the end of the
     /// turn), let out what is queued.
     pub(super) fn end(&mut self, cx: &mut Cx<'_>, socket: SocketId, reason: CloseReason) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if matches!(connection.phase, Phase::Closing | Phase::Lingering) {
             return;
         }
         let reason = *connection.reason.get_or_insert(reason);
         let was_open = connection.facts.has(Facts::OPENED);
         self.leave_all(cx, socket);
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         connection.phase = Phase::Closing;
         if let Some(cold) = &mut connection.cold {
             self.assembly_size -= cold.unfinished_size();
@@ -488,7 +623,9 @@ impl Core {
 
     /// Closes the descriptor, whatever is in flight, and leaves what was to be left later.
     pub(super) fn close_socket(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if !connection.facts.has(Facts::CLOSED) {
             connection.facts.set(Facts::CLOSED);
             let _ = cx.submit(Op::Close { socket });

@@ -17,11 +17,14 @@ use hioload_reactor::{
 };
 use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::handshake::{Accepted, Refusal, Request, accept};
-use hioload_ws::{Action, CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol};
+use hioload_ws::{
+    Action, CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size,
+};
 
 use super::connection::{Connection, Deflate, Facts, Phase};
-use super::core::{Core, Cx};
+use super::core::{Core, Cx, FORWARD_MIN, place_of};
 use super::encoder::class_of;
+use super::input::Input;
 use super::message::Message;
 use super::meters::Meters;
 use super::settings::Settings;
@@ -106,7 +109,14 @@ impl Hub {
         }
         if let Some(to) = self.shared.balance(cx.index(), self.core.table.len()) {
             let peer = cx.peer(to);
-            if cx.submit(Op::HandOver { socket, listener, to: peer }).is_ok() {
+            if cx
+                .submit(Op::HandOver {
+                    socket,
+                    listener,
+                    to: peer,
+                })
+                .is_ok()
+            {
                 self.core.stats.handed_over += 1;
                 return;
             }
@@ -118,7 +128,8 @@ impl Hub {
         self.core.stats.accepted += 1;
         let connection = Connection::new(Protocol::new(Role::Server, false), cx.now());
         self.core.table.insert(socket, connection);
-        self.shared.set_connections(cx.index(), self.core.table.len());
+        self.shared
+            .set_connections(cx.index(), self.core.table.len());
         let deadline = cx.now() + self.core.settings.handshake_timeout;
         self.core.set_timer(cx, socket, deadline);
         if cx.submit(Op::Recv { socket }).is_err() {
@@ -126,10 +137,14 @@ impl Hub {
         }
     }
 
-    fn received(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut [u8]) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+    fn received(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         match connection.phase {
-            Phase::Open if connection.facts.has(Facts::HELD) => self.stash(cx, socket, input),
+            Phase::Open if connection.facts.has(Facts::HELD) => {
+                self.stash(cx, socket, input.rest())
+            }
             Phase::Open => self.frames(cx, socket, input),
             Phase::Handshake => self.head(cx, socket, input),
             Phase::Closing | Phase::Lingering => {}
@@ -137,74 +152,131 @@ impl Hub {
     }
 
     fn stash(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &[u8]) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         if connection.cold().stash.len() + input.len() > STASH_MAX || !self.core.keep(input.len()) {
             return self.fail_closed(cx, socket, CloseCode::TRY_AGAIN, "too much at once");
         }
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.cold().stash.extend_from_slice(input);
     }
 
     fn fail_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str) {
-        self.core.close(cx, socket, code, text, CloseReason::Local(code));
+        self.core
+            .close(cx, socket, code, text, CloseReason::Local(code));
         self.end_after_flush(cx, socket, CloseReason::Local(code));
     }
 
     /// Takes frames off the input until it is used up, the session ends or is held.
-    fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut [u8]) {
+    fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
         let limits = self.core.settings.ws;
-        let output_high = self.core.settings.output_high;
-        let mut rest = input;
-        loop {
-            let Some(connection) = self.core.table.get_mut(socket) else { return };
-            if connection.phase != Phase::Open {
-                break;
-            }
-            if self.core.cork.len() + connection.output_size() >= output_high {
-                self.core.flush(cx, socket);
-                let backed_up = self.core.table.get(socket).is_some_and(|c| c.output_size() >= output_high);
-                if backed_up {
-                    self.core.hold(cx, socket);
-                }
-            }
-            let Some(connection) = self.core.table.get_mut(socket) else { return };
-            if connection.facts.has(Facts::HELD) {
-                if !rest.is_empty() {
-                    self.stash(cx, socket, rest);
-                }
-                break;
-            }
-            match connection.protocol.handle_input(&limits, &mut rest) {
-                Ok(Some(event)) => self.event(cx, socket, &limits, event),
+        while self.has_room(cx, socket, &mut input) {
+            // The payload can be sent on from where it lies if its header lies before it.
+            let may_share = input.rest().len() >= FORWARD_MIN && input.may_share();
+            let share_from = may_share.then(|| input.rest().as_ptr() as usize);
+            let Some(connection) = self.core.table.get_mut(socket) else {
+                return;
+            };
+            let mut rest = input.rest();
+            let before = rest.len();
+            let outcome = connection.protocol.handle_input(&limits, &mut rest);
+            let taken = before - rest.len();
+            match outcome {
+                Ok(Some(event)) => self.event(cx, socket, &limits, event, share_from),
                 Ok(None) => break,
                 Err(offence) => {
                     self.offence(cx, socket, offence);
                     break;
                 }
             }
+            self.core.shareable = None;
+            if !self.core.cork.take_forward(&mut input, taken) {
+                input.advance(taken);
+            }
         }
         self.core.flush(cx, socket);
     }
 
+    /// Whether another frame may be taken: there is room for what it may lead to. What cannot be
+    /// taken now is kept.
     #[inline]
-    fn event(&mut self, cx: &mut Cx<'_>, socket: SocketId, limits: &Limits, event: Event<'_>) {
+    fn has_room(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut Input<'_>) -> bool {
+        let output_high = self.core.settings.output_high;
+        let Some(connection) = self.core.table.get(socket) else {
+            return false;
+        };
+        if connection.phase != Phase::Open {
+            return false;
+        }
+        if self.core.cork.len() + connection.output_size() >= output_high {
+            self.core.flush(cx, socket);
+            let backed_up = self
+                .core
+                .table
+                .get(socket)
+                .is_some_and(|c| c.output_size() >= output_high);
+            if backed_up {
+                self.core.hold(cx, socket);
+            }
+        }
+        let Some(connection) = self.core.table.get(socket) else {
+            return false;
+        };
+        let is_held = connection.facts.has(Facts::HELD);
+        if is_held && !input.rest().is_empty() {
+            self.stash(cx, socket, input.rest());
+        }
+        !is_held
+    }
+
+    #[inline]
+    fn event(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        limits: &Limits,
+        event: Event<'_>,
+        share_from: Option<usize>,
+    ) {
         match event {
-            Event::Data { kind, payload, first: true, last: true, compressed: false } => {
+            Event::Data {
+                kind,
+                payload,
+                first: true,
+                last: true,
+                compressed: false,
+            } => {
+                let (start, len) = place_of(payload);
+                let has_header = |from| start - from >= header_size(len, false);
+                self.core.shareable = share_from.is_some_and(has_header).then_some((start, len));
                 self.message(cx, socket, kind, payload);
             }
-            Event::Data { kind, payload, last, compressed, .. } => {
+            Event::Data {
+                kind,
+                payload,
+                last,
+                compressed,
+                ..
+            } => {
                 self.piece(cx, socket, limits, kind, payload, last, compressed);
             }
             Event::Ping(payload) => {
                 self.core.stats.pings += 1;
-                let Some(connection) = self.core.table.get_mut(socket) else { return };
+                let Some(connection) = self.core.table.get_mut(socket) else {
+                    return;
+                };
                 connection.keepalive.pong(cx.now());
                 if let Ok(frame) = connection.protocol.pong(&payload, None) {
                     let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
                 }
             }
             Event::Pong(_) => {
-                let Some(connection) = self.core.table.get_mut(socket) else { return };
+                let Some(connection) = self.core.table.get_mut(socket) else {
+                    return;
+                };
                 let round_trip = connection.keepalive.pong(cx.now());
                 if let (Some(meters), Some(round_trip)) = (&self.meters, round_trip) {
                     meters.observe_round_trip(round_trip);
@@ -219,7 +291,9 @@ impl Hub {
 
     #[inline]
     fn message(&mut self, cx: &mut Cx<'_>, socket: SocketId, kind: Kind, payload: &[u8]) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.keepalive.heard(cx.now());
         if connection.reason.is_some() {
             // Closed from this side: what still comes is dropped (RFC 6455 7.1.6).
@@ -229,7 +303,10 @@ impl Hub {
         self.core.stats.messages_received += 1;
         self.core.stats.bytes_received += payload.len() as u64;
         let message = handler::Message { kind, payload };
-        self.handler.message(&mut Session::new(&mut self.core, cx.reborrow(), socket), message);
+        self.handler.message(
+            &mut Session::new(&mut self.core, cx.reborrow(), socket),
+            message,
+        );
     }
 
     /// A piece of a message: joined with the others; inflated and checked when it is the last.
@@ -247,9 +324,16 @@ impl Hub {
     ) {
         if self.core.assembly_size + payload.len() > self.core.settings.assembly_max {
             self.core.stats.no_memory += 1;
-            return self.fail_closed(cx, socket, CloseCode::TRY_AGAIN, "no memory for the message");
+            return self.fail_closed(
+                cx,
+                socket,
+                CloseCode::TRY_AGAIN,
+                "no memory for the message",
+            );
         }
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         let assembly = &mut connection.cold().assembly;
         if last && assembly.is_empty() && !compressed {
             return self.message(cx, socket, kind, payload);
@@ -284,7 +368,13 @@ impl Hub {
         }
     }
 
-    fn inflate(&mut self, socket: SocketId, limits: &Limits, kind: Kind, whole: &[u8]) -> Result<Vec<u8>, Offence> {
+    fn inflate(
+        &mut self,
+        socket: SocketId,
+        limits: &Limits,
+        kind: Kind,
+        whole: &[u8],
+    ) -> Result<Vec<u8>, Offence> {
         let mut inflated = std::mem::take(&mut self.core.scratch);
         inflated.clear();
         let size_max = limits.message_size_max;
@@ -295,10 +385,15 @@ impl Hub {
             .and_then(|deflate| deflate.inflater.as_mut());
         match own {
             Some(inflater) => inflater.inflate(whole, &mut inflated, size_max, true)?,
-            None => self.core.inflater.inflate(whole, &mut inflated, size_max, false)?,
+            None => self
+                .core
+                .inflater
+                .inflate(whole, &mut inflated, size_max, false)?,
         }
         if kind == Kind::Text && !hioload_ws::utf8::is_valid(&inflated) {
-            return Err(Offence { kind: hioload_ws::OffenceKind::TextNotUtf8 });
+            return Err(Offence {
+                kind: hioload_ws::OffenceKind::TextNotUtf8,
+            });
         }
         Ok(inflated)
     }
@@ -306,8 +401,15 @@ impl Hub {
     /// The peer broke the protocol: told the code, then gone.
     fn offence(&mut self, cx: &mut Cx<'_>, socket: SocketId, offence: Offence) {
         let code = offence.code();
-        tracing::debug!(code = code.number(), rfc = offence.rfc(), "{}", offence.reason());
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        tracing::debug!(
+            code = code.number(),
+            rfc = offence.rfc(),
+            "{}",
+            offence.reason()
+        );
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.reason.get_or_insert(CloseReason::Offence(code));
         if let Ok(frame) = connection.protocol.close(code, offence.reason(), None) {
             let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
@@ -316,7 +418,9 @@ impl Hub {
     }
 
     fn peer_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         if !connection.protocol.close_sent() {
             // RFC 6455 5.5.1: the answer echoes the code.
             let frame = if code.is_sendable() {
@@ -338,20 +442,27 @@ impl Hub {
     }
 
     /// Bytes of a request head.
-    fn head(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut [u8]) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
-        if connection.cold.as_ref().is_none_or(|cold| cold.assembly.is_empty()) {
-            let taken = self.upgrade(cx, socket, input);
+    fn head(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        if connection
+            .cold
+            .as_ref()
+            .is_none_or(|cold| cold.assembly.is_empty())
+        {
+            let taken = self.upgrade(cx, socket, input.rest());
             if let Some(taken) = taken {
-                return self.frames(cx, socket, &mut input[taken..]);
+                input.advance(taken);
+                return self.frames(cx, socket, input);
             }
-            return self.keep_head(cx, socket, input.to_vec());
+            return self.keep_head(cx, socket, input.rest().to_vec());
         }
         let mut whole = std::mem::take(&mut connection.cold().assembly);
         self.core.assembly_size -= whole.len();
-        whole.extend_from_slice(input);
+        whole.extend_from_slice(input.rest());
         if let Some(taken) = self.upgrade(cx, socket, &whole) {
-            self.frames(cx, socket, &mut whole[taken..]);
+            self.frames(cx, socket, Input::Bytes(&mut whole[taken..]));
         } else {
             self.keep_head(cx, socket, whole);
         }
@@ -359,7 +470,9 @@ impl Hub {
 
     /// Keeps the part of a head that has come, unless it was refused.
     fn keep_head(&mut self, cx: &mut Cx<'_>, socket: SocketId, part: Vec<u8>) {
-        let Some(connection) = self.core.table.get(socket) else { return };
+        let Some(connection) = self.core.table.get(socket) else {
+            return;
+        };
         if connection.phase != Phase::Handshake {
             return;
         }
@@ -416,7 +529,9 @@ impl Hub {
 
     fn open(&mut self, cx: &mut Cx<'_>, socket: SocketId, accepted: &Accepted, path: &str) {
         let now = cx.now();
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.protocol = Protocol::new(Role::Server, accepted.deflate.is_some());
         connection.keepalive = hioload_ws::Keepalive::new(now);
         connection.phase = Phase::Open;
@@ -429,8 +544,12 @@ impl Hub {
         }
         if let Some(params) = accepted.deflate {
             connection.class = class_of(&params);
-            let deflater = (!params.server_no_context_takeover)
-                .then(|| Deflater::new(params.server_max_window_bits, self.core.settings.deflate_level));
+            let deflater = (!params.server_no_context_takeover).then(|| {
+                Deflater::new(
+                    params.server_max_window_bits,
+                    self.core.settings.deflate_level,
+                )
+            });
             let inflater = (!params.client_no_context_takeover)
                 .then(|| Inflater::new(params.client_max_window_bits));
             if deflater.is_some() || inflater.is_some() {
@@ -442,13 +561,18 @@ impl Hub {
         self.core.stats.handshakes += 1;
         self.core.stats.sessions += 1;
         self.rearm(cx, socket);
-        self.handler.open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+        self.handler
+            .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
     }
 
     /// Sets the timer of an open session to its next deadline.
     fn rearm(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.core.table.get(socket) else { return };
-        let deadline = connection.keepalive.next_deadline(cx.now(), &self.core.settings.keepalive);
+        let Some(connection) = self.core.table.get(socket) else {
+            return;
+        };
+        let deadline = connection
+            .keepalive
+            .next_deadline(cx.now(), &self.core.settings.keepalive);
         if let Some(deadline) = deadline {
             self.core.set_timer(cx, socket, deadline);
         } else if let Some(connection) = self.core.table.get_mut(socket)
@@ -459,12 +583,18 @@ impl Hub {
     }
 
     fn due(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.timer = None;
         match connection.phase {
             Phase::Handshake => {
                 self.core.stats.handshakes_late += 1;
-                self.refuse(cx, socket, &Refusal::new(408, "the request head took too long"));
+                self.refuse(
+                    cx,
+                    socket,
+                    &Refusal::new(408, "the request head took too long"),
+                );
             }
             // Our close frame was not answered in time.
             Phase::Open if connection.reason.is_some() => {
@@ -478,7 +608,9 @@ impl Hub {
 
     fn keep_alive(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         let config = self.core.settings.keepalive;
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         // Time spent held back is ours, not the peer's silence.
         if connection.facts.has(Facts::HELD) {
             connection.keepalive.heard(cx.now());
@@ -492,12 +624,24 @@ impl Hub {
                 }
             }
             Action::CloseIdle => {
-                self.core.close(cx, socket, CloseCode::GOING_AWAY, "idle for too long", CloseReason::Idle);
+                self.core.close(
+                    cx,
+                    socket,
+                    CloseCode::GOING_AWAY,
+                    "idle for too long",
+                    CloseReason::Idle,
+                );
                 return self.core.flush(cx, socket);
             }
             Action::CloseLifetime => {
                 let reason = CloseReason::Local(CloseCode::GOING_AWAY);
-                self.core.close(cx, socket, CloseCode::GOING_AWAY, "open for too long", reason);
+                self.core.close(
+                    cx,
+                    socket,
+                    CloseCode::GOING_AWAY,
+                    "open for too long",
+                    reason,
+                );
                 return self.core.flush(cx, socket);
             }
         }
@@ -506,10 +650,14 @@ impl Hub {
     }
 
     fn recv_ended(&mut self, cx: &mut Cx<'_>, socket: SocketId, end: RecvEnd) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         match (end, connection.phase) {
             (RecvEnd::Cancelled, _) => {}
-            (RecvEnd::Failed(_), _) | (RecvEnd::Eof, Phase::Handshake) => self.core.lost(cx, socket),
+            (RecvEnd::Failed(_), _) | (RecvEnd::Eof, Phase::Handshake) => {
+                self.core.lost(cx, socket)
+            }
             (RecvEnd::Eof, Phase::Open) => {
                 connection.facts.set(Facts::EOF);
                 // Without a close frame this is an abnormal end (RFC 6455 7.1.5: 1006), unless
@@ -534,15 +682,21 @@ impl Hub {
                 self.core.assembly_size -= cold.unfinished_size();
             }
         }
-        self.shared.set_connections(cx.index(), self.core.table.len());
+        self.shared
+            .set_connections(cx.index(), self.core.table.len());
     }
 
     /// Tells the handler of sessions that ended.
     fn tell_ended(&mut self, cx: &mut Cx<'_>) {
         while let Some(socket) = self.core.ended.pop() {
-            let Some(connection) = self.core.table.get(socket) else { continue };
+            let Some(connection) = self.core.table.get(socket) else {
+                continue;
+            };
             let reason = connection.reason.unwrap_or(CloseReason::Lost);
-            self.handler.close(&mut Session::new(&mut self.core, cx.reborrow(), socket), reason);
+            self.handler.close(
+                &mut Session::new(&mut self.core, cx.reborrow(), socket),
+                reason,
+            );
         }
     }
 
@@ -557,32 +711,45 @@ impl Hub {
     }
 
     fn resume_one(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.facts.clear(Facts::RESUMING);
         if connection.phase != Phase::Open {
             return;
         }
         if connection.facts.has(Facts::FULL) {
             connection.facts.clear(Facts::FULL);
-            self.handler.drained(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+            self.handler
+                .drained(&mut Session::new(&mut self.core, cx.reborrow(), socket));
             self.core.flush(cx, socket);
         }
         let output_high = self.core.settings.output_high;
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         let backed_up = connection.output_size() >= output_high;
-        if !connection.facts.has(Facts::HELD) || backed_up || !self.core.publish_blocked(cx, socket) {
+        if !connection.facts.has(Facts::HELD) || backed_up || !self.core.publish_blocked(cx, socket)
+        {
             return;
         }
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         connection.facts.clear(Facts::HELD);
-        let stash = connection.cold.as_mut().map(|cold| std::mem::take(&mut cold.stash));
+        let stash = connection
+            .cold
+            .as_mut()
+            .map(|cold| std::mem::take(&mut cold.stash));
         if let Some(mut stash) = stash
             && !stash.is_empty()
         {
             self.core.assembly_size -= stash.len();
-            self.frames(cx, socket, &mut stash);
+            self.frames(cx, socket, Input::Bytes(&mut stash));
         }
-        let Some(connection) = self.core.table.get_mut(socket) else { return };
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
         if connection.facts.has(Facts::HELD) || connection.phase != Phase::Open {
             return;
         }
@@ -601,7 +768,11 @@ impl Hub {
             cx.cancel(OpId::accept(listener));
         }
         let ticks = u32::try_from(1000 / DRAIN_TICK.as_millis()).unwrap_or(50);
-        self.drain_step = if pace == 0 { u32::MAX } else { pace.div_ceil(ticks) };
+        self.drain_step = if pace == 0 {
+            u32::MAX
+        } else {
+            pace.div_ceil(ticks)
+        };
         let deadline = cx.now() + timeout;
         cx.timer(deadline, TIMER_DRAINED);
         // Not at once: what other workers have published is on its way here.
@@ -616,9 +787,15 @@ impl Hub {
         {
             self.drain_from = socket.key().index() + 1;
             left -= 1;
-            let Some(connection) = self.core.table.get(socket) else { continue };
+            let Some(connection) = self.core.table.get(socket) else {
+                continue;
+            };
             if connection.phase == Phase::Handshake {
-                self.refuse(cx, socket, &Refusal::new(503, "the server is shutting down"));
+                self.refuse(
+                    cx,
+                    socket,
+                    &Refusal::new(503, "the server is shutting down"),
+                );
             } else {
                 self.core.end_when_sent(cx, socket);
             }
@@ -667,7 +844,8 @@ impl Hub {
     }
 
     fn sweep_interval(&self) -> Duration {
-        (self.core.settings.channel.window / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
+        (self.core.settings.channel.window / 8)
+            .clamp(Duration::from_millis(20), Duration::from_millis(250))
     }
 }
 
@@ -681,8 +859,14 @@ impl Service for Hub {
 
     fn completion(&mut self, cx: &mut Cx<'_>, event: Completion) {
         match event {
-            Completion::Received { socket, mut buffer } => self.received(cx, socket, &mut buffer),
-            Completion::Sent { socket, result, payload } => self.core.sent(cx, socket, result, payload),
+            Completion::Received { socket, mut buffer } => {
+                self.received(cx, socket, Input::Buffer(&mut buffer));
+            }
+            Completion::Sent {
+                socket,
+                result,
+                payload,
+            } => self.core.sent(cx, socket, result, payload),
             Completion::RecvEnded { socket, end } => self.recv_ended(cx, socket, end),
             Completion::Accepted { listener, socket } => self.accepted(cx, listener, socket),
             Completion::HandOverFailed { socket, .. } => self.admit(cx, socket),
@@ -693,7 +877,8 @@ impl Service for Hub {
                     cx.timer(cx.now() + ACCEPT_PAUSE, TIMER_ACCEPT);
                 }
             }
-            Completion::Connected { .. } | Completion::ConnectFailed { .. } | Completion::Woken => {}
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } | Completion::Woken => {
+            }
         }
     }
 
@@ -728,7 +913,10 @@ impl Service for Hub {
     fn turn_end(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.messages > 0 {
             let messages = std::mem::take(&mut self.messages);
-            self.handler.batch(&mut WorkerContext::new(&mut self.core, cx.reborrow()), messages);
+            self.handler.batch(
+                &mut WorkerContext::new(&mut self.core, cx.reborrow()),
+                messages,
+            );
         }
         self.resume(cx);
         let is_left = self.core.serve_channels(cx);
@@ -743,5 +931,8 @@ impl Service for Hub {
 
 /// How every worker listens.
 pub(crate) fn listen_spec(addr: std::net::SocketAddr, share_port: bool) -> ListenSpec {
-    ListenSpec { share_port, ..ListenSpec::new(addr) }
+    ListenSpec {
+        share_port,
+        ..ListenSpec::new(addr)
+    }
 }

@@ -8,6 +8,9 @@
 //! many connections share a small buffer, so an idle connection owns none.
 
 use hioload_mem::{Buffer, BufferPool, Segment};
+use hioload_ws::Header;
+
+use super::input::Input;
 
 /// Bytes of a cork buffer: small, so that a connection which does not take its output pins little.
 const CORK_SIZE: usize = 4096;
@@ -29,6 +32,9 @@ pub(super) struct Cork {
     pieces: Vec<Segment>,
     /// Which buffer has unsealed bytes of this session.
     open: Open,
+    /// The frame at hand is sent on: where among the pieces it belongs, its header, and the length
+    /// of its payload.
+    forward: Option<(usize, Header, usize)>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -47,12 +53,45 @@ impl Cork {
             Open::Small => self.small.as_ref().map_or(0, Buffer::len),
             Open::Large => self.large.as_ref().map_or(0, Buffer::len),
         };
-        open + self.pieces.iter().map(|piece| piece.len()).sum::<usize>()
+        let forwarded = self
+            .forward
+            .map_or(0, |(_, header, len)| header.len() + len);
+        open + forwarded + self.pieces.iter().map(|piece| piece.len()).sum::<usize>()
+    }
+
+    /// Pieces complete so far; one more may be open.
+    pub(super) fn piece_count(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Leaves a place for a frame whose payload of `len` bytes is shared instead of copied.
+    pub(super) fn forward(&mut self, header: Header, len: usize) {
+        self.seal_open();
+        self.forward = Some((self.pieces.len(), header, len));
+    }
+
+    /// Fills the place that was left with the first `taken` bytes of the input: they end with the
+    /// payload, and before it the peer's longer header has room for ours. False when none was left.
+    #[inline]
+    pub(super) fn take_forward(&mut self, input: &mut Input<'_>, taken: usize) -> bool {
+        let Some((place, header, len)) = self.forward.take() else {
+            return false;
+        };
+        let start = taken - len - header.len();
+        input.rest()[start..start + header.len()].copy_from_slice(&header);
+        input.advance(start);
+        self.pieces.insert(place, input.share(taken - start));
+        true
     }
 
     /// Appends a frame given as head and body. All of it or nothing.
     #[inline]
-    pub(super) fn write(&mut self, pool: &BufferPool, head: &[u8], body: &[u8]) -> Result<(), NoMemory> {
+    pub(super) fn write(
+        &mut self,
+        pool: &BufferPool,
+        head: &[u8],
+        body: &[u8],
+    ) -> Result<(), NoMemory> {
         let size = head.len() + body.len();
         let buffer = match self.open {
             Open::Small => self.small.as_mut(),
@@ -75,18 +114,30 @@ impl Cork {
     #[inline(never)]
     fn buffer_for(&mut self, pool: &BufferPool, size: usize) -> Result<&mut Buffer, NoMemory> {
         let use_large = size > CORK_SIZE / 2;
-        let place = if use_large { &mut self.large } else { &mut self.small };
+        let place = if use_large {
+            &mut self.large
+        } else {
+            &mut self.small
+        };
         let fits = place.as_ref().is_some_and(|buffer| buffer.room() >= size);
         let fresh = if fits {
             None
         } else {
             let wanted = size.max(if use_large { LARGE_SIZE } else { CORK_SIZE });
             // A smaller one will do when memory is short.
-            Some(pool.take(wanted).or_else(|| pool.take(size)).ok_or(NoMemory)?)
+            Some(
+                pool.take(wanted)
+                    .or_else(|| pool.take(size))
+                    .ok_or(NoMemory)?,
+            )
         };
         self.seal_open();
         self.open = if use_large { Open::Large } else { Open::Small };
-        let place = if use_large { &mut self.large } else { &mut self.small };
+        let place = if use_large {
+            &mut self.large
+        } else {
+            &mut self.small
+        };
         if fresh.is_some() {
             *place = fresh;
         }
@@ -94,14 +145,21 @@ impl Cork {
     }
 
     /// A frame larger than any buffer: several full pieces, taken before anything is written.
-    fn write_pieces(&mut self, pool: &BufferPool, head: &[u8], body: &[u8]) -> Result<(), NoMemory> {
+    fn write_pieces(
+        &mut self,
+        pool: &BufferPool,
+        head: &[u8],
+        body: &[u8],
+    ) -> Result<(), NoMemory> {
         let count = (head.len() + body.len()).div_ceil(PIECE_MAX);
         let mut buffers = Vec::with_capacity(count);
         for _ in 0..count {
             buffers.push(pool.take(PIECE_MAX).ok_or(NoMemory)?);
         }
         self.seal_open();
-        let mut rest = [head, body].into_iter().flat_map(|part| part.chunks(PIECE_MAX));
+        let mut rest = [head, body]
+            .into_iter()
+            .flat_map(|part| part.chunks(PIECE_MAX));
         let mut part: &[u8] = &[];
         for mut buffer in buffers {
             while buffer.room() > 0 {
@@ -137,7 +195,8 @@ impl Cork {
     #[inline]
     pub(super) fn take_one(&mut self) -> Option<Segment> {
         if !self.pieces.is_empty() {
-            return None;
+            let is_all = self.pieces.len() == 1 && self.open == Open::None;
+            return if is_all { self.pieces.pop() } else { None };
         }
         let buffer = match self.open {
             Open::None => return None,
@@ -145,7 +204,9 @@ impl Cork {
             Open::Large => self.large.as_mut(),
         };
         self.open = Open::None;
-        buffer.filter(|buffer| !buffer.is_empty()).map(Buffer::split_seal)
+        buffer
+            .filter(|buffer| !buffer.is_empty())
+            .map(Buffer::split_seal)
     }
 
     /// Takes everything that was gathered, in order.
@@ -158,6 +219,7 @@ impl Cork {
 #[cfg(test)]
 mod tests {
     use hioload_mem::PoolConfig;
+    use hioload_ws::{Kind, Outgoing, encode_header};
 
     use super::*;
 
@@ -187,7 +249,10 @@ mod tests {
         let pool = pool(64 << 20);
         let mut cork = Cork::default();
         let mut expected = Vec::new();
-        for (step, size) in [10, 3000, 70_000, 5, 2 << 20, 1, 4096, 0].into_iter().enumerate() {
+        for (step, size) in [10, 3000, 70_000, 5, 2 << 20, 1, 4096, 0]
+            .into_iter()
+            .enumerate()
+        {
             let body = vec![step as u8; size];
             cork.write(&pool, b"head", &body).expect("budget");
             expected.extend_from_slice(b"head");
@@ -196,6 +261,22 @@ mod tests {
         assert_eq!(cork.len(), expected.len());
         assert!(cork.take_one().is_none(), "several pieces");
         assert!(gathered(&mut cork) == expected);
+    }
+
+    #[test]
+    fn a_forwarded_frame_takes_its_place() {
+        let pool = pool(1 << 20);
+        let mut cork = Cork::default();
+        let header = encode_header(Outgoing::message(Kind::Binary, 4));
+        let mut bytes = *b"??keyybody, and more";
+        let mut input = Input::Bytes(&mut bytes);
+        cork.write(&pool, b"before", &[]).expect("budget");
+        cork.forward(header, 4);
+        cork.write(&pool, b"after", &[]).expect("budget");
+        assert_eq!(cork.len(), 17);
+        assert!(cork.take_forward(&mut input, 10) && !cork.take_forward(&mut input, 1));
+        assert_eq!(input.rest(), b", and more");
+        assert_eq!(gathered(&mut cork), b"before\x82\x04bodyafter");
     }
 
     #[test]

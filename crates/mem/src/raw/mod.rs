@@ -9,6 +9,7 @@
 //! What the types guarantee, whatever safe code does with them:
 //!
 //! - `Writer` is the only handle that can write, and only to bytes no `View` covers (`end..capacity` after a split).
+//! - A `Unique` covers bytes that no other handle covers; it may write them until it is sealed.
 //! - A `View` covers bytes that are never written again; a view of length zero holds no chunk.
 //! - A chunk is free, out (counted in `Slab::out`), on the return stack, or in the hands of the owner as `Returned`;
 //!   never two of these at once.
@@ -20,11 +21,13 @@ mod header;
 mod home;
 pub(crate) mod region;
 mod slab;
+mod unique;
 mod view;
 mod writer;
 
 pub(crate) use home::{Owner, Returned};
 pub(crate) use slab::Slab;
+pub(crate) use unique::Unique;
 pub(crate) use view::{ForeignBytes, View};
 pub(crate) use writer::Writer;
 

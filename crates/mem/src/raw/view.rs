@@ -73,6 +73,20 @@ impl View {
         }
     }
 
+    /// Where a view that is not empty begins. Writing there is for [`Unique`](super::Unique) alone.
+    #[inline]
+    pub(super) fn as_mut_ptr(&self) -> *mut u8 {
+        debug_assert!(self.len > 0, "an empty view has no place");
+        // SAFETY: not empty, so the header is alive and the offset is inside the chunk.
+        unsafe {
+            self.header
+                .as_ref()
+                .data()
+                .as_ptr()
+                .add(self.offset as usize)
+        }
+    }
+
     /// Part of this view, with a reference of its own.
     ///
     /// # Panics

@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use std::slice;
 
 use super::header::{Header, give_back, release};
+use super::unique::Unique;
 use super::view::View;
 
 /// References a writer holds when it is made or filled up. Far below the largest count, so leaks are found in time.
@@ -136,6 +137,12 @@ impl Writer {
         let view = unsafe { View::new(self.header, self.start, len) };
         self.start = self.end;
         view
+    }
+
+    /// Splits off what was written since the last split, still writable, for one owner of its own.
+    #[inline]
+    pub(crate) fn split_unique(&mut self) -> Unique {
+        Unique::new(self.split())
     }
 
     /// Seals what was written and ends the writer.

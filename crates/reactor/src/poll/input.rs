@@ -274,7 +274,7 @@ fn spare<'a>(pool: &RecvPool, open: &'a mut OpenBuffer) -> &'a mut [MaybeUninit<
     // SAFETY: the buffer is claimed and only its first `used` bytes have been lent, so these bytes
     // belong to nobody else; they lie inside the buffer, and `open` is borrowed for as long as
     // the slice lives, which keeps `lend` away.
-    unsafe { std::slice::from_raw_parts_mut(pool.start(open.id).add(open.used).cast(), room) }
+    unsafe { std::slice::from_raw_parts_mut(pool.start(open.id).cast(), room) }
 }
 
 /// Lends what was just read. A buffer with less than a quarter left is given up: small rooms
