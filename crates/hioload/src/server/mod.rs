@@ -14,6 +14,7 @@ mod encoder;
 mod fanout;
 mod handle;
 pub(crate) mod hub;
+mod input;
 mod inspect;
 pub(crate) mod message;
 mod meters;
