@@ -7,6 +7,38 @@
 //!
 //! [`Client`] is for programs that do one thing at a time; [`ClientSession`] is the same without
 //! the socket: bytes in, events out. TLS is not built in: `wss://` is refused with an error.
+//!
+//! A `ClientSession` in a loop of one's own; any source of bytes will do:
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//!
+//! use hioload::Message;
+//! use hioload::client::{ClientEvent, ClientOptions, ClientSession};
+//!
+//! let url = "ws://127.0.0.1:9002/".parse()?;
+//! let mut session = ClientSession::new(&url, ClientOptions::default())?;
+//! let mut socket = std::net::TcpStream::connect((url.host(), url.port()))?;
+//! let mut buffer = vec![0; 64 * 1024];
+//! while !session.is_over() {
+//!     socket.write_all(&session.take_output())?;
+//!     let size = socket.read(&mut buffer)?;
+//!     if size == 0 {
+//!         session.handle_eof()?;
+//!     }
+//!     let mut input = &mut buffer[..size];
+//!     while let Some(event) = session.handle_input(&mut input)? {
+//!         match event {
+//!             ClientEvent::Open => session.send(Message::text("hello"))?,
+//!             ClientEvent::Message(kind, payload) => println!("{kind:?} of {} bytes", payload.len()),
+//!             ClientEvent::Pong(_) => {}
+//!             ClientEvent::Closed(closing) => println!("closed: {closing}"),
+//!         }
+//!     }
+//! }
+//! socket.write_all(&session.take_output())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod blocking;
 mod error;
