@@ -32,7 +32,7 @@ pub(super) struct Owned {
     /// Feeds on other workers.
     pub(super) remotes: Vec<Remote>,
     /// Publications of other workers that wait for room: at most [`CREDIT`] of each.
-    pub(super) inbox: VecDeque<(usize, Box<Publication>)>,
+    pub(super) inbox: VecDeque<(usize, Publication)>,
 }
 
 /// A feed on another worker.

@@ -358,7 +358,7 @@ impl Core {
         let owner = owner_of(&name, cx.workers());
         let publication =
             Publication { name, key: key.to_bits(), kind, payload: buffer.seal(), origin };
-        let message = Message::Publish(Box::new(publication));
+        let message = Message::Publish(publication);
         if self.outlet.try_send(cx, owner, message).is_err() {
             self.list(key);
             return Ok(Published::Blocked);
@@ -434,7 +434,7 @@ impl Core {
         }
     }
 
-    fn on_publish(&mut self, cx: &Cx<'_>, from: usize, publication: Box<Publication>) {
+    fn on_publish(&mut self, cx: &Cx<'_>, from: usize, publication: Publication) {
         let Ok(key) = self.open_channel(cx, &publication.name) else { return };
         if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
             owned.inbox.push_back((from, publication));
@@ -698,10 +698,14 @@ impl Core {
     /// Judges slow subscribers and forgets what nobody uses. Called a few times a window.
     pub(super) fn sweep_channels(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
-        let keys: Vec<ChannelKey> = self.channels.iter().map(|(key, _, _)| key).collect();
+        // All are listed: what is found is served at the end of the turn.
+        let unlisted = self.channels.iter().filter(|(_, _, channel)| !channel.is_listed);
+        self.listed.extend(unlisted.map(|(key, _, _)| key));
         let mut found = Vec::new();
-        for key in keys {
+        for place in 0..self.listed.len() {
+            let key = self.listed[place];
             let Some(channel) = self.channels.get_mut(key) else { continue };
+            channel.is_listed = true;
             if let Some(owned) = &mut channel.owned {
                 owned.owner.expire(now);
             }
@@ -711,7 +715,6 @@ impl Core {
             for stalled in found.drain(..) {
                 self.stalled(cx, &stalled);
             }
-            self.list(key);
             self.mark_if_idle(cx, key);
         }
         while self.channels.expire(now).is_some() {}

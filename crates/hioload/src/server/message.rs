@@ -24,7 +24,7 @@ pub(crate) enum Message {
     /// To the owner: how far this worker is.
     Progress { name: Arc<str>, progress: Progress },
     /// To the owner: publish this. It counts against the sender's credit until `Taken`.
-    Publish(Box<Publication>),
+    Publish(Publication),
     /// From the owner: so many publications of this worker were taken.
     Taken { key: u64, count: u32 },
     /// New settings, all at once.
@@ -44,4 +44,16 @@ pub(crate) struct Publication {
     pub(crate) kind: u8,
     pub(crate) payload: Segment,
     pub(crate) origin: Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_stays_small() {
+        // An append is the largest; a publication by value is no larger, and costs no allocation.
+        let size = size_of::<Message>();
+        assert!(size <= 72, "{size} bytes");
+    }
 }
