@@ -1,0 +1,191 @@
+//! In steady state nothing is allocated: no message costs the heap anything, on either driver.
+//!
+//! A program of its own, and one test in it: the counting allocator sees every thread, so nobody
+//! else may run. The clients here allocate nothing either: plain sockets and arrays.
+
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use hioload::{Broadcast, DriverChoice, Echo, Server, ServerBuilder, ServerHandle, Settings};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SIZE_MAX: usize = 20_000;
+
+/// A client that sends and takes frames of one size.
+struct Client {
+    stream: TcpStream,
+    /// A masked frame; the mask is zero, so that the payload is what it is.
+    frame: Vec<u8>,
+    /// The size of the frame that comes back.
+    answer_size: usize,
+    input: Box<[u8]>,
+}
+
+impl Client {
+    fn open(addr: SocketAddr, size: usize) -> Self {
+        let mut stream = TcpStream::connect(addr).expect("the server listens");
+        stream.set_nodelay(true).expect("an option");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("an option");
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        let mut frame = vec![0x82];
+        let length_size = if size < 126 {
+            frame.push(0x80 | size as u8);
+            0
+        } else {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(size as u16).to_be_bytes());
+            2
+        };
+        frame.extend_from_slice(&[0; 4]);
+        frame.resize(frame.len() + size, 7);
+        let answer_size = 2 + length_size + size;
+        Self {
+            stream,
+            frame,
+            answer_size,
+            input: vec![0; SIZE_MAX].into_boxed_slice(),
+        }
+    }
+
+    fn send(&mut self) {
+        self.stream.write_all(&self.frame).expect("sent");
+    }
+
+    fn receive(&mut self) {
+        let answer = &mut self.input[..self.answer_size];
+        self.stream.read_exact(answer).expect("an answer");
+        assert!(answer[0] == 0x82 && answer.last() == Some(&7));
+    }
+}
+
+/// Runs a server, and `work` with its address until the counts stand.
+fn steady(name: &str, builder: ServerBuilder, work: impl FnOnce(SocketAddr) -> Box<dyn FnMut()>) {
+    let server = builder.build().unwrap_or_else(|error| panic!("{error}"));
+    let (addr, handle) = (server.local_addr(), server.handle());
+    let thread = std::thread::spawn(move || server.run());
+    let mut round = work(addr);
+    // Long enough for every pool and queue to have grown to its size.
+    for _ in 0..2000 {
+        round();
+    }
+    // What a message costs shows in every stretch. A queue that grows once more, because threads
+    // happened to meet in a new way, shows in one.
+    let mut changes = Vec::new();
+    let is_free = (0..5).any(|_| {
+        let region = Region::new(COUNTING);
+        for _ in 0..1000 {
+            round();
+        }
+        let change = region.change();
+        changes.push(change);
+        change.allocations + change.reallocations == 0
+    });
+    stop(&handle, round, thread);
+    assert!(is_free, "{name}: in stretches of 1,000 rounds: {changes:?}");
+    println!(
+        "{name}: no allocation in 1,000 rounds (stretch {})",
+        changes.len()
+    );
+}
+
+fn stop(
+    handle: &ServerHandle,
+    round: Box<dyn FnMut()>,
+    thread: std::thread::JoinHandle<Result<(), hioload::RunError>>,
+) {
+    drop(round);
+    handle.shutdown();
+    thread.join().expect("no panic").expect("it ends in order");
+}
+
+fn builder(driver: DriverChoice, workers: usize) -> ServerBuilder {
+    let mut settings = Settings {
+        sessions_max: 1000,
+        ..Settings::default()
+    };
+    // The periodic work is part of it: several times within the test.
+    settings.channel.window = Duration::from_millis(160);
+    Server::builder()
+        .addr(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .driver(driver)
+        .workers(workers)
+        .shutdown(Duration::from_millis(300), 0)
+        .settings(settings)
+}
+
+/// 8 connections of different sizes, 1 to 16 messages in flight.
+fn echo(addr: SocketAddr) -> Box<dyn FnMut()> {
+    let mut clients: Vec<Client> = [0, 1, 20, 125, 126, 512, 4096, 16_384]
+        .into_iter()
+        .map(|size| Client::open(addr, size.max(1)))
+        .collect();
+    Box::new(move || {
+        for (number, client) in clients.iter_mut().enumerate() {
+            (0..16 >> (number / 2)).for_each(|_| client.send());
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            (0..16 >> (number / 2)).for_each(|_| client.receive());
+        }
+    })
+}
+
+/// 16 subscribers; each of them publishes in turn, a few at a time.
+fn broadcast(addr: SocketAddr) -> Box<dyn FnMut()> {
+    let mut clients: Vec<Client> = (0..16).map(|_| Client::open(addr, 64)).collect();
+    let mut turn = 0;
+    Box::new(move || {
+        turn = (turn + 1) % clients.len();
+        let count = 1 + turn % 4;
+        (0..count).for_each(|_| clients[turn].send());
+        for (number, client) in clients.iter_mut().enumerate() {
+            if number != turn {
+                (0..count).for_each(|_| client.receive());
+            }
+        }
+    })
+}
+
+#[test]
+fn no_message_allocates() {
+    // The count counts.
+    let region = Region::new(COUNTING);
+    drop(std::hint::black_box(vec![1]));
+    assert_eq!(region.change().allocations, 1);
+
+    let has_uring = builder(DriverChoice::Uring, 1).build().map(drop);
+    let mut drivers = vec![DriverChoice::Poll];
+    match has_uring {
+        Ok(()) => drivers.push(DriverChoice::Uring),
+        Err(error) => println!("NOT RUN on io_uring: {error}"),
+    }
+    for driver in drivers {
+        steady(
+            &format!("echo, {driver:?}"),
+            builder(driver, 1).handler(|_| Echo),
+            echo,
+        );
+        for workers in [1, 2] {
+            let name = format!("broadcast on {workers} workers, {driver:?}");
+            let make = |_| Broadcast::default();
+            steady(&name, builder(driver, workers).handler(make), broadcast);
+        }
+    }
+}
