@@ -14,7 +14,7 @@ mod page;
 mod suite;
 mod verdict;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use groups::Group;
@@ -34,8 +34,9 @@ cargo xtask conform [options]
   --groups GROUPS       all (default), quick, or a list such as 1,2,9,12.1
   --hioload PATH        use this binary instead of a release build
   --harness             check the harness itself: groups 1 to 7 against tokio-tungstenite
+  --kept                run nothing, take the reports of the last runs: for a page of separate runs
 
-A run of everything writes docs/conformance.md.
+A run of everything writes docs/conformance.md, in about an hour on two cores.
 ";
 
 /// What one run of the task covers.
@@ -43,6 +44,12 @@ struct Plan {
     drivers: Vec<&'static str>,
     roles: Vec<Role>,
     groups: Vec<&'static Group>,
+}
+
+/// Where verdicts come from.
+enum Source {
+    Run(Suite, PathBuf),
+    Kept,
 }
 
 /// Runs the suite as the command line says.
@@ -67,13 +74,14 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         groups: groups::select(&args.value("--groups")?.unwrap_or_else(|| "all".to_owned()))?,
     };
     let binary = args.value("--hioload")?;
+    let is_kept = args.flag("--kept");
     args.finish()?;
-    let suite = Suite::new(python::python27(
-        "autobahn",
-        "conformance/requirements.txt",
-    )?);
-    let binary = hioload(binary)?;
-    let entries = check(&suite, &binary, &plan)?;
+    let source = if is_kept {
+        Source::Kept
+    } else {
+        Source::Run(suite()?, hioload(binary)?)
+    };
+    let entries = check(&source, &plan);
     print!("{}", page::table(&entries));
     let is_complete = plan.drivers.len() == 2
         && plan.roles.len() == 2
@@ -82,6 +90,11 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         page::write(&entries)?;
     }
     judge(&entries)
+}
+
+fn suite() -> Outcome<Suite> {
+    let environment = python::python27("autobahn", "conformance/requirements.txt")?;
+    Ok(Suite::new(environment))
 }
 
 /// Either the one named or all of them.
@@ -99,16 +112,21 @@ fn choose<T: Clone>(name: Option<String>, all: &[(&str, T)]) -> Outcome<Vec<T>> 
 }
 
 /// Runs every group of the plan; what a group could not tell is an entry too.
-fn check(suite: &Suite, binary: &Path, plan: &Plan) -> Outcome<Vec<Entry>> {
+fn check(source: &Source, plan: &Plan) -> Vec<Entry> {
     let mut entries = Vec::new();
     for role in &plan.roles {
         for driver in &plan.drivers {
             for group in &plan.groups {
                 let started = Instant::now();
-                let result = match role {
-                    Role::Server => suite.check_server(group, &suite::our_server(binary, driver)),
-                    Role::Client => {
-                        suite.check_client(group, &|agent| suite::our_client(binary, driver, agent))
+                let result = match (source, role) {
+                    (Source::Kept, _) => suite::kept(*role, driver, group),
+                    (Source::Run(suite, binary), Role::Server) => {
+                        suite.check_server(driver, group, &suite::our_server(binary, driver))
+                    }
+                    (Source::Run(suite, binary), Role::Client) => {
+                        suite.check_client(driver, group, &|addr| {
+                            suite::our_client(binary, driver, group, addr)
+                        })
                     }
                 };
                 let entry = Entry::new(*role, driver, group, result);
@@ -121,7 +139,7 @@ fn check(suite: &Suite, binary: &Path, plan: &Plan) -> Outcome<Vec<Entry>> {
             }
         }
     }
-    Ok(entries)
+    entries
 }
 
 fn judge(entries: &[Entry]) -> Outcome {
@@ -138,10 +156,7 @@ fn judge(entries: &[Entry]) -> Outcome {
 
 /// A server that is known to conform must pass, and must be told apart from one that does not.
 fn check_harness() -> Outcome {
-    let suite = Suite::new(python::python27(
-        "autobahn",
-        "conformance/requirements.txt",
-    )?);
+    let suite = suite()?;
     run_command(cargo().args(["build", "--release", "--package", "hioload-bench"]))?;
     let peer = target_dir().join("release/peer-tungstenite-echo");
     let server = move || crate::process::command(&peer);
@@ -151,14 +166,14 @@ fn check_harness() -> Outcome {
             Role::Server,
             "tungstenite",
             group,
-            suite.check_server(group, &server),
+            suite.check_server("tungstenite", group, &server),
         ));
     }
     print!("{}", page::table(&entries));
     judge(&entries)?;
     // The peer has no permessage-deflate: a harness that lets this pass checks nothing.
     let deflate = groups::select("12.1")?;
-    let result = suite.check_server(deflate[0], &server);
+    let result = suite.check_server("tungstenite", deflate[0], &server);
     let entry = Entry::new(Role::Server, "tungstenite", deflate[0], result);
     if entry.complaints().is_empty() {
         return Err(Stop::Failed(

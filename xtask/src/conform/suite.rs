@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::groups::Group;
+use super::page::Role;
 use super::verdict::{self, Verdict};
 use crate::process::{Running, Server, command, target_dir};
 use crate::stop::{Outcome, Stop};
@@ -41,13 +42,13 @@ pub(crate) fn our_server(binary: &Path, driver: &str) -> impl Fn() -> Command {
             "--driver",
             driver,
         ]);
-        server.args(["--admin", "off", "--config", SERVER_CONFIG]);
+        server.args(["--admin", "off", "--log", "warn", "--config", SERVER_CONFIG]);
         server
     }
 }
 
 /// Our client on one driver: runs every case that the suite has and asks for the report.
-pub(crate) fn our_client(binary: &Path, driver: &str, addr: &str) -> Command {
+pub(crate) fn our_client(binary: &Path, driver: &str, group: &Group, addr: &str) -> Command {
     let mut client = command(binary);
     client.args([
         "autobahn-client",
@@ -58,6 +59,9 @@ pub(crate) fn our_client(binary: &Path, driver: &str, addr: &str) -> Command {
         "--driver",
         driver,
     ]);
+    if group.has_no_takeover {
+        client.arg("--no-takeover");
+    }
     client
 }
 
@@ -69,11 +73,12 @@ impl Suite {
     /// The suite as client, against the server that `server` starts.
     pub(crate) fn check_server(
         &self,
+        driver: &str,
         group: &Group,
         server: &dyn Fn() -> Command,
     ) -> Outcome<Vec<Verdict>> {
         let mut server = Server::start(&mut server())?;
-        let directory = fresh_directory("server", group)?;
+        let directory = fresh_directory(Role::Server, driver, group)?;
         let spec = json!({
             "servers": [{"agent": AGENT, "url": format!("ws://{}", server.addr())}],
             "outdir": directory.join("report"),
@@ -94,10 +99,11 @@ impl Suite {
     /// The suite as server, for the client that `client` makes of its address.
     pub(crate) fn check_client(
         &self,
+        driver: &str,
         group: &Group,
         client: &dyn Fn(&str) -> Command,
     ) -> Outcome<Vec<Verdict>> {
-        let directory = fresh_directory("client", group)?;
+        let directory = fresh_directory(Role::Client, driver, group)?;
         let addr = free_addr()?;
         let spec = json!({
             "url": format!("ws://{addr}"),
@@ -139,6 +145,11 @@ impl Suite {
     }
 }
 
+/// Verdicts of the last run of a group.
+pub(crate) fn kept(role: Role, driver: &str, group: &Group) -> Outcome<Vec<Verdict>> {
+    verdicts(&directory(role, driver, group))
+}
+
 fn verdicts(directory: &Path) -> Outcome<Vec<Verdict>> {
     let path = directory.join("report/index.json");
     let index = fs::read_to_string(&path).map_err(|error| {
@@ -150,8 +161,14 @@ fn verdicts(directory: &Path) -> Outcome<Vec<Verdict>> {
     verdict::parse(&index).map_err(Stop::Failed)
 }
 
-fn fresh_directory(role: &str, group: &Group) -> Outcome<PathBuf> {
-    let directory = target_dir().join("conformance").join(role).join(group.name);
+/// Where the report and the log of a group go.
+fn directory(role: Role, driver: &str, group: &Group) -> PathBuf {
+    let directory = target_dir().join("conformance").join(role.name());
+    directory.join(driver).join(group.name)
+}
+
+fn fresh_directory(role: Role, driver: &str, group: &Group) -> Outcome<PathBuf> {
+    let directory = directory(role, driver, group);
     // Fails when there is none from before, which is as good.
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).map_err(|error| Stop::io(directory.display(), &error))?;

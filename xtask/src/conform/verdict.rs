@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Verdicts that conform.
-const ACCEPTED: &[&str] = &["OK", "NON-STRICT", "INFORMATIONAL"];
+pub(crate) const ACCEPTED: &[&str] = &["OK", "NON-STRICT", "INFORMATIONAL"];
 
 /// One case: how it behaved, and how it closed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,6 +40,10 @@ pub(crate) struct AutobahnArgs {
     #[arg(long, default_value = "hioload")]
     agent: String,
 
+    /// Offer to compress each message by itself
+    #[arg(long)]
+    no_takeover: bool,
+
     /// How I/O is done
     #[arg(long, value_enum, default_value_t = DriverArg::Auto)]
     driver: DriverArg,
@@ -59,7 +63,7 @@ pub(crate) fn run(args: &AutobahnArgs) -> ExitCode {
 
 fn run_all(driver: &mut dyn Driver, args: &AutobahnArgs) -> Result<(), String> {
     let mut case_count = None;
-    converse(driver, args.connect, "/getCaseCount", |_, message| {
+    converse(driver, args, "/getCaseCount", |_, message| {
         case_count = message
             .as_text()
             .and_then(|text| text.trim().parse::<u32>().ok());
@@ -67,14 +71,14 @@ fn run_all(driver: &mut dyn Driver, args: &AutobahnArgs) -> Result<(), String> {
     let case_count = case_count.ok_or("the server does not say how many cases it has")?;
     for case in 1..=case_count {
         let path = format!("/runCase?case={case}&agent={}", args.agent);
-        converse(driver, args.connect, &path, |session, message| {
+        converse(driver, args, &path, |session, message| {
             // Refused after a close only; then there is nobody to answer.
             let _ = session.send(message);
         })?;
     }
     converse(
         driver,
-        args.connect,
+        args,
         &format!("/updateReports?agent={}", args.agent),
         |_, _| {},
     )
@@ -93,10 +97,11 @@ struct Exchange<'a> {
 /// Connects to `path`, gives every message to `answer`, and returns when the connection is over.
 fn converse(
     driver: &mut dyn Driver,
-    addr: SocketAddr,
+    args: &AutobahnArgs,
     path: &str,
     mut answer: impl FnMut(&mut ClientSession, Message<'_>),
 ) -> Result<(), String> {
+    let addr = args.connect;
     let url: Url = format!("ws://{addr}{path}")
         .parse()
         .map_err(|error: ClientError| error.to_string())?;
@@ -107,7 +112,10 @@ fn converse(
         ..Limits::default()
     };
     let options = ClientOptions {
-        deflate: Some(DeflateOffer::default()),
+        deflate: Some(DeflateOffer {
+            client_no_context_takeover: args.no_takeover,
+            ..DeflateOffer::default()
+        }),
         limits,
         output_size_max: 4 * MESSAGE_SIZE_MAX,
         ..ClientOptions::default()
