@@ -140,6 +140,7 @@ pub struct Feed {
     pub(crate) stats: FeedStats,
     /// When a subscriber last made progress under a lag of more than half the budget.
     pub(crate) pressed_at: Option<Time>,
+    epoch: u64,
     round: Option<u32>,
     reported: Reported,
 }
@@ -182,6 +183,7 @@ impl Feed {
             sweep_index: 0,
             stats: FeedStats::default(),
             pressed_at: None,
+            epoch: 0,
             round: None,
             reported: Reported::default(),
             config,
@@ -222,6 +224,7 @@ impl Feed {
                 self.take(piece.clone());
             }
         }
+        self.epoch = attached.epoch;
         self.round = Some(attached.round);
         self.reported.is_due = true;
     }
@@ -442,6 +445,24 @@ impl Feed {
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.round.is_some()
+    }
+
+    /// The channel's epoch, and the last publication that has come here: a subscriber who starts
+    /// at the end gets what follows it. `None` until the owner has answered.
+    #[must_use]
+    pub fn position(&self) -> Option<(u64, Offset)> {
+        self.round.map(|_| (self.epoch, self.held.offset()))
+    }
+
+    /// The first publication of which the subscriber has not got anything yet. Of a parked one: the first
+    /// which is still to come.
+    pub fn next_offset(&mut self, key: SubscriberKey) -> Offset {
+        let next = self.held.offset() + 1;
+        if self.lag_bytes(key) == 0 {
+            return next;
+        }
+        self.standing(key)
+            .map_or(next, |at| at.offset + Offset::from(at.is_partial))
     }
 
     /// How many subscribers there are.

@@ -116,14 +116,14 @@ fn last_frame(held: &Held) -> Option<(&[u8], Origin)> {
     Some((&chunk.frames[from..], chunk.records().origin(index)))
 }
 
-/// Where a cursor that is to be parked stands.
-struct Standing {
+/// Where a cursor that has something to read stands.
+pub(crate) struct Standing {
     position: u64,
     frame_end: u64,
     /// Index of the chunk.
     chunk: usize,
-    offset: Offset,
-    is_partial: bool,
+    pub(crate) offset: Offset,
+    pub(crate) is_partial: bool,
     has_owed: bool,
 }
 
@@ -184,7 +184,7 @@ impl Feed {
         (!is_told).then_some(Action::Cancel)
     }
 
-    fn standing(&mut self, key: SubscriberKey) -> Option<Standing> {
+    pub(crate) fn standing(&mut self, key: SubscriberKey) -> Option<Standing> {
         let subscriber = self.subscribers.get_mut(key.0)?;
         subscriber.chunk = self.held.follow(subscriber.chunk, subscriber.position);
         let Place::Chunk(index) = self.held.place(subscriber.chunk) else {

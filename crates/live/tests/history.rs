@@ -233,3 +233,21 @@ fn many_who_come_back_to_a_quiet_channel_leave_the_others_in_place() {
     publish(&mut rig, 1);
     assert_eq!(rig.read(live, usize::MAX).len(), 10);
 }
+
+#[test]
+fn a_subscriber_can_be_told_where_it_stands() {
+    let mut rig = rig(long());
+    let empty = hioload_live::Feed::new(FeedConfig::default());
+    assert_eq!(empty.position(), None, "the owner has not answered");
+    assert_eq!(rig.feed.position(), Some((EPOCH, 0)));
+    let key = rig.subscribe(1);
+    assert_eq!(rig.feed.next_offset(key), 1);
+    publish(&mut rig, 200);
+    assert_eq!(rig.feed.position(), Some((EPOCH, 200)));
+    for (bytes, next) in [(0, 1), (1, 2), (8, 2), (1, 2), (1015, 104), (975, 201)] {
+        assert_eq!(rig.read(key, bytes).len(), bytes);
+        assert_eq!(rig.feed.next_offset(key), next, "after {bytes} more");
+    }
+    let (key, _) = rig.recover(2, since(150));
+    assert_eq!(rig.feed.next_offset(key), 151);
+}
