@@ -36,7 +36,7 @@ cargo xtask conform [options]
   --harness             check the harness itself: groups 1 to 7 against tokio-tungstenite
   --kept                run nothing, take the reports of the last runs: for a page of separate runs
 
-A run of everything writes docs/conformance.md, in about an hour on two cores.
+A run of everything writes docs/conformance.md, in about half an hour.
 ";
 
 /// What one run of the task covers.

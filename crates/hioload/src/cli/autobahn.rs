@@ -116,6 +116,8 @@ fn converse(
             client_no_context_takeover: args.no_takeover,
             ..DeflateOffer::default()
         }),
+        // Short messages are a part of what is tested.
+        deflate_size_min: 0,
         limits,
         output_size_max: 4 * MESSAGE_SIZE_MAX,
         ..ClientOptions::default()
