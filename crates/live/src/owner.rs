@@ -321,6 +321,14 @@ impl Owner {
         self.is_full || self.logs.iter().any(ClassLog::is_pressed)
     }
 
+    /// Whether the last publication was refused for want of memory outside this log, and nothing of
+    /// this log has been released since. To be tried again after a while: others give memory back
+    /// without a word to this channel.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Whether nobody is attached and no history is kept: the channel may be forgotten.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -466,6 +474,7 @@ impl Owner {
         let cost = log.release(&self.config.history, self.offset, now);
         // Refused means that there was nothing to evict: the open chunk may have been read since.
         self.is_full &= log.evictable().is_none();
+        self.is_short &= log.evictable().is_none();
         self.give_back(cost);
     }
 
@@ -474,6 +483,7 @@ impl Owner {
             self.stats.memory -= cost;
             self.config.shared.give_back(cost);
             self.is_full = false;
+            self.is_short = false;
         }
     }
 }

@@ -466,7 +466,7 @@ impl Core {
         is_left |= self.deliver(cx, key);
         is_left |= self.walk(cx, key, walk_left);
         self.report(cx, key);
-        self.release(key);
+        self.release(key, false);
         is_left
     }
 
@@ -585,11 +585,15 @@ impl Core {
         }
     }
 
-    /// Lets held publishers go on when the channel has room again.
-    fn release(&mut self, key: ChannelKey) {
+    /// Lets held publishers go on when the channel has room again. Who waits for memory of others
+    /// tries again when it `is_time`: asked every turn, the worker would never rest.
+    fn release(&mut self, key: ChannelKey, is_time: bool) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         let is_held = match &channel.owned {
-            Some(owned) => owned.owner.is_held() || !owned.inbox.is_empty(),
+            Some(owned) => {
+                let is_short = owned.owner.is_short() && !is_time;
+                owned.owner.is_held() || is_short || !owned.inbox.is_empty()
+            }
             None => channel.outstanding >= CREDIT,
         };
         if is_held {
@@ -715,6 +719,7 @@ impl Core {
             for stalled in found.drain(..) {
                 self.stalled(cx, &stalled);
             }
+            self.release(key, true);
             self.mark_if_idle(cx, key);
         }
         while self.channels.expire(now).is_some() {}

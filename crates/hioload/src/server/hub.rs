@@ -921,7 +921,8 @@ impl Service for Hub {
         self.resume(cx);
         let is_left = self.core.serve_channels(cx);
         self.tell_ended(cx);
-        if self.core.is_draining && self.core.table.len() == 0 {
+        // Until the last session of all has ended, others may have messages for this worker.
+        if self.core.is_draining && self.core.table.len() == 0 && self.shared.is_empty() {
             self.publish_stats(cx);
             cx.stop();
         }

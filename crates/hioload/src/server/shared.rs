@@ -42,6 +42,12 @@ impl Shared {
         self.workers[worker].connections.store(count as u64, Ordering::Relaxed);
     }
 
+    /// No worker has a connection.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut counts = self.workers.iter().map(|slot| slot.connections.load(Ordering::Relaxed));
+        counts.all(|count| count == 0)
+    }
+
     /// The worker that should take a connection which came to `worker`, when that one has more
     /// than 20 % above the least loaded.
     pub(super) fn balance(&self, worker: usize, count: usize) -> Option<usize> {
