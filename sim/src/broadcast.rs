@@ -218,13 +218,13 @@ impl Broadcast {
         if subscriber.is_leaving {
             let is_answered = end == End::Closed(CloseCode::NORMAL.number());
             assert!(
-                is_answered || !subscriber.is_answer_due || subscriber.client.is_mute(),
+                is_answered || !subscriber.is_answer_due || subscriber.client.is_cut_off(),
                 "client {} left in order, the server ended it as {end:?}",
                 subscriber.number
             );
         } else if !(is_calm && is_shutdown) {
-            let is_fast = subscriber.reader.is_fast();
-            self.losses.push(Loss { end, is_fast, at: world.now() });
+            let is_fair = subscriber.reader.is_fair();
+            self.losses.push(Loss { end, is_fair, at: world.now() });
         }
         let (left, lives) = (subscriber.left, subscriber.lives);
         if !is_calm && lives > 1 {
@@ -283,7 +283,7 @@ impl Cast for Broadcast {
         for subscriber in &mut self.subscribers {
             subscriber.left = 0;
             subscriber.has_churn = false;
-            subscriber.reader = Reader::fast();
+            subscriber.reader.calm_down();
             subscriber.client.set_window(WINDOW_CALM);
         }
         let mut prober = self.enter(&world.net, &world.notes, 0, 1, Some("/"));

@@ -82,6 +82,8 @@ pub(crate) struct Client {
     close_code: Option<u16>,
     /// Writing failed: the connection is broken or half-closed.
     is_mute: bool,
+    /// It heard nothing any more when it ended.
+    was_deaf: bool,
     prng: Prng,
     notes: Notes,
     /// Digest of everything that was received.
@@ -113,6 +115,7 @@ impl Client {
             received: VecDeque::new(),
             close_code: None,
             is_mute: false,
+            was_deaf: false,
             prng,
             notes,
             digest: 0xcbf2_9ce4_8422_2325,
@@ -147,9 +150,15 @@ impl Client {
 
     /// The network decided that nothing reaches this client any more.
     pub(crate) fn is_deaf(&self) -> bool {
-        self.peer.as_ref().is_some_and(SimPeer::is_deaf)
+        self.was_deaf || self.peer.as_ref().is_some_and(SimPeer::is_deaf)
     }
 
+    /// The network broke one direction of the connection: what is said or heard is incomplete.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_mute || self.is_deaf()
+    }
+
+    /// Writing failed.
     pub(crate) fn is_mute(&self) -> bool {
         self.is_mute
     }
@@ -205,6 +214,7 @@ impl Client {
 
     fn over(&mut self, end: End) {
         self.phase = Phase::Over(end);
+        self.was_deaf = self.is_deaf();
         self.peer = None;
         self.out.clear();
     }

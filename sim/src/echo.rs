@@ -80,7 +80,7 @@ impl Cast for Echo {
             client.is_storm = false;
             client.pause_max = Duration::from_millis(1);
             client.next_at = Time::ZERO;
-            client.reader = Reader::fast();
+            client.reader.calm_down();
             client.client.set_window(WINDOW_CALM);
         }
     }
@@ -258,14 +258,14 @@ impl EchoClient {
         let is_shutdown = end == End::Closed(CloseCode::GOING_AWAY.number());
         if self.is_leaving || (!self.is_storm && is_shutdown) {
             assert!(
-                !self.is_leaving || end == End::Closed(CloseCode::NORMAL.number()) || self.client.is_mute(),
+                !self.is_leaving || end == End::Closed(CloseCode::NORMAL.number()) || self.client.is_cut_off(),
                 "client {} left in order, the server ended it as {end:?}",
                 self.number
             );
             self.notes.add(Event::Left);
             return None;
         }
-        let loss = Loss { end, is_fast: self.reader.is_fast(), at: net.now() };
+        let loss = Loss { end, is_fair: self.reader.is_fair(), at: net.now() };
         self.left += self.expected.len() as u32;
         self.expected.clear();
         self.pings.clear();

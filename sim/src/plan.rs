@@ -89,7 +89,7 @@ impl Plan {
         let mut size_max = pick(prng, &[100, 2000, 20_000, 100_000]);
         if scenario == Scenario::Broadcast {
             // Larger ones would be refused, which is not a fault.
-            size_max = size_max.min(budget / 4).min(memory / 32);
+            size_max = size_max.min(budget / 8).min(memory / 32);
         }
         let size_max = size_max.min(pool.size_max() - 64);
         let publishers = 1 + prng.below(4) as usize;
@@ -152,7 +152,8 @@ fn settings(prng: &mut Prng, budget: usize) -> Settings {
         deflate_size_min: pick(prng, &[0, 64, 1024]),
         channel: ChannelSettings {
             budget,
-            budget_worker: budget * pick(prng, &[1, 2, 8]),
+            // Below twice a budget, channels that are used at the same time starve each other.
+            budget_worker: budget * pick(prng, &[2, 4, 8]),
             policy: pick(
                 prng,
                 &[Policy::Disconnect, Policy::Disconnect, Policy::Skip, Policy::Latest],

@@ -25,12 +25,14 @@ enum Habit {
 pub(crate) struct Reader {
     habit: Habit,
     paused_until: Time,
+    /// It has never made the server wait.
+    is_fair: bool,
 }
 
 impl Reader {
     /// Reads all there is.
     pub(crate) fn fast() -> Self {
-        Self { habit: Habit::Fast, paused_until: Time::ZERO }
+        Self { habit: Habit::Fast, paused_until: Time::ZERO, is_fair: true }
     }
 
     /// One client in two is slow in one way or another.
@@ -46,12 +48,17 @@ impl Reader {
             Habit::Never => notes.add(Event::NeverRead),
             Habit::Fast | Habit::Pausing(_) => {}
         }
-        Self { habit, paused_until: Time::ZERO }
+        Self { habit, paused_until: Time::ZERO, is_fair: habit == Habit::Fast }
     }
 
-    /// It never makes the server wait.
-    pub(crate) fn is_fast(&self) -> bool {
-        self.habit == Habit::Fast
+    /// It has never made the server wait.
+    pub(crate) fn is_fair(&self) -> bool {
+        self.is_fair
+    }
+
+    /// From now on it reads all there is.
+    pub(crate) fn calm_down(&mut self) {
+        self.habit = Habit::Fast;
     }
 
     /// Bytes to read in this step.

@@ -70,8 +70,8 @@ pub(crate) trait Cast {
 /// A connection that ended against its client's will.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
-    /// Its client read whatever there was, at once.
-    pub(crate) is_fast: bool,
+    /// Its client never made the server wait.
+    pub(crate) is_fair: bool,
     #[expect(dead_code, reason = "shown in the message of a failure")]
     pub(crate) end: End,
     #[expect(dead_code, reason = "shown in the message of a failure")]
@@ -222,7 +222,7 @@ impl Stage<'_> {
             + stats.handshakes_late;
         let is_timing_off = fired(Fault::Pause) + fired(Fault::SlowReader) > 0
             || self.notes.counts().of(Event::WorkerStalled) > 0;
-        let unfair = self.cast.losses().iter().filter(|loss| loss.is_fast);
+        let unfair = self.cast.losses().iter().filter(|loss| loss.is_fair);
         let count = unfair.clone().count() as u64;
         assert!(
             count <= struck || is_timing_off,

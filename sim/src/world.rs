@@ -7,8 +7,8 @@ use std::time::Duration;
 use hioload::simulation::{GroupConfig, SteppedWorker, workers};
 use hioload::{Handler, ServerHandle, Stats};
 use hioload_base::{Prng, Time};
-use hioload_reactor::sim::SimNet;
-use hioload_reactor::{Driver, Wait};
+use hioload_reactor::sim::{SimDriver, SimNet};
+use hioload_reactor::{Completions, Driver, Wait};
 
 use crate::event::{Event, Notes};
 use crate::plan::Plan;
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) net: SimNet,
     pub(crate) notes: Notes,
     workers: Vec<Seat>,
+    /// Lets time pass when all workers have ended.
+    clock: SimDriver,
     handle: ServerHandle,
     limits: Bounds,
     prng: Prng,
@@ -67,11 +69,13 @@ impl World {
         let drivers = (0..plan.workers).map(driver).collect();
         let (workers, handle) =
             workers(&config, drivers, make_handler).expect("a virtual port and some memory");
+        let clock = net.driver(plan.driver.clone());
         let seat = |worker| Seat { worker: Some(worker), stats: Stats::default(), stalled: 0 };
         Self {
             net,
             notes,
             workers: workers.into_iter().map(seat).collect(),
+            clock,
             handle,
             limits: Bounds {
                 pool: plan.memory as u64,
@@ -107,6 +111,10 @@ impl World {
                 continue;
             }
             seat.turn(wait, &self.limits);
+        }
+        if self.is_over() {
+            let turned = self.clock.turn(Wait::For(wait), &mut Completions::new());
+            turned.expect("a simulated driver does not break");
         }
     }
 
