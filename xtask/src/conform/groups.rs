@@ -35,19 +35,19 @@ const fn quick(name: &'static str, about: &'static str, case_count: usize) -> Gr
         name,
         about,
         case_count,
-        time_max: Duration::from_secs(90),
+        time_max: Duration::from_secs(180),
         is_quick: true,
         has_no_takeover: false,
     }
 }
 
-/// Half a minute each, and much alike.
+/// A minute each, and much alike.
 const fn slow(name: &'static str, about: &'static str, case_count: usize) -> Group {
     Group {
         name,
         about,
         case_count,
-        time_max: Duration::from_secs(300),
+        time_max: Duration::from_secs(600),
         is_quick: false,
         has_no_takeover: false,
     }
