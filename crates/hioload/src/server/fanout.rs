@@ -668,7 +668,10 @@ impl Core {
             let subscription = all[(order + step) % all.len()];
             let slot = self.channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
             let Some(slot) = slot else { continue };
-            if slot.feed.next(subscription.subscriber, send_max, pieces) > 0 {
+            // No more than the frame's rest, or a busy channel would never let the others on.
+            let rest = slot.feed.to_boundary(subscription.subscriber);
+            let size_max = if rest > 0 { rest } else { send_max };
+            if slot.feed.next(subscription.subscriber, size_max, pieces) > 0 {
                 self.activate(socket, subscription.channel);
                 return;
             }
