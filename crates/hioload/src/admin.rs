@@ -77,7 +77,9 @@ pub struct Admin {
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Admin")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,7 +101,11 @@ impl Admin {
             .name("hioload-admin".to_owned())
             .spawn(move || run(runtime, listener, control, stopped))
             .map_err(|error| no_thread(&error))?;
-        Ok(Self { addr, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            addr,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Where it listens.
@@ -120,19 +126,27 @@ impl Drop for Admin {
 }
 
 fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
-    let spec = ListenSpec { backlog: 128, share_port: false, ..ListenSpec::new(addr) };
-    listen_socket(&spec).map(TcpListener::from).map_err(|error| StartError {
-        what: format!("the admin listener {}", error.what),
-        remedy: error.remedy.replace("--addr", "--admin, or `--admin off`"),
-        ..error
-    })
+    let spec = ListenSpec {
+        backlog: 128,
+        share_port: false,
+        ..ListenSpec::new(addr)
+    };
+    listen_socket(&spec)
+        .map(TcpListener::from)
+        .map_err(|error| StartError {
+            what: format!("the admin listener {}", error.what),
+            remedy: error.remedy.replace("--addr", "--admin, or `--admin off`"),
+            ..error
+        })
 }
 
 fn no_thread(error: &std::io::Error) -> StartError {
     StartError {
         what: "cannot start the admin listener".to_owned(),
         cause: error.to_string(),
-        remedy: "Raise the limits of threads and descriptors (`ulimit -u -n`), or use `--admin off`".to_owned(),
+        remedy:
+            "Raise the limits of threads and descriptors (`ulimit -u -n`), or use `--admin off`"
+                .to_owned(),
         errno: error.raw_os_error(),
     }
 }
@@ -153,7 +167,9 @@ fn run(runtime: Runtime, listener: TcpListener, control: Control, stopped: onesh
 async fn accept(listener: tokio::net::TcpListener, control: Control) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -177,10 +193,16 @@ async fn accept(listener: tokio::net::TcpListener, control: Control) {
     }
 }
 
-async fn respond(request: Request<Incoming>, control: Control) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(
+    request: Request<Incoming>,
+    control: Control,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return Ok(Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n").into_response());
+        return Ok(
+            Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n")
+                .into_response(),
+        );
     }
     // Health must be told even when every helper hangs in a probe.
     if path == "/healthz" {
@@ -189,7 +211,10 @@ async fn respond(request: Request<Incoming>, control: Control) -> Result<Respons
     let making = tokio::task::spawn_blocking(move || answer(&control, &path));
     let answer = match tokio::time::timeout(ANSWER_TIMEOUT, making).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Answer::text(StatusCode::INTERNAL_SERVER_ERROR, "making the answer failed; see the log\n"),
+        Ok(Err(_)) => Answer::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "making the answer failed; see the log\n",
+        ),
         Err(_) => Answer::text(StatusCode::GATEWAY_TIMEOUT, "the answer takes too long\n"),
     };
     Ok(answer.into_response())
@@ -205,11 +230,19 @@ struct Answer {
 
 impl Answer {
     fn text(status: StatusCode, body: impl Into<String>) -> Self {
-        Self { status, content_type: TEXT, body: body.into() }
+        Self {
+            status,
+            content_type: TEXT,
+            body: body.into(),
+        }
     }
 
     fn json(body: &Value) -> Self {
-        Self { status: StatusCode::OK, content_type: JSON, body: format!("{body:#}\n") }
+        Self {
+            status: StatusCode::OK,
+            content_type: JSON,
+            body: format!("{body:#}\n"),
+        }
     }
 
     fn into_response(self) -> Response<Full<Bytes>> {
@@ -247,7 +280,10 @@ fn answer(control: &Control, path: &str) -> Answer {
         "/debug/config" => Answer::json(&control.config_json()),
         path => match path.strip_prefix("/debug/probes/") {
             Some(name) => probe(control, name),
-            None => Answer::text(StatusCode::NOT_FOUND, format!("there is no such page; these are served:\n{INDEX}")),
+            None => Answer::text(
+                StatusCode::NOT_FOUND,
+                format!("there is no such page; these are served:\n{INDEX}"),
+            ),
         },
     }
 }
@@ -255,7 +291,9 @@ fn answer(control: &Control, path: &str) -> Answer {
 fn probe(control: &Control, name: &str) -> Answer {
     match control.probes().run(name) {
         Ok(value) => Answer::json(&value),
-        Err(error @ ProbeError::Panicked(_)) => Answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(error @ ProbeError::Panicked(_)) => {
+            Answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
+        }
         Err(error) => Answer::text(StatusCode::NOT_FOUND, format!("{error}\n")),
     }
 }
@@ -272,15 +310,23 @@ mod tests {
     const ANY: &str = "127.0.0.1:0";
 
     fn server() -> Server {
-        let builder = Server::builder().addr(ANY.parse().expect("an address")).workers(1);
-        builder.driver(DriverChoice::Poll).memory(80 << 20).build().expect("a server")
+        let builder = Server::builder()
+            .addr(ANY.parse().expect("an address"))
+            .workers(1);
+        builder
+            .driver(DriverChoice::Poll)
+            .memory(80 << 20)
+            .build()
+            .expect("a server")
     }
 
     fn ask(addr: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(addr).expect("the admin listener");
         stream.write_all(request.as_bytes()).expect("a request");
         let mut response = String::new();
-        stream.read_to_string(&mut response).expect("a response, and its end");
+        stream
+            .read_to_string(&mut response)
+            .expect("a response, and its end");
         response
     }
 
@@ -292,9 +338,14 @@ mod tests {
     fn every_page_answers() {
         let server = server();
         let control = server.control();
-        control.register_probe("seven", || json!(7)).expect("a free name");
-        control.register_probe("broken", || panic!("on purpose")).expect("a free name");
-        let admin = Admin::start(ANY.parse().expect("an address"), control.clone()).expect("a port");
+        control
+            .register_probe("seven", || json!(7))
+            .expect("a free name");
+        control
+            .register_probe("broken", || panic!("on purpose"))
+            .expect("a free name");
+        let admin =
+            Admin::start(ANY.parse().expect("an address"), control.clone()).expect("a port");
         let addr = admin.local_addr();
         for (path, status, part) in [
             ("/", "200 OK", "/healthz"),
@@ -303,24 +354,50 @@ mod tests {
             ("/metrics", "200 OK", "# EOF\n"),
             ("/debug/probes", "200 OK", "\"seven\""),
             ("/debug/probes/seven", "200 OK", "7\n"),
-            ("/debug/probes/eight", "404 Not Found", "there is no probe \"eight\""),
-            ("/debug/probes/broken", "500 Internal Server Error", "on purpose"),
+            (
+                "/debug/probes/eight",
+                "404 Not Found",
+                "there is no probe \"eight\"",
+            ),
+            (
+                "/debug/probes/broken",
+                "500 Internal Server Error",
+                "on purpose",
+            ),
             ("/debug/config", "200 OK", "null\n"),
             ("/elsewhere", "404 Not Found", "these are served"),
         ] {
             let response = get(addr, path);
-            assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {response}");
+            assert!(
+                response.starts_with(&format!("HTTP/1.1 {status}")),
+                "{path}: {response}"
+            );
             assert!(response.contains(part), "{path}: {response}");
-            assert!(response.contains("cache-control: no-store"), "{path}: {response}");
+            assert!(
+                response.contains("cache-control: no-store"),
+                "{path}: {response}"
+            );
         }
         let head = ask(addr, "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
-        let post = ask(addr, "POST /stats HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
-        assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD"), "{post}");
+        assert!(
+            head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"),
+            "{head}"
+        );
+        let post = ask(
+            addr,
+            "POST /stats HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        );
+        assert!(
+            post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD"),
+            "{post}"
+        );
         assert!(ask(addr, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
         control.shutdown();
         let health = get(addr, "/healthz");
-        assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("draining\n"), "{health}");
+        assert!(
+            health.starts_with("HTTP/1.1 503") && health.ends_with("draining\n"),
+            "{health}"
+        );
     }
 
     #[test]
@@ -329,7 +406,10 @@ mod tests {
         let control = server.control();
         let (release, released) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
-        let (released, begun) = (std::sync::Mutex::new(released), std::sync::Mutex::new(begun));
+        let (released, begun) = (
+            std::sync::Mutex::new(released),
+            std::sync::Mutex::new(begun),
+        );
         let hang = move || {
             let _ = begun.lock().expect("no panic").send(());
             let _ = released.lock().expect("no panic").recv();
@@ -338,7 +418,9 @@ mod tests {
         control.register_probe("hang", hang).expect("a free name");
         let admin = Admin::start(ANY.parse().expect("an address"), control).expect("a port");
         let mut waiting = TcpStream::connect(admin.local_addr()).expect("the admin listener");
-        waiting.write_all(b"GET /debug/probes/hang HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+        waiting
+            .write_all(b"GET /debug/probes/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("a request");
         begins.recv().expect("the probe began");
         assert!(get(admin.local_addr(), "/healthz").starts_with("HTTP/1.1 200"));
         drop(admin);
@@ -348,7 +430,8 @@ mod tests {
     #[test]
     fn idle_connections_do_not_shut_others_out() {
         let server = server();
-        let admin = Admin::start(ANY.parse().expect("an address"), server.control()).expect("a port");
+        let admin =
+            Admin::start(ANY.parse().expect("an address"), server.control()).expect("a port");
         let idle: Vec<_> = (1..CONNECTIONS_MAX)
             .map(|_| TcpStream::connect(admin.local_addr()).expect("the admin listener"))
             .collect();
@@ -360,8 +443,14 @@ mod tests {
     fn a_port_in_use_is_told_with_a_remedy() {
         let taken = TcpListener::bind(ANY).expect("a port");
         let addr = taken.local_addr().expect("bound");
-        let refusal = Admin::start(addr, server().control()).expect_err("in use").to_string();
-        for part in ["the admin listener cannot listen on", "already", "--admin off"] {
+        let refusal = Admin::start(addr, server().control())
+            .expect_err("in use")
+            .to_string();
+        for part in [
+            "the admin listener cannot listen on",
+            "already",
+            "--admin off",
+        ] {
             assert!(refusal.contains(part), "{part} is not in: {refusal}");
         }
     }

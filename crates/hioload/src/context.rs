@@ -47,7 +47,11 @@ impl<T> ContextKey<T> {
     /// A key; two keys of one name and type are the same key.
     #[must_use]
     pub const fn new(name: &'static str, scope: Scope) -> Self {
-        Self { name, scope, value: PhantomData }
+        Self {
+            name,
+            scope,
+            value: PhantomData,
+        }
     }
 
     /// Its name.
@@ -77,7 +81,10 @@ pub struct ContextFull;
 
 impl fmt::Display for ContextFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a context holds at most {VALUES_MAX} values: delete one, or keep one struct")
+        write!(
+            f,
+            "a context holds at most {VALUES_MAX} values: delete one, or keep one struct"
+        )
     }
 }
 
@@ -144,7 +151,11 @@ impl Context {
         if self.entries.len() >= VALUES_MAX && !self.entries.contains_key(&id) {
             return Err(ContextFull);
         }
-        let entry = Entry { value: std::rc::Rc::new(value), scope: key.scope, expires };
+        let entry = Entry {
+            value: std::rc::Rc::new(value),
+            scope: key.scope,
+            expires,
+        };
         self.entries.insert(id, entry);
         Ok(())
     }
@@ -153,17 +164,26 @@ impl Context {
     #[must_use]
     pub fn value<T: 'static>(&self, key: ContextKey<T>, now: Time) -> Option<&T> {
         let entry = self.entries.get(&(key.name, std::any::TypeId::of::<T>()))?;
-        if entry.is_live(now) { entry.value.downcast_ref() } else { None }
+        if entry.is_live(now) {
+            entry.value.downcast_ref()
+        } else {
+            None
+        }
     }
 
     /// Deletes a value; true when there was one.
     pub fn delete<T: 'static>(&mut self, key: ContextKey<T>) -> bool {
-        self.entries.remove(&(key.name, std::any::TypeId::of::<T>())).is_some()
+        self.entries
+            .remove(&(key.name, std::any::TypeId::of::<T>()))
+            .is_some()
     }
 
     /// The names of what is set and has not expired, in order.
     pub fn keys(&self, now: Time) -> impl Iterator<Item = &'static str> + '_ {
-        self.entries.iter().filter(move |(_, entry)| entry.is_live(now)).map(|(id, _)| id.0)
+        self.entries
+            .iter()
+            .filter(move |(_, entry)| entry.is_live(now))
+            .map(|(id, _)| id.0)
     }
 
     /// A context with the propagated values of this one, shared, with their expiry.
@@ -175,15 +195,26 @@ impl Context {
             .filter(|(_, entry)| entry.scope == Scope::Propagated && entry.is_live(now))
             .map(|(id, entry)| {
                 let value = std::rc::Rc::clone(&entry.value);
-                (*id, Entry { value, scope: entry.scope, expires: entry.expires })
+                (
+                    *id,
+                    Entry {
+                        value,
+                        scope: entry.scope,
+                        expires: entry.expires,
+                    },
+                )
             });
-        Self { entries: propagated.collect() }
+        Self {
+            entries: propagated.collect(),
+        }
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.entries.keys().map(|(name, _)| name)).finish()
+        f.debug_set()
+            .entries(self.entries.keys().map(|(name, _)| name))
+            .finish()
     }
 }
 
@@ -212,7 +243,9 @@ mod tests {
     #[test]
     fn a_value_expires_on_time() {
         let mut context = Context::new();
-        context.set_for(USER, 7, at(1), Duration::from_secs(2)).expect("room");
+        context
+            .set_for(USER, 7, at(1), Duration::from_secs(2))
+            .expect("room");
         assert_eq!(context.value(USER, at(2)), Some(&7));
         assert_eq!(context.value(USER, at(3)), None);
         assert_eq!(context.keys(at(3)).count(), 0);
@@ -231,14 +264,20 @@ mod tests {
     #[test]
     fn the_limit_is_refused_and_expiry_makes_room() {
         let mut context = Context::new();
-        let names: Vec<&'static str> =
-            (0..=VALUES_MAX).map(|i| &*Box::leak(format!("k{i}").into_boxed_str())).collect();
+        let names: Vec<&'static str> = (0..=VALUES_MAX)
+            .map(|i| &*Box::leak(format!("k{i}").into_boxed_str()))
+            .collect();
         for name in &names[..VALUES_MAX] {
             let key = ContextKey::<u32>::new(name, Scope::Local);
-            context.set_for(key, 1, at(0), Duration::from_secs(1)).expect("room");
+            context
+                .set_for(key, 1, at(0), Duration::from_secs(1))
+                .expect("room");
         }
         let extra = ContextKey::<u32>::new(names[VALUES_MAX], Scope::Local);
         assert_eq!(context.set(extra, 1), Err(ContextFull));
-        assert_eq!(context.set_for(extra, 1, at(2), Duration::from_secs(1)), Ok(()));
+        assert_eq!(
+            context.set_for(extra, 1, at(2), Duration::from_secs(1)),
+            Ok(())
+        );
     }
 }

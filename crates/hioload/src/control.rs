@@ -70,7 +70,9 @@ pub enum ReloadError {
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoConfig => f.write_str("the server was built without a configuration; there is nothing to reload"),
+            Self::NoConfig => f.write_str(
+                "the server was built without a configuration; there is nothing to reload",
+            ),
             Self::Refused(error) => error.fmt(f),
         }
     }
@@ -90,7 +92,14 @@ pub(crate) struct Parts {
 
 impl Control {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { handle, driver, registry, plan, config, settings } = parts;
+        let Parts {
+            handle,
+            driver,
+            registry,
+            plan,
+            config,
+            settings,
+        } = parts;
         Self {
             inner: Arc::new(Inner {
                 handle,
@@ -211,7 +220,9 @@ impl Control {
         *lock(&self.inner.reloaded) = report.to_json();
         if report.applied().next().is_some() {
             let current = config.current();
-            self.inner.handle.set_shutdown(current.shutdown.timeout, current.shutdown.pace);
+            self.inner
+                .handle
+                .set_shutdown(current.shutdown.timeout, current.shutdown.pace);
             self.set_settings(current.settings());
         }
         Ok(report)
@@ -227,7 +238,9 @@ impl Control {
     /// beside them what the last reload did. `null` without a configuration.
     #[must_use]
     pub fn config_json(&self) -> Value {
-        let Some(config) = &self.inner.config else { return Value::Null };
+        let Some(config) = &self.inner.config else {
+            return Value::Null;
+        };
         let restart = |key: &str| {
             let doc = crate::config::KEYS.iter().find(|doc| doc.key == key)?;
             doc.restart_reason()
@@ -274,7 +287,9 @@ impl Control {
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("server", &self.inner.handle).finish_non_exhaustive()
+        f.debug_struct("Control")
+            .field("server", &self.inner.handle)
+            .finish_non_exhaustive()
     }
 }
 
@@ -285,7 +300,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn stats_json(stats: &Stats) -> Value {
     let pairs = Stats::names().into_iter().zip(stats.values());
-    pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<String, Value>>().into()
+    pairs
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect::<Map<String, Value>>()
+        .into()
 }
 
 fn channel_json(channel: &ChannelStats) -> Value {

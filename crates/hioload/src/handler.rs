@@ -22,13 +22,19 @@ impl<'a> Message<'a> {
     /// A text message.
     #[must_use]
     pub fn text(text: &'a str) -> Self {
-        Self { kind: Kind::Text, payload: text.as_bytes() }
+        Self {
+            kind: Kind::Text,
+            payload: text.as_bytes(),
+        }
     }
 
     /// A binary message.
     #[must_use]
     pub fn binary(payload: &'a [u8]) -> Self {
-        Self { kind: Kind::Binary, payload }
+        Self {
+            kind: Kind::Binary,
+            payload,
+        }
     }
 
     /// The payload as text; `None` for a binary message.
@@ -149,7 +155,9 @@ impl Broadcast {
     /// A broadcast over `channel`, which every session joins when it opens.
     #[must_use]
     pub fn new(channel: &str) -> Self {
-        Self { channel: channel.to_owned() }
+        Self {
+            channel: channel.to_owned(),
+        }
     }
 }
 

@@ -43,11 +43,10 @@ pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Messag
 pub use layer::Layer;
 pub use plan::MemoryPlan;
 pub use server::{
-    ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle, Settings, Stats,
+    ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle,
+    Settings, Stats,
 };
-pub use session::{
-    PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext,
-};
+pub use session::{PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext};
 
 /// The README's examples have to compile.
 #[cfg(doctest)]

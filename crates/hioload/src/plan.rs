@@ -68,11 +68,25 @@ pub struct MemoryPlan {
 
 impl MemoryPlan {
     pub(crate) fn new(limits: &Limits<'_>) -> Self {
-        let empty = Self { plan: Plan::new(), keys: Vec::new(), workers: limits.workers };
-        empty.with_memory_of_messages(limits).with_memory_of_sessions(limits).with_memory_of_threads(limits)
+        let empty = Self {
+            plan: Plan::new(),
+            keys: Vec::new(),
+            workers: limits.workers,
+        };
+        empty
+            .with_memory_of_messages(limits)
+            .with_memory_of_sessions(limits)
+            .with_memory_of_threads(limits)
     }
 
-    fn line(mut self, key: &'static str, owner: &str, what: &str, count: usize, unit_size: usize) -> Self {
+    fn line(
+        mut self,
+        key: &'static str,
+        owner: &str,
+        what: &str,
+        count: usize,
+        unit_size: usize,
+    ) -> Self {
         self.plan = self.plan.line(owner, what, count as u64, unit_size as u64);
         self.keys.push(key);
         self
@@ -80,24 +94,62 @@ impl MemoryPlan {
 
     /// Buffers and queues.
     fn with_memory_of_messages(self, limits: &Limits<'_>) -> Self {
-        let Limits { workers, settings, driver, .. } = *limits;
+        let Limits {
+            workers,
+            settings,
+            driver,
+            ..
+        } = *limits;
         let pool_size = usize::try_from(limits.pool.bytes_max()).unwrap_or(usize::MAX);
-        let mesh = usize::try_from(mesh_size::<Message>(workers, limits.ring)).unwrap_or(usize::MAX);
+        let mesh =
+            usize::try_from(mesh_size::<Message>(workers, limits.ring)).unwrap_or(usize::MAX);
         let recv_count = workers.saturating_mul(driver.recv_buffer_count.into());
         // Vectors double as they grow.
         let assembly = settings.assembly_max.saturating_mul(2);
         let whole = settings.ws.message_size_max.saturating_mul(4);
-        self.line("server.memory", "mem", "buffers: channel logs and output", workers, pool_size)
-            .line("server.workers", "reactor", "receive buffers", recv_count, driver.recv_buffer_size)
-            .line("ws.assembly_max", "ws", "unfinished and held input", workers, assembly)
-            .line("server.workers", "ws", "spare vectors for messages", workers, sizes::SPARES)
-            .line("ws.message_size_max", "ws", "one whole message, inflated", workers, whole)
-            .line("server.ring", "ring", "queues between workers", 1, mesh)
+        self.line(
+            "server.memory",
+            "mem",
+            "buffers: channel logs and output",
+            workers,
+            pool_size,
+        )
+        .line(
+            "server.workers",
+            "reactor",
+            "receive buffers",
+            recv_count,
+            driver.recv_buffer_size,
+        )
+        .line(
+            "ws.assembly_max",
+            "ws",
+            "unfinished and held input",
+            workers,
+            assembly,
+        )
+        .line(
+            "server.workers",
+            "ws",
+            "spare vectors for messages",
+            workers,
+            sizes::SPARES,
+        )
+        .line(
+            "ws.message_size_max",
+            "ws",
+            "one whole message, inflated",
+            workers,
+            whole,
+        )
+        .line("server.ring", "ring", "queues between workers", 1, mesh)
     }
 
     /// What grows with connections and channels.
     fn with_memory_of_sessions(self, limits: &Limits<'_>) -> Self {
-        let Limits { workers, settings, .. } = *limits;
+        let Limits {
+            workers, settings, ..
+        } = *limits;
         let all = |each: usize| workers.saturating_mul(each);
         let sessions = all(settings.sessions_max);
         let timer = TimerWheel::<u64>::entry_size();
@@ -105,24 +157,80 @@ impl MemoryPlan {
         let channel = sizes::CHANNEL + NAME_SIZE;
         let subscription = SUBSCRIBER_SIZE + sizes::SUBSCRIPTION;
         let plan = self
-            .line("server.sessions_max", "server", "connections", sessions, sizes::CONNECTION)
-            .line("server.sessions_max", "server", "their parts that few need", sessions, sizes::COLD)
-            .line("server.sessions_max", "reactor", "sockets of the driver", all(limits.sockets_max), SOCKET_SIZE)
-            .line("server.sessions_max", "reactor", "timers", all(limits.timers_max), timer)
-            .line("channel.subscriptions_worker_max", "live", "subscriptions", subscriptions, subscription)
-            .line("channel.count_max", "live", "channels", all(settings.channel.count_max), channel);
-        let Some(deflate) = &settings.accept.deflate else { return plan };
+            .line(
+                "server.sessions_max",
+                "server",
+                "connections",
+                sessions,
+                sizes::CONNECTION,
+            )
+            .line(
+                "server.sessions_max",
+                "server",
+                "their parts that few need",
+                sessions,
+                sizes::COLD,
+            )
+            .line(
+                "server.sessions_max",
+                "reactor",
+                "sockets of the driver",
+                all(limits.sockets_max),
+                SOCKET_SIZE,
+            )
+            .line(
+                "server.sessions_max",
+                "reactor",
+                "timers",
+                all(limits.timers_max),
+                timer,
+            )
+            .line(
+                "channel.subscriptions_worker_max",
+                "live",
+                "subscriptions",
+                subscriptions,
+                subscription,
+            )
+            .line(
+                "channel.count_max",
+                "live",
+                "channels",
+                all(settings.channel.count_max),
+                channel,
+            );
+        let Some(deflate) = &settings.accept.deflate else {
+            return plan;
+        };
         let shared = DEFLATE_CLASSES * DEFLATE_SIZE + INFLATE_SIZE;
         let plan = plan.line("ws.deflate", "ws", "shared compressors", workers, shared);
         if deflate.server_no_context_takeover && deflate.client_no_context_takeover {
             return plan;
         }
-        plan.line("ws.deflate_takeover", "ws", "compression contexts", sessions, DEFLATE_SIZE + INFLATE_SIZE)
+        plan.line(
+            "ws.deflate_takeover",
+            "ws",
+            "compression contexts",
+            sessions,
+            DEFLATE_SIZE + INFLATE_SIZE,
+        )
     }
 
     fn with_memory_of_threads(self, limits: &Limits<'_>) -> Self {
-        self.line("server.workers", "server", "stacks of threads", limits.workers + THREADS_MORE, STACK_SIZE)
-            .line("server.workers", "server", "the program itself", 1, PROGRAM_SIZE)
+        self.line(
+            "server.workers",
+            "server",
+            "stacks of threads",
+            limits.workers + THREADS_MORE,
+            STACK_SIZE,
+        )
+        .line(
+            "server.workers",
+            "server",
+            "the program itself",
+            1,
+            PROGRAM_SIZE,
+        )
     }
 
     /// Bytes of all lines.
@@ -158,7 +266,9 @@ impl MemoryPlan {
     /// # Errors
     /// How much is missing, what takes the most, and which keys to lower.
     pub fn check(&self, machine: &Machine) -> Result<(), StartError> {
-        let Err(error) = self.plan.check(machine) else { return Ok(()) };
+        let Err(error) = self.plan.check(machine) else {
+            return Ok(());
+        };
         let mut largest: Vec<_> = self.lines().collect();
         largest.sort_by_key(|(_, line)| std::cmp::Reverse(line.size()));
         let mut keys: Vec<&str> = Vec::new();
@@ -168,7 +278,11 @@ impl MemoryPlan {
             }
         }
         let workers = self.workers;
-        let fewer = if workers > 1 { format!(", run fewer workers than {workers} (server.workers)") } else { String::new() };
+        let fewer = if workers > 1 {
+            format!(", run fewer workers than {workers} (server.workers)")
+        } else {
+            String::new()
+        };
         Err(StartError {
             what: format!("{} of memory are missing", mib(error.missing())),
             cause: format!(
@@ -177,7 +291,10 @@ impl MemoryPlan {
                 mib(machine.memory_available),
                 machine.bound_by
             ),
-            remedy: format!("Lower {}{fewer}, or give the process more; `hioload plan` shows each line", keys.join(" or ")),
+            remedy: format!(
+                "Lower {}{fewer}, or give the process more; `hioload plan` shows each line",
+                keys.join(" or ")
+            ),
             errno: None,
         })
     }
@@ -203,27 +320,49 @@ mod tests {
     use hioload_control::{Config, Sources};
 
     fn machine(memory_available: u64) -> Machine {
-        Machine { memory_available, bound_by: "a test".to_owned() }
+        Machine {
+            memory_available,
+            bound_by: "a test".to_owned(),
+        }
     }
 
     fn plan(workers: &str, set: &[(&str, &str)]) -> MemoryPlan {
         let sources = Sources::new().flag("--workers", "server.workers", workers);
-        let sources = set.iter().fold(sources, |sources, (key, value)| sources.flag("--set", *key, *value));
+        let sources = set.iter().fold(sources, |sources, (key, value)| {
+            sources.flag("--set", *key, *value)
+        });
         let config = Config::<ServerConfig>::load(sources).expect("valid");
         Server::builder().config(&config).plan()
     }
 
     fn bytes(plan: &MemoryPlan, what: &str) -> u64 {
-        plan.lines().find(|(_, line)| line.what == what).expect(what).1.size()
+        plan.lines()
+            .find(|(_, line)| line.what == what)
+            .expect(what)
+            .1
+            .size()
     }
 
     #[test]
     fn lines_are_limits_times_sizes() {
-        let plan = plan("3", &[("server.sessions_max", "1000"), ("server.memory", "80MiB"), ("server.ring", "10")]);
-        assert_eq!(bytes(&plan, "connections"), 3 * 1000 * sizes::CONNECTION as u64);
+        let plan = plan(
+            "3",
+            &[
+                ("server.sessions_max", "1000"),
+                ("server.memory", "80MiB"),
+                ("server.ring", "10"),
+            ],
+        );
+        assert_eq!(
+            bytes(&plan, "connections"),
+            3 * 1000 * sizes::CONNECTION as u64
+        );
         let pool = PoolConfig::with_budget(80 << 20).bytes_max();
         assert_eq!(bytes(&plan, "buffers: channel logs and output"), 3 * pool);
-        assert_eq!(bytes(&plan, "queues between workers"), mesh_size::<Message>(3, 10));
+        assert_eq!(
+            bytes(&plan, "queues between workers"),
+            mesh_size::<Message>(3, 10)
+        );
         let sum: u64 = plan.lines().map(|(_, line)| line.size()).sum();
         assert_eq!(plan.total_size(), sum);
         assert_eq!(plan.to_json()["total_bytes"], sum);
@@ -261,7 +400,12 @@ mod tests {
         // Of 2 GiB a system leaves about 1.6 to others.
         for workers in ["1", "2", "4"] {
             let plan = plan(workers, &[]);
-            assert_eq!(plan.check(&machine(1_600 << 20)).map_err(|error| error.to_string()), Ok(()), "\n{plan}");
+            assert_eq!(
+                plan.check(&machine(1_600 << 20))
+                    .map_err(|error| error.to_string()),
+                Ok(()),
+                "\n{plan}"
+            );
         }
     }
 
@@ -270,8 +414,17 @@ mod tests {
         let plan = plan("2", &[("ws.deflate", "on"), ("ws.deflate_takeover", "on")]);
         let total = plan.total_size();
         assert!(plan.check(&machine(total)).is_ok());
-        let refusal = plan.check(&machine(total - 1)).expect_err("a byte short").to_string();
-        for part in ["1 MiB of memory are missing: the plan needs", "(a test)", "Lower ws.deflate_takeover or ", "server.workers", "hioload plan"] {
+        let refusal = plan
+            .check(&machine(total - 1))
+            .expect_err("a byte short")
+            .to_string();
+        for part in [
+            "1 MiB of memory are missing: the plan needs",
+            "(a test)",
+            "Lower ws.deflate_takeover or ",
+            "server.workers",
+            "hioload plan",
+        ] {
             assert!(refusal.contains(part), "{part} is not in: {refusal}");
         }
     }

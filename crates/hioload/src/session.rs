@@ -118,7 +118,10 @@ impl<'a> Session<'a> {
     /// Its name.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        SessionId { worker: self.cx.index() as u32, slot: self.socket.key().to_bits() }
+        SessionId {
+            worker: self.cx.index() as u32,
+            slot: self.socket.key().to_bits(),
+        }
     }
 
     /// The time, as of this turn.
@@ -154,7 +157,13 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`PublishError`]; nothing was published.
     pub fn publish(&mut self, channel: &str, message: Message<'_>) -> Result<(), PublishError> {
-        self.core.publish(&mut self.cx, self.socket, channel, message.kind, message.payload)
+        self.core.publish(
+            &mut self.cx,
+            self.socket,
+            channel,
+            message.kind,
+            message.payload,
+        )
     }
 
     /// Receives what is published to the channel from now on. Doing it twice is doing it once.
@@ -173,7 +182,13 @@ impl<'a> Session<'a> {
     /// Closes with a code and a short text (at most 123 bytes; more is cut). What was sent before
     /// still goes out; channels are left. No effect when it is closing already.
     pub fn close(&mut self, code: CloseCode, text: &str) {
-        self.core.close(&mut self.cx, self.socket, code, text, CloseReason::Local(code));
+        self.core.close(
+            &mut self.cx,
+            self.socket,
+            code,
+            text,
+            CloseReason::Local(code),
+        );
     }
 
     /// Bytes sent to this session alone that have not gone out.

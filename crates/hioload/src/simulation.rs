@@ -68,7 +68,7 @@ pub fn workers(
     let mut workers = Vec::with_capacity(count);
     for (index, port) in ports.into_iter().enumerate() {
         let mut driver = drivers.remove(0);
-        let listener = driver.listen(&listen_spec(config.addr, count > 1))?;
+        let listener = driver.listen(&listen_spec(config.addr, count > 1, None))?;
         let pool = BufferPool::new(config.pool).map_err(|error| StartError {
             what: "no memory for buffers".to_owned(),
             cause: error.to_string(),
@@ -77,13 +77,23 @@ pub fn workers(
         })?;
         let seed = config.seed.wrapping_add(index as u64);
         let handler = make_handler(index);
-        let mut hub = Hub::new(handler, Arc::clone(&settings), pool, Arc::clone(&shared), count, seed);
+        let mut hub = Hub::new(
+            handler,
+            Arc::clone(&settings),
+            pool,
+            Arc::clone(&shared),
+            count,
+            seed,
+        );
         hub.listen_on(listener);
         let worker = Worker::new(driver, port, addresses.clone(), config.worker.clone(), hub);
         workers.push(SteppedWorker(worker));
     }
     let shutdown = (config.shutdown_timeout, config.shutdown_pace);
-    Ok((workers, ServerHandle::of(remote, &addresses, shared, shutdown)))
+    Ok((
+        workers,
+        ServerHandle::of(remote, &addresses, shared, shutdown),
+    ))
 }
 
 impl SteppedWorker {

@@ -18,7 +18,10 @@ fn hioload(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hioload"));
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("HIOLOAD_")) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("HIOLOAD_"))
+        {
             command.env_remove(name);
         }
     }
@@ -26,7 +29,11 @@ fn hioload(args: &[&str]) -> Command {
 }
 
 fn output(args: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = hioload(args).output().expect("the binary runs");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = hioload(args).output().expect("the binary runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
@@ -41,11 +48,26 @@ struct Server {
 impl Server {
     fn start(args: &[&str]) -> Self {
         let mut command = hioload(args);
-        command.args(["--addr", "127.0.0.1:0", "--workers", "1", "--driver", "poll"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        command.args([
+            "--addr",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--driver",
+            "poll",
+        ]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
         let stdout = lines(child.stdout.take().expect("piped"));
         let stderr = lines(child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr }
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -55,7 +77,9 @@ impl Server {
 
     /// Where it listens; asked once.
     fn addr(&self) -> String {
-        find(&self.stdout, "listening on ").trim_start_matches("listening on ").to_owned()
+        find(&self.stdout, "listening on ")
+            .trim_start_matches("listening on ")
+            .to_owned()
     }
 
     /// A connection that has just been upgraded; asked once.
@@ -108,7 +132,9 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (line, lines) = mpsc::channel();
     std::thread::spawn(move || {
         let all = BufReader::new(pipe).lines().map_while(Result::ok);
-        all.map(|text| line.send(text)).take_while(Result::is_ok).for_each(drop);
+        all.map(|text| line.send(text))
+            .take_while(Result::is_ok)
+            .for_each(drop);
     });
     lines
 }
@@ -133,7 +159,11 @@ fn byte(stream: &mut TcpStream) -> u8 {
 /// A frame without mask: opcode and payload.
 fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     let (first, size) = (byte(stream), byte(stream));
-    let size = if size == 126 { u16::from_be_bytes([byte(stream), byte(stream)]) } else { size.into() };
+    let size = if size == 126 {
+        u16::from_be_bytes([byte(stream), byte(stream)])
+    } else {
+        size.into()
+    };
     let mut payload = vec![0; usize::from(size)];
     stream.read_exact(&mut payload).expect("a payload");
     (first & 15, payload)
@@ -166,7 +196,10 @@ fn get(addr: &str, path: &str) -> (String, String) {
     let mut response = String::new();
     stream.read_to_string(&mut response).expect("a response");
     let (head, body) = response.split_once("\r\n\r\n").expect("a head");
-    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+    (
+        head.lines().next().unwrap_or_default().to_owned(),
+        body.to_owned(),
+    )
 }
 
 fn json(addr: &str, path: &str) -> serde_json::Value {
@@ -182,7 +215,10 @@ struct File {
 impl File {
     fn new(text: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = Self { path: dir.path().join("hioload.toml"), _dir: dir };
+        let file = Self {
+            path: dir.path().join("hioload.toml"),
+            _dir: dir,
+        };
         file.write(text);
         file
     }
@@ -200,7 +236,14 @@ impl File {
 fn help_is_for_people_and_lists_every_setting() {
     let (code, stdout, _) = output(&["serve", "--help"]);
     assert_eq!(code, Some(0));
-    for part in ["--addr", "[default: 127.0.0.1:9002]", "--config", "SIGHUP", "channel.rate_min", "HIOLOAD_"] {
+    for part in [
+        "--addr",
+        "[default: 127.0.0.1:9002]",
+        "--config",
+        "SIGHUP",
+        "channel.rate_min",
+        "HIOLOAD_",
+    ] {
         assert!(stdout.contains(part), "{part}");
     }
     let (code, stdout, _) = output(&["--help"]);
@@ -212,20 +255,39 @@ fn wrong_words_and_values_end_with_code_2_and_a_remedy() {
     let file = File::new("[server]\nworkers = 300\n[ws]\nmesage_size_max = 1\n");
     for (args, parts) in [
         (&["serve", "--no-such-flag"][..], &["--no-such-flag"][..]),
-        (&["serve", "--batch", "0"], &["flag --batch: server.batch = 0", "use 1 to 65536"]),
+        (
+            &["serve", "--batch", "0"],
+            &["flag --batch: server.batch = 0", "use 1 to 65536"],
+        ),
         (&["echo", "--numa", "4000000"], &["node 4000000", "--numa"]),
-        (&["echo", "--config", "/nowhere"], &["/nowhere", "check the path"]),
+        (
+            &["echo", "--config", "/nowhere"],
+            &["/nowhere", "check the path"],
+        ),
         (
             &["serve", "--config", file.arg()],
-            &["hioload.toml:4: ws.mesage_size_max", "did you mean ws.message_size_max?"],
+            &[
+                "hioload.toml:4: ws.mesage_size_max",
+                "did you mean ws.message_size_max?",
+            ],
         ),
-        (&["serve", "--set", "server.memory=1TiB"], &["of memory are missing", "Lower server.memory", "hioload plan"]),
+        (
+            &["serve", "--set", "server.memory=1TiB"],
+            &[
+                "of memory are missing",
+                "Lower server.memory",
+                "hioload plan",
+            ],
+        ),
         (&["plan", "--memory", "1TiB"], &["Lower server.memory"]),
     ] {
         let (code, _, stderr) = output(args);
         assert_eq!(code, Some(2), "{args:?}: {stderr}");
         for part in parts {
-            assert!(stderr.contains(part), "{args:?}: {part} is not in: {stderr}");
+            assert!(
+                stderr.contains(part),
+                "{args:?}: {part} is not in: {stderr}"
+            );
         }
     }
 }
@@ -236,7 +298,10 @@ fn a_port_in_use_ends_with_code_2_and_a_remedy() {
     let addr = taken.local_addr().expect("bound").to_string();
     for (args, flag) in [
         (["serve", "--addr", &addr, "--admin", "off"], "--addr"),
-        (["serve", "--addr", "127.0.0.1:0", "--admin", &addr], "--admin"),
+        (
+            ["serve", "--addr", "127.0.0.1:0", "--admin", &addr],
+            "--admin",
+        ),
     ] {
         let (code, _, stderr) = output(&args);
         assert_eq!(code, Some(2), "{stderr}");
@@ -255,10 +320,20 @@ fn the_plan_follows_the_settings() {
         plan["total_bytes"].as_u64().expect("a number")
     };
     let one = total(&["plan", "--json", "--workers", "1"]);
-    let more = total(&["plan", "--json", "--workers", "1", "--set", "channel.budget_worker=65MiB"]);
+    let more = total(&[
+        "plan",
+        "--json",
+        "--workers",
+        "1",
+        "--set",
+        "channel.budget_worker=65MiB",
+    ]);
     assert!(more > one && one > 100 << 20);
     let (code, stdout, _) = output(&["plan", "--workers", "1"]);
-    assert!(code == Some(0) && stdout.contains("connections") && stdout.contains("sum"), "{stdout}");
+    assert!(
+        code == Some(0) && stdout.contains("connections") && stdout.contains("sum"),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -270,7 +345,9 @@ fn a_signal_closes_sessions_and_ends_with_code_0() {
         let (opcode, payload) = frame(&mut client);
         assert_eq!((opcode, &payload[..2]), (8, &1001_u16.to_be_bytes()[..]));
         // The answer, and with it the end of the session.
-        client.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9]).expect("a close frame");
+        client
+            .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9])
+            .expect("a close frame");
         drop(client);
         assert_eq!(server.wait().code(), Some(0));
     }
@@ -278,7 +355,15 @@ fn a_signal_closes_sessions_and_ends_with_code_0() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let server = Server::start(&["serve", "--admin", "off", "--shutdown-timeout", "1h", "--set", "ws.close_timeout=1h"]);
+    let server = Server::start(&[
+        "serve",
+        "--admin",
+        "off",
+        "--shutdown-timeout",
+        "1h",
+        "--set",
+        "ws.close_timeout=1h",
+    ]);
     let mut client = server.connect();
     server.signal(Signal::TERM);
     // It is closing, and this client never answers.
@@ -302,14 +387,22 @@ fn a_reload_takes_effect_and_says_so() {
 
     file.write("[ws]\nmessage_size_max = 125\n[server]\nring = 4096\n");
     server.signal(Signal::HUP);
-    assert!(find(&server.stderr, "server.ring: needs restart").contains("queues are sized at start"));
+    assert!(
+        find(&server.stderr, "server.ring: needs restart").contains("queues are sized at start")
+    );
     let applied = find(&server.stderr, "ws.message_size_max: applied");
-    assert!(applied.contains("\"1KiB\" -> \"125B\"") && applied.contains("hioload.toml:2"), "{applied}");
+    assert!(
+        applied.contains("\"1KiB\" -> \"125B\"") && applied.contains("hioload.toml:2"),
+        "{applied}"
+    );
     find(&server.stderr, "configuration 2 in effect");
     assert_eq!(key("ws.message_size_max")["value"], "125B");
     assert_eq!(key("server.ring")["value"], 2048);
     let (status, body) = get(&admin, "/debug/config");
-    assert!(status.contains("200") && body.contains("queues are sized at start"), "{body}");
+    assert!(
+        status.contains("200") && body.contains("queues are sized at start"),
+        "{body}"
+    );
 
     // The open session is held to it with its next frame.
     send(&mut client, &[7; 126]);
@@ -328,19 +421,39 @@ fn the_admin_listener_tells_of_the_server() {
     let server = Server::start(&["serve", "--admin", "127.0.0.1:0"]);
     let admin = server.admin();
     let _client = server.connect();
-    assert_eq!(get(&admin, "/healthz"), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));
+    assert_eq!(
+        get(&admin, "/healthz"),
+        ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned())
+    );
     let stats = json(&admin, "/stats");
-    assert_eq!((&stats["state"], &stats["driver"], &stats["workers"]), (&"serving".into(), &"poll".into(), &1.into()));
+    assert_eq!(
+        (&stats["state"], &stats["driver"], &stats["workers"]),
+        (&"serving".into(), &"poll".into(), &1.into())
+    );
     assert_eq!(stats["channels"][0]["subscribers"], 1, "{stats}");
-    assert!(get(&admin, "/metrics").1.contains("# TYPE hioload_sessions gauge\n"));
+    assert!(
+        get(&admin, "/metrics")
+            .1
+            .contains("# TYPE hioload_sessions gauge\n")
+    );
     let probes = json(&admin, "/debug/probes");
-    assert_eq!(probes["probes"], serde_json::json!(["connections", "memory_plan", "total_messages"]));
+    assert_eq!(
+        probes["probes"],
+        serde_json::json!(["connections", "memory_plan", "total_messages"])
+    );
     assert!(json(&admin, "/debug/probes/memory_plan")["total_bytes"].is_u64());
 }
 
 #[test]
 fn unfinished_input_is_bounded_and_given_back() {
-    let limits = ["--message-size-max", "64KiB", "--set", "ws.assembly_max=64KiB", "--set", "ws.head_size_max=64KiB"];
+    let limits = [
+        "--message-size-max",
+        "64KiB",
+        "--set",
+        "ws.assembly_max=64KiB",
+        "--set",
+        "ws.head_size_max=64KiB",
+    ];
     let server = Server::start(&[&["echo", "--admin", "off"][..], &limits].concat());
     let addr = server.addr();
     let half = vec![7; 40_000];

@@ -65,6 +65,19 @@ impl RecvPool {
         })
     }
 
+    /// Touches the memory of all buffers (not of the spares), so that receiving takes no page faults
+    /// and the process does not seem to grow while it warms up.
+    pub(crate) fn warm_up(&self) {
+        let all: Vec<Buffer> = std::iter::from_fn(|| self.memory.take(self.buffer_size))
+            .take(self.count())
+            .map(|mut buffer| {
+                buffer.spare_mut().fill(0);
+                buffer
+            })
+            .collect();
+        drop(all);
+    }
+
     /// Bytes of one buffer.
     #[must_use]
     pub fn buffer_size(&self) -> usize {

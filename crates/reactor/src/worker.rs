@@ -35,7 +35,12 @@ pub trait Service {
     fn timer(&mut self, cx: &mut Context<'_, Self::Message>, token: u64);
 
     /// A message arrived; `from` is a worker's index, or `None` for another thread.
-    fn message(&mut self, cx: &mut Context<'_, Self::Message>, from: Option<usize>, message: Self::Message);
+    fn message(
+        &mut self,
+        cx: &mut Context<'_, Self::Message>,
+        from: Option<usize>,
+        message: Self::Message,
+    );
 
     /// The end of every turn: flush what this turn gathered. True when work is left, so that the
     /// next turn shall not wait.
@@ -68,7 +73,12 @@ pub struct WorkerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { batch: 1024, timers_max: 1 << 22, spin: Duration::ZERO, wake_by: WakeBy::Ring }
+        Self {
+            batch: 1024,
+            timers_max: 1 << 22,
+            spin: Duration::ZERO,
+            wake_by: WakeBy::Ring,
+        }
     }
 }
 
@@ -333,7 +343,10 @@ impl<S: Service> Worker<S> {
         count
     }
 
-    fn with_service<T>(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S::Message>) -> T) -> T {
+    fn with_service<T>(
+        &mut self,
+        call: impl FnOnce(&mut S, &mut Context<'_, S::Message>) -> T,
+    ) -> T {
         let now = self.driver.now();
         self.with_service_at(now, call)
     }
@@ -358,6 +371,8 @@ impl<S: Service> Worker<S> {
 
 impl<S: Service> std::fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("index", &self.port.index()).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("index", &self.port.index())
+            .finish_non_exhaustive()
     }
 }

@@ -84,12 +84,21 @@ impl FromArgMatches for ServeArgs {
         }
         for pair in matches.get_many::<String>("set").unwrap_or_default() {
             let Some((key, value)) = pair.split_once('=') else {
-                let told = format!("`--set {pair}` has no value: write --set KEY=VALUE, as in --set ws.idle_timeout=10m\n");
+                let told = format!(
+                    "`--set {pair}` has no value: write --set KEY=VALUE, as in --set ws.idle_timeout=10m\n"
+                );
                 return Err(clap::Error::raw(ErrorKind::ValueValidation, told));
             };
-            values.push(("--set".to_owned(), key.trim().to_owned(), value.trim().to_owned()));
+            values.push((
+                "--set".to_owned(),
+                key.trim().to_owned(),
+                value.trim().to_owned(),
+            ));
         }
-        Ok(Self { config: matches.get_one("config").cloned(), values })
+        Ok(Self {
+            config: matches.get_one("config").cloned(),
+            values,
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -100,7 +109,9 @@ impl FromArgMatches for ServeArgs {
 
 /// The flag of a key.
 fn flag(key: &KeyDoc, defaults: &Defaults) -> Arg {
-    let (name, value_name) = key.flag.expect("invariant: only keys with a flag come here");
+    let (name, value_name) = key
+        .flag
+        .expect("invariant: only keys with a flag come here");
     let arg = Arg::new(name)
         .long(name)
         .value_name(value_name)
@@ -135,7 +146,9 @@ fn defaults() -> Defaults {
 impl Defaults {
     fn of(&self, key: &KeyDoc) -> String {
         let found = self.0.iter().find(|(name, ..)| name == key.key);
-        let value = found.map(|(_, value, _)| value).expect("invariant: each described key is one");
+        let value = found
+            .map(|(_, value, _)| value)
+            .expect("invariant: each described key is one");
         match value {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Bool(true) => "on".to_owned(),
@@ -154,7 +167,11 @@ fn all_settings(defaults: &Defaults) -> String {
     );
     let width = KEYS.iter().map(|key| key.key.len()).max().unwrap_or(0);
     for key in KEYS {
-        let mark = if key.restart_reason().is_some() { '*' } else { ' ' };
+        let mark = if key.restart_reason().is_some() {
+            '*'
+        } else {
+            ' '
+        };
         let (name, default) = (key.key, defaults.of(key));
         let _ = writeln!(out, "  {name:<width$} {mark} {} [{default}]", key.doc);
     }
@@ -179,8 +196,13 @@ mod tests {
     }
 
     fn load(line: &str, environment: &[(&str, &str)]) -> Result<ServerConfig, String> {
-        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let config = args(line).expect("known flags").load(pairs).map_err(|error| error.to_string())?;
+        let pairs = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = args(line)
+            .expect("known flags")
+            .load(pairs)
+            .map_err(|error| error.to_string())?;
         Ok(ServerConfig::clone(&config.current()))
     }
 
@@ -202,12 +224,29 @@ mod tests {
         );
         let config = config.expect("good values");
         let server = &config.server;
-        assert_eq!((server.workers, server.batch, server.ring, server.sessions_max), (3, 7, 8, 9));
+        assert_eq!(
+            (
+                server.workers,
+                server.batch,
+                server.ring,
+                server.sessions_max
+            ),
+            (3, 7, 8, 9)
+        );
         assert!(server.pin && server.hugepages && config.ws.deflate);
         assert_eq!((server.numa, server.driver), (Numa(None), Driver::Poll));
-        assert_eq!((config.admin.addr, config.log.level), (AdminAddr(None), Level::Warn));
-        assert_eq!((config.shutdown.timeout.as_secs(), config.shutdown.pace), (3, 4));
-        assert_eq!(config.ws.idle_timeout.0.map(|span| span.as_secs()), Some(600));
+        assert_eq!(
+            (config.admin.addr, config.log.level),
+            (AdminAddr(None), Level::Warn)
+        );
+        assert_eq!(
+            (config.shutdown.timeout.as_secs(), config.shutdown.pace),
+            (3, 4)
+        );
+        assert_eq!(
+            config.ws.idle_timeout.0.map(|span| span.as_secs()),
+            Some(600)
+        );
         let off = load("--pin=off --deflate off", &[]).expect("good values");
         assert!(!off.server.pin && !off.ws.deflate);
     }
@@ -218,23 +257,56 @@ mod tests {
         let path = dir.path().join("hioload.toml");
         std::fs::write(&path, "[server]\nworkers = 1\nbatch = 10\nring = 100\n").expect("a file");
         let path = path.display().to_string();
-        let environment = [("HIOLOAD_SERVER_BATCH", "20"), ("HIOLOAD_SERVER_RING", "200"), ("HIOLOAD_CONFIG", &*path)];
-        let server = load("--ring 300", &environment).expect("good values").server;
+        let environment = [
+            ("HIOLOAD_SERVER_BATCH", "20"),
+            ("HIOLOAD_SERVER_RING", "200"),
+            ("HIOLOAD_CONFIG", &*path),
+        ];
+        let server = load("--ring 300", &environment)
+            .expect("good values")
+            .server;
         assert_eq!((server.workers, server.batch, server.ring), (1, 20, 300));
         let missing = load("--config /nowhere/at/all", &environment).expect_err("no such file");
-        assert!(missing.starts_with("/nowhere/at/all: "), "the flag names the file: {missing}");
+        assert!(
+            missing.starts_with("/nowhere/at/all: "),
+            "the flag names the file: {missing}"
+        );
     }
 
     #[test]
     fn refusals_name_the_flag_the_variable_or_the_line() {
         for (line, environment, told) in [
             ("--batch 0", None, "flag --batch: server.batch = 0"),
-            ("--addr localhost", None, "flag --addr: server.addr = \"localhost\": this is no IP address"),
-            ("--memory 3furlongs", None, "flag --memory: server.memory = \"3furlongs\""),
-            ("--shutdown-timeout -1", None, "flag --shutdown-timeout: shutdown.timeout = \"-1\""),
-            ("--deflate maybe", None, "flag --deflate: ws.deflate = \"maybe\": `maybe` is neither true (on)"),
-            ("--set ws.deflat=on", None, "flag --set: ws.deflat = \"on\": there is no such setting; did you mean ws.deflate?"),
-            ("", Some(("HIOLOAD_LOG_LEVEL", "loud")), "environment variable HIOLOAD_LOG_LEVEL: log.level = \"loud\""),
+            (
+                "--addr localhost",
+                None,
+                "flag --addr: server.addr = \"localhost\": this is no IP address",
+            ),
+            (
+                "--memory 3furlongs",
+                None,
+                "flag --memory: server.memory = \"3furlongs\"",
+            ),
+            (
+                "--shutdown-timeout -1",
+                None,
+                "flag --shutdown-timeout: shutdown.timeout = \"-1\"",
+            ),
+            (
+                "--deflate maybe",
+                None,
+                "flag --deflate: ws.deflate = \"maybe\": `maybe` is neither true (on)",
+            ),
+            (
+                "--set ws.deflat=on",
+                None,
+                "flag --set: ws.deflat = \"on\": there is no such setting; did you mean ws.deflate?",
+            ),
+            (
+                "",
+                Some(("HIOLOAD_LOG_LEVEL", "loud")),
+                "environment variable HIOLOAD_LOG_LEVEL: log.level = \"loud\"",
+            ),
         ] {
             let refusal = load(line, environment.as_slice()).expect_err(told);
             assert!(refusal.starts_with(told), "{refusal}");
@@ -252,7 +324,11 @@ mod tests {
     fn the_long_help_lists_every_key() {
         let help = all_settings(&defaults());
         for key in KEYS {
-            assert!(help.contains(key.key) && help.contains(key.doc), "{}", key.key);
+            assert!(
+                help.contains(key.key) && help.contains(key.doc),
+                "{}",
+                key.key
+            );
         }
     }
 }

@@ -28,7 +28,11 @@ pub(crate) fn run(args: &PlanArgs) -> ExitCode {
         Err(error) => return exit::misconfigured(&error),
     };
     let plan = Server::builder().config(&config).plan();
-    let text = if args.json { format!("{:#}\n", plan.to_json()) } else { plan.to_string() };
+    let text = if args.json {
+        format!("{:#}\n", plan.to_json())
+    } else {
+        plan.to_string()
+    };
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         return exit::failure(&format!("cannot write the plan: {error}"));
     }

@@ -44,7 +44,11 @@ pub(crate) fn run(args: &ServeArgs, service: Service) -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let control = server.control();
-    let admin = settings.admin.addr.0.map(|addr| Admin::start(addr, control.clone()));
+    let admin = settings
+        .admin
+        .addr
+        .0
+        .map(|addr| Admin::start(addr, control.clone()));
     let admin = match admin.transpose() {
         Ok(admin) => admin,
         Err(error) => return exit::usage(&error),
@@ -77,9 +81,19 @@ fn register_probes(control: &Control) {
     let messages = control.clone();
     let plan = control.plan().to_json();
     let taken = "invariant: nobody else has registered probes yet";
-    control.register_probe("connections", move || json!(connections.totals().connections)).expect(taken);
-    control.register_probe("total_messages", move || json!(messages.totals().messages_received)).expect(taken);
-    control.register_probe("memory_plan", move || plan.clone()).expect(taken);
+    control
+        .register_probe("connections", move || {
+            json!(connections.totals().connections)
+        })
+        .expect(taken);
+    control
+        .register_probe("total_messages", move || {
+            json!(messages.totals().messages_received)
+        })
+        .expect(taken);
+    control
+        .register_probe("memory_plan", move || plan.clone())
+        .expect(taken);
 }
 
 /// Says what runs where: to people in the log, to programs on stdout.
@@ -167,11 +181,20 @@ fn log_report(report: &Report) {
                 unchanged += 1;
                 tracing::debug!("{name}: unchanged");
             }
-            KeyChange::Applied { old, new } => tracing::info!("{name}: applied, {old} -> {new} ({origin})"),
-            KeyChange::NeedsRestart { running, wanted, reason } => {
+            KeyChange::Applied { old, new } => {
+                tracing::info!("{name}: applied, {old} -> {new} ({origin})")
+            }
+            KeyChange::NeedsRestart {
+                running,
+                wanted,
+                reason,
+            } => {
                 tracing::warn!("{name}: needs restart, {running} -> {wanted} ({origin}): {reason}");
             }
         }
     }
-    tracing::info!("configuration {} in effect; {unchanged} settings unchanged", report.version);
+    tracing::info!(
+        "configuration {} in effect; {unchanged} settings unchanged",
+        report.version
+    );
 }

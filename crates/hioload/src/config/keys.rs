@@ -31,13 +31,21 @@ impl KeyDoc {
     /// new.
     #[must_use]
     pub fn restart_reason(&self) -> Option<&'static str> {
-        RESTART.iter().find(|(key, _)| *key == self.key).map(|(_, reason)| *reason)
+        RESTART
+            .iter()
+            .find(|(key, _)| *key == self.key)
+            .map(|(_, reason)| *reason)
     }
 
     /// `from 1 to 256`, where it is a number with bounds.
     fn range(&self) -> String {
-        let limit = LIMITS.iter().chain(hioload_ws::LIMITS).find(|limit| limit.name == self.key);
-        limit.map(|limit| format!("{} to {} {}", limit.min, limit.max, limit.unit)).unwrap_or_default()
+        let limit = LIMITS
+            .iter()
+            .chain(hioload_ws::LIMITS)
+            .find(|limit| limit.name == self.key);
+        limit
+            .map(|limit| format!("{} to {} {}", limit.min, limit.max, limit.unit))
+            .unwrap_or_default()
     }
 }
 
@@ -56,6 +64,10 @@ pub(super) const RESTART: &[(&str, &str)] = &[
     ("server.sessions_max", PLAN),
     ("server.memory", PLAN),
     ("server.hugepages", PLAN),
+    (
+        "server.send_buffer",
+        "connections take it from their listener",
+    ),
     ("ws.assembly_max", PLAN),
     ("ws.deflate_takeover", PLAN),
     ("channel.count_max", PLAN),
@@ -87,6 +99,7 @@ keys! {
     "server.sessions_max" --"sessions-max" "N": "Connections of each worker at most; more are closed as they come";
     "server.memory" --"memory" "SIZE": "Buffers of each worker at most; auto: the logs of its channels, and room for output beside them";
     "server.hugepages" --"hugepages" "on|off": "Take buffers from huge pages where the system has some";
+    "server.send_buffer" --"send-buffer" "SIZE": "Kernel memory for what a connection was sent and has not taken; auto: as the system tunes it";
     "ws.message_size_max" --"message-size-max" "SIZE": "Longest message that is taken; a longer one ends its session with 1009";
     "ws.frame_size_max": "Longest frame that is taken; auto: as long as a message";
     "ws.fragments_max": "Fragments of one message at most; more end its session with 1008";
@@ -132,7 +145,8 @@ keys! {
 /// `docs/configuration.md`.
 #[must_use]
 pub fn to_markdown() -> String {
-    let config = Config::<ServerConfig>::load(Sources::new()).expect("invariant: the defaults are valid");
+    let config =
+        Config::<ServerConfig>::load(Sources::new()).expect("invariant: the defaults are valid");
     let values = config.keys();
     let mut out = String::from(HEAD);
     let mut section = "";
@@ -141,11 +155,18 @@ pub fn to_markdown() -> String {
             section = key.section();
             let _ = write!(out, "\n## [{section}]\n\n{TABLE}");
         }
-        let (_, default, variable) =
-            values.iter().find(|(name, ..)| name == key.key).expect("invariant: a key of the settings");
+        let (_, default, variable) = values
+            .iter()
+            .find(|(name, ..)| name == key.key)
+            .expect("invariant: a key of the settings");
         let name = key.key.rsplit('.').next().unwrap_or(key.key);
-        let flag = key.flag.map(|(flag, _)| format!("`--{flag}`")).unwrap_or_default();
-        let reload = key.restart_reason().map_or("yes".to_owned(), |reason| format!("no: {reason}"));
+        let flag = key
+            .flag
+            .map(|(flag, _)| format!("`--{flag}`"))
+            .unwrap_or_default();
+        let reload = key
+            .restart_reason()
+            .map_or("yes".to_owned(), |reason| format!("no: {reason}"));
         let (doc, range) = (key.doc.replace('|', "\\|"), key.range());
         let _ = writeln!(
             out,
@@ -194,7 +215,11 @@ mod tests {
 
     #[test]
     fn flags_are_named_once() {
-        let mut flags: Vec<_> = KEYS.iter().filter_map(|key| key.flag).map(|(flag, _)| flag).collect();
+        let mut flags: Vec<_> = KEYS
+            .iter()
+            .filter_map(|key| key.flag)
+            .map(|(flag, _)| flag)
+            .collect();
         let count = flags.len();
         flags.sort_unstable();
         flags.dedup();
@@ -204,7 +229,11 @@ mod tests {
     #[test]
     fn limits_are_those_of_keys() {
         for limit in LIMITS {
-            assert!(KEYS.iter().any(|key| key.key == limit.name), "{}", limit.name);
+            assert!(
+                KEYS.iter().any(|key| key.key == limit.name),
+                "{}",
+                limit.name
+            );
         }
     }
 }

@@ -7,8 +7,24 @@ use hioload_control::Invalid;
 
 use super::ServerConfig;
 
-const fn limit(name: &'static str, unit: &'static str, default: u64, min: u64, max: u64, reason: &'static str, reached: &'static str) -> Limit {
-    Limit { name, unit, default, min, max, reason, reached }
+const fn limit(
+    name: &'static str,
+    unit: &'static str,
+    default: u64,
+    min: u64,
+    max: u64,
+    reason: &'static str,
+    reached: &'static str,
+) -> Limit {
+    Limit {
+        name,
+        unit,
+        default,
+        min,
+        max,
+        reason,
+        reached,
+    }
 }
 
 const KIB: u64 = 1 << 10;
@@ -21,49 +37,302 @@ const STAMP_MAX: u64 = 24 * DAY;
 
 /// Limits that are set by configuration, besides those of the rooms.
 pub const LIMITS: &[Limit] = &[
-    limit("server.workers", "workers", 0, 0, 255, "a publication names its worker in 8 bits; 0: one per core", "refused at start"),
-    limit("server.batch", "events", 512, 1, 65_536, "bounds the time of one turn, and so the delay of everybody else", "the rest waits one turn"),
-    limit("server.ring", "messages", 2048, 1, MIB, "each pair of workers has a queue of this size", "the sender tries again in its next turn"),
-    limit("server.sessions_max", "connections", 1 << 17, 1, (1 << 24) - 1, "a subscriber is named in 24 bits; each takes memory of the plan", "the connection is closed as it comes; counted"),
-    limit("server.memory", "bytes", 128 * MIB, MIB, 1 << 40, "buffers of one worker", "publishers are held back, sends refused; counted"),
-    limit("ws.assembly_max", "bytes", 32 * MIB, 64 * KIB, 1 << 40, "unfinished messages of one worker", "close code 1013"),
-    limit("ws.handshake_timeout", "ms", 10_000, 1, DAY, "a request that does not come takes a connection", "HTTP status 408"),
-    limit("ws.close_timeout", "ms", 5_000, 1, DAY, "an answer that does not come takes a connection", "the connection is dropped"),
-    limit("ws.ping_interval", "ms", 25_000, 100, STAMP_MAX, "below what gateways on the way allow (30 s), above what costs", "a ping"),
-    limit("ws.pong_timeout", "ms", 10_000, 100, STAMP_MAX, "a client that is gone is not seen otherwise", "close code 1001"),
-    limit("ws.idle_timeout", "ms", 0, 100, STAMP_MAX, "off: silence is no fault", "close code 1001"),
-    limit("ws.lifetime", "ms", 0, 100, STAMP_MAX, "off: sessions last as long as both sides want", "close code 1001"),
-    limit("ws.deflate_window_bits", "bits", 15, 9, 15, "RFC 7692 7.1.2; zlib has no window of 8 bits", "the client is told to use less"),
-    limit("ws.deflate_size_min", "bytes", 64, 0, GIB, "small messages grow", "sent as they are"),
-    limit("ws.deflate_level", "level", 1, 0, 9, "levels of zlib", "refused at start"),
-    limit("output.high", "bytes", 64 * KIB, 1, GIB, "who does not read its answers asks no more", "the session is not read from until it is below"),
-    limit("output.max", "bytes", MIB, 1, 4 * GIB, "memory one session can take", "the send is refused"),
-    limit("channel.count_max", "channels", 65_536, 1, MIB, "names a worker has to know", "opening one more is refused"),
-    limit("channel.subscriptions_max", "channels", 128, 1, 65_536, "memory one session can take", "the subscription is refused"),
-    limit("channel.subscriptions_worker_max", "subscriptions", 1 << 18, 1, (1 << 24) - 1, "each takes memory of the plan", "the subscription is refused"),
-    limit("channel.budget", "bytes", 4 * MIB, 4 * KIB, GIB, "memory of one channel's logs, history included", "history is given up; then publishers wait"),
-    limit("channel.budget_worker", "bytes", 64 * MIB, 64 * KIB, 1 << 40, "memory of all logs of a worker", "publishers wait"),
-    limit("channel.rate_min", "bytes/s", 1024, 1, u32::MAX as u64, "who drains less holds everybody back for too little", "the subscriber is stalled and gets the policy"),
-    limit("channel.window", "ms", 5_000, 1, 3_600_000, "how long a full log may wait for one subscriber", "drained bytes are judged"),
-    limit("channel.history_size", "bytes", 0, 0, GIB, "part of the channel's budget", "the oldest publication is forgotten"),
-    limit("channel.history_age", "ms", 0, 0, STAMP_MAX, "who comes back later starts anew", "the publication is forgotten"),
-    limit("channel.linger", "ms", 60_000, 0, DAY, "a channel whose subscribers reconnect keeps its offsets", "the empty channel is forgotten"),
-    limit("channel.send_max", "bytes", 256 * KIB, 4 * KIB, GIB, "one send's share of a turn", "the rest leaves with the next send"),
-    limit("shutdown.timeout", "ms", 10_000, 0, DAY, "whoever does not answer is not waited for", "the connection is dropped"),
+    limit(
+        "server.workers",
+        "workers",
+        0,
+        0,
+        255,
+        "a publication names its worker in 8 bits; 0: one per core",
+        "refused at start",
+    ),
+    limit(
+        "server.batch",
+        "events",
+        512,
+        1,
+        65_536,
+        "bounds the time of one turn, and so the delay of everybody else",
+        "the rest waits one turn",
+    ),
+    limit(
+        "server.ring",
+        "messages",
+        2048,
+        1,
+        MIB,
+        "each pair of workers has a queue of this size",
+        "the sender tries again in its next turn",
+    ),
+    limit(
+        "server.sessions_max",
+        "connections",
+        1 << 17,
+        1,
+        (1 << 24) - 1,
+        "a subscriber is named in 24 bits; each takes memory of the plan",
+        "the connection is closed as it comes; counted",
+    ),
+    limit(
+        "server.memory",
+        "bytes",
+        128 * MIB,
+        MIB,
+        1 << 40,
+        "buffers of one worker",
+        "publishers are held back, sends refused; counted",
+    ),
+    limit(
+        "server.send_buffer",
+        "bytes",
+        256 * KIB,
+        4 * KIB,
+        GIB,
+        "kernel memory of a slow reader, which no budget here covers; below it a distant reader is slowed down",
+        "the connection's log or output waits",
+    ),
+    limit(
+        "ws.assembly_max",
+        "bytes",
+        32 * MIB,
+        64 * KIB,
+        1 << 40,
+        "unfinished messages of one worker",
+        "close code 1013",
+    ),
+    limit(
+        "ws.handshake_timeout",
+        "ms",
+        10_000,
+        1,
+        DAY,
+        "a request that does not come takes a connection",
+        "HTTP status 408",
+    ),
+    limit(
+        "ws.close_timeout",
+        "ms",
+        5_000,
+        1,
+        DAY,
+        "an answer that does not come takes a connection",
+        "the connection is dropped",
+    ),
+    limit(
+        "ws.ping_interval",
+        "ms",
+        25_000,
+        100,
+        STAMP_MAX,
+        "below what gateways on the way allow (30 s), above what costs",
+        "a ping",
+    ),
+    limit(
+        "ws.pong_timeout",
+        "ms",
+        10_000,
+        100,
+        STAMP_MAX,
+        "a client that is gone is not seen otherwise",
+        "close code 1001",
+    ),
+    limit(
+        "ws.idle_timeout",
+        "ms",
+        0,
+        100,
+        STAMP_MAX,
+        "off: silence is no fault",
+        "close code 1001",
+    ),
+    limit(
+        "ws.lifetime",
+        "ms",
+        0,
+        100,
+        STAMP_MAX,
+        "off: sessions last as long as both sides want",
+        "close code 1001",
+    ),
+    limit(
+        "ws.deflate_window_bits",
+        "bits",
+        15,
+        9,
+        15,
+        "RFC 7692 7.1.2; zlib has no window of 8 bits",
+        "the client is told to use less",
+    ),
+    limit(
+        "ws.deflate_size_min",
+        "bytes",
+        64,
+        0,
+        GIB,
+        "small messages grow",
+        "sent as they are",
+    ),
+    limit(
+        "ws.deflate_level",
+        "level",
+        1,
+        0,
+        9,
+        "levels of zlib",
+        "refused at start",
+    ),
+    limit(
+        "output.high",
+        "bytes",
+        64 * KIB,
+        1,
+        GIB,
+        "who does not read its answers asks no more",
+        "the session is not read from until it is below",
+    ),
+    limit(
+        "output.max",
+        "bytes",
+        MIB,
+        1,
+        4 * GIB,
+        "memory one session can take",
+        "the send is refused",
+    ),
+    limit(
+        "channel.count_max",
+        "channels",
+        65_536,
+        1,
+        MIB,
+        "names a worker has to know",
+        "opening one more is refused",
+    ),
+    limit(
+        "channel.subscriptions_max",
+        "channels",
+        128,
+        1,
+        65_536,
+        "memory one session can take",
+        "the subscription is refused",
+    ),
+    limit(
+        "channel.subscriptions_worker_max",
+        "subscriptions",
+        1 << 18,
+        1,
+        (1 << 24) - 1,
+        "each takes memory of the plan",
+        "the subscription is refused",
+    ),
+    limit(
+        "channel.budget",
+        "bytes",
+        4 * MIB,
+        4 * KIB,
+        GIB,
+        "memory of one channel's logs, history included",
+        "history is given up; then publishers wait",
+    ),
+    limit(
+        "channel.budget_worker",
+        "bytes",
+        64 * MIB,
+        64 * KIB,
+        1 << 40,
+        "memory of all logs of a worker",
+        "publishers wait",
+    ),
+    limit(
+        "channel.rate_min",
+        "bytes/s",
+        1024,
+        1,
+        u32::MAX as u64,
+        "who drains less holds everybody back for too little",
+        "the subscriber is stalled and gets the policy",
+    ),
+    limit(
+        "channel.window",
+        "ms",
+        5_000,
+        1,
+        3_600_000,
+        "how long a full log may wait for one subscriber",
+        "drained bytes are judged",
+    ),
+    limit(
+        "channel.history_size",
+        "bytes",
+        0,
+        0,
+        GIB,
+        "part of the channel's budget",
+        "the oldest publication is forgotten",
+    ),
+    limit(
+        "channel.history_age",
+        "ms",
+        0,
+        0,
+        STAMP_MAX,
+        "who comes back later starts anew",
+        "the publication is forgotten",
+    ),
+    limit(
+        "channel.linger",
+        "ms",
+        60_000,
+        0,
+        DAY,
+        "a channel whose subscribers reconnect keeps its offsets",
+        "the empty channel is forgotten",
+    ),
+    limit(
+        "channel.send_max",
+        "bytes",
+        256 * KIB,
+        4 * KIB,
+        GIB,
+        "one send's share of a turn",
+        "the rest leaves with the next send",
+    ),
+    limit(
+        "shutdown.timeout",
+        "ms",
+        10_000,
+        0,
+        DAY,
+        "whoever does not answer is not waited for",
+        "the connection is dropped",
+    ),
 ];
 
 /// Refuses what is out of range or does not fit together.
 pub(super) fn check(config: &ServerConfig) -> Result<(), Invalid> {
     for (key, value) in numbers(config) {
-        let limit = LIMITS.iter().chain(hioload_ws::LIMITS).find(|limit| limit.name == key);
-        limit.expect("invariant: each number has its limit").check(value)?;
+        let limit = LIMITS
+            .iter()
+            .chain(hioload_ws::LIMITS)
+            .find(|limit| limit.name == key);
+        limit
+            .expect("invariant: each number has its limit")
+            .check(value)?;
     }
     check_sizes(config)?;
     check_history(config)
 }
 
 fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
-    let ServerConfig { server, ws, output, channel, shutdown, .. } = config;
+    let ServerConfig {
+        server,
+        ws,
+        output,
+        channel,
+        shutdown,
+        ..
+    } = config;
     let mut numbers = vec![
         ("server.workers", server.workers.into()),
         ("server.batch", server.batch.into()),
@@ -82,8 +351,14 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("ws.deflate_level", ws.deflate_level.into()),
         ("output.high", output.high.bytes()),
         ("channel.count_max", channel.count_max.into()),
-        ("channel.subscriptions_max", channel.subscriptions_max.into()),
-        ("channel.subscriptions_worker_max", channel.subscriptions_worker_max.into()),
+        (
+            "channel.subscriptions_max",
+            channel.subscriptions_max.into(),
+        ),
+        (
+            "channel.subscriptions_worker_max",
+            channel.subscriptions_worker_max.into(),
+        ),
         ("channel.budget", channel.budget.bytes()),
         ("channel.budget_worker", channel.budget_worker.bytes()),
         ("channel.rate_min", channel.rate_min.into()),
@@ -97,17 +372,26 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
     // Those that may be left to follow from others, or be unbounded.
     let sizes = [
         ("server.memory", server.memory),
+        ("server.send_buffer", server.send_buffer),
         ("ws.frame_size_max", ws.frame_size_max),
         ("ws.assembly_max", ws.assembly_max),
         ("output.max", output.max),
     ];
-    numbers.extend(sizes.iter().filter_map(|(key, size)| Some((*key, size.0?.bytes()))));
+    numbers.extend(
+        sizes
+            .iter()
+            .filter_map(|(key, size)| Some((*key, size.0?.bytes()))),
+    );
     let spans = [
         ("ws.ping_interval", ws.ping_interval),
         ("ws.idle_timeout", ws.idle_timeout),
         ("ws.lifetime", ws.lifetime),
     ];
-    numbers.extend(spans.iter().filter_map(|(key, span)| Some((*key, ms(span.0?)))));
+    numbers.extend(
+        spans
+            .iter()
+            .filter_map(|(key, span)| Some((*key, ms(span.0?)))),
+    );
     numbers
 }
 
@@ -120,12 +404,19 @@ fn check_sizes(config: &ServerConfig) -> Result<(), Invalid> {
     let high = config.output.high;
     if config.output_max() < high.bytes_usize() {
         let why = "a session would be refused before it is held back";
-        return Err(Invalid::new("output.max", why, format!("use at least output.high, {high}")));
+        return Err(Invalid::new(
+            "output.max",
+            why,
+            format!("use at least output.high, {high}"),
+        ));
     }
     let channel = &config.channel;
     if channel.budget > channel.budget_worker {
         let why = "one channel would get more than all of them together";
-        let remedy = format!("use at most channel.budget_worker, {}", channel.budget_worker);
+        let remedy = format!(
+            "use at most channel.budget_worker, {}",
+            channel.budget_worker
+        );
         return Err(Invalid::new("channel.budget", why, remedy));
     }
     let least = channel.budget_worker.bytes().saturating_add(1 << 20);
@@ -136,7 +427,10 @@ fn check_sizes(config: &ServerConfig) -> Result<(), Invalid> {
     }
     if config.assembly_max() < config.ws.message_size_max.bytes_usize() {
         let why = "the longest message would never fit";
-        let remedy = format!("use auto or at least ws.message_size_max, {}", config.ws.message_size_max);
+        let remedy = format!(
+            "use auto or at least ws.message_size_max, {}",
+            config.ws.message_size_max
+        );
         return Err(Invalid::new("ws.assembly_max", why, remedy));
     }
     Ok(())
@@ -153,7 +447,8 @@ fn check_history(config: &ServerConfig) -> Result<(), Invalid> {
     if let Some((key, _)) = missing
         && parts.iter().any(|(_, is_set)| *is_set)
     {
-        let why = "nothing is kept unless history_count, history_size and history_age are all above zero";
+        let why =
+            "nothing is kept unless history_count, history_size and history_age are all above zero";
         return Err(Invalid::new(*key, why, "set all three, or none"));
     }
     if channel.history_size > channel.budget {
@@ -171,20 +466,37 @@ mod tests {
     use super::*;
 
     fn refusal(set: &[(&str, &str)]) -> Option<String> {
-        let sources = set.iter().fold(Sources::new(), |sources, (key, value)| sources.flag("--set", *key, *value));
-        Config::<ServerConfig>::load(sources).err().map(|error| error.to_string())
+        let sources = set.iter().fold(Sources::new(), |sources, (key, value)| {
+            sources.flag("--set", *key, *value)
+        });
+        Config::<ServerConfig>::load(sources)
+            .err()
+            .map(|error| error.to_string())
     }
 
     #[test]
     fn every_range_holds_at_its_ends() {
         for limit in LIMITS.iter().chain(hioload_ws::LIMITS) {
-            let written = |value: u64| if limit.unit == "ms" { format!("{value}ms") } else { value.to_string() };
+            let written = |value: u64| {
+                if limit.unit == "ms" {
+                    format!("{value}ms")
+                } else {
+                    value.to_string()
+                }
+            };
             let too_large = [(limit.name, &*written(limit.max + 1))];
             let refused = refusal(&too_large).expect(limit.name);
             assert!(refused.contains(limit.name), "{refused}");
-            assert!(refused.contains("use ") || refused.contains("the default is"), "{refused}");
+            assert!(
+                refused.contains("use ") || refused.contains("the default is"),
+                "{refused}"
+            );
             if limit.min > 0 {
-                assert!(refusal(&[(limit.name, &written(limit.min - 1))]).is_some(), "{}", limit.name);
+                assert!(
+                    refusal(&[(limit.name, &written(limit.min - 1))]).is_some(),
+                    "{}",
+                    limit.name
+                );
             }
         }
         for (key, value) in [
@@ -209,7 +521,10 @@ mod tests {
     fn defaults_are_those_of_the_limits() {
         let config = ServerConfig::default();
         for (key, value) in numbers(&config) {
-            let limit = LIMITS.iter().chain(hioload_ws::LIMITS).find(|limit| limit.name == key);
+            let limit = LIMITS
+                .iter()
+                .chain(hioload_ws::LIMITS)
+                .find(|limit| limit.name == key);
             assert_eq!(limit.map(|limit| limit.default), Some(value), "{key}");
         }
     }
@@ -217,23 +532,61 @@ mod tests {
     #[test]
     fn values_have_to_fit_each_other() {
         for (set, key, why) in [
-            (&[("output.max", "64KiB"), ("output.high", "65537")][..], "output.max", "before it is held back"),
-            (&[("channel.budget", "65MiB")], "channel.budget", "more than all of them"),
-            (&[("server.memory", "64MiB")], "server.memory", "channel.budget_worker of it"),
-            (&[("ws.message_size_max", "2MiB"), ("ws.assembly_max", "1MiB")], "ws.assembly_max", "never fit"),
-            (&[("channel.history_count", "10")], "channel.history_size", "all above zero"),
-            (&[("channel.history_count", "9"), ("channel.history_size", "5MiB"), ("channel.history_age", "1m")], "channel.history_size", "part of the channel's log"),
+            (
+                &[("output.max", "64KiB"), ("output.high", "65537")][..],
+                "output.max",
+                "before it is held back",
+            ),
+            (
+                &[("channel.budget", "65MiB")],
+                "channel.budget",
+                "more than all of them",
+            ),
+            (
+                &[("server.memory", "64MiB")],
+                "server.memory",
+                "channel.budget_worker of it",
+            ),
+            (
+                &[("ws.message_size_max", "2MiB"), ("ws.assembly_max", "1MiB")],
+                "ws.assembly_max",
+                "never fit",
+            ),
+            (
+                &[("channel.history_count", "10")],
+                "channel.history_size",
+                "all above zero",
+            ),
+            (
+                &[
+                    ("channel.history_count", "9"),
+                    ("channel.history_size", "5MiB"),
+                    ("channel.history_age", "1m"),
+                ],
+                "channel.history_size",
+                "part of the channel's log",
+            ),
         ] {
             let refused = refusal(set).expect(key);
-            assert!(refused.contains(&format!("{key} = ")) && refused.contains(why), "{refused}");
-            assert!(refused.contains("; use ") || refused.contains("; set all"), "{refused}");
+            assert!(
+                refused.contains(&format!("{key} = ")) && refused.contains(why),
+                "{refused}"
+            );
+            assert!(
+                refused.contains("; use ") || refused.contains("; set all"),
+                "{refused}"
+            );
         }
         for set in [
             &[("output.max", "64KiB"), ("output.high", "64KiB")][..],
             &[("channel.budget", "64MiB")],
             &[("server.memory", "65MiB")],
             &[("ws.message_size_max", "2MiB"), ("ws.assembly_max", "2MiB")],
-            &[("channel.history_count", "9"), ("channel.history_size", "4MiB"), ("channel.history_age", "1m")],
+            &[
+                ("channel.history_count", "9"),
+                ("channel.history_size", "4MiB"),
+                ("channel.history_age", "1m"),
+            ],
         ] {
             assert_eq!(refusal(set), None);
         }

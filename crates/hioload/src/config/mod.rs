@@ -30,7 +30,7 @@ pub use self::limits::LIMITS;
 pub use self::values::{Addr, AdminAddr, Driver, Level, Numa, Origins, Overrun, Size, Span};
 
 use self::values::switch;
-use crate::server::{ChannelSettings, Settings};
+use crate::server::{ChannelSettings, SEND_BUFFER, Settings};
 
 /// Settings of a server and of the process around it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,6 +67,7 @@ pub struct ServerSection {
     pub memory: Size,
     #[serde(with = "switch")]
     pub hugepages: bool,
+    pub send_buffer: Size,
 }
 
 /// `[ws]`.
@@ -168,6 +169,7 @@ impl Default for ServerSection {
             sessions_max: Settings::default().sessions_max as u32,
             memory: Size(None),
             hugepages: false,
+            send_buffer: Size(Some(size(SEND_BUFFER))),
         }
     }
 }
@@ -203,7 +205,10 @@ impl Default for WsSection {
 
 impl Default for OutputSection {
     fn default() -> Self {
-        Self { high: size(Settings::default().output_high), max: Size(None) }
+        Self {
+            high: size(Settings::default().output_high),
+            max: Size(None),
+        }
     }
 }
 
@@ -231,13 +236,18 @@ impl Default for ChannelSection {
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { addr: AdminAddr(Some(([127, 0, 0, 1], 9090).into())) }
+        Self {
+            addr: AdminAddr(Some(([127, 0, 0, 1], 9090).into())),
+        }
     }
 }
 
 impl Default for ShutdownSection {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), pace: 0 }
+        Self {
+            timeout: Duration::from_secs(10),
+            pace: 0,
+        }
     }
 }
 
@@ -342,7 +352,11 @@ impl ServerConfig {
     /// A message in one frame, unless frames are bounded on their own; bytes.
     #[must_use]
     pub fn frame_size_max(&self) -> usize {
-        self.ws.frame_size_max.0.unwrap_or(self.ws.message_size_max).bytes_usize()
+        self.ws
+            .frame_size_max
+            .0
+            .unwrap_or(self.ws.message_size_max)
+            .bytes_usize()
     }
 
     /// Room for four of the longest messages, and for many short ones; bytes.
@@ -357,7 +371,9 @@ impl ServerConfig {
     #[must_use]
     pub fn output_max(&self) -> usize {
         let auto = self.ws.message_size_max.bytes_usize().saturating_mul(2);
-        let auto = auto.max(Settings::default().output_max).max(self.output.high.bytes_usize());
+        let auto = auto
+            .max(Settings::default().output_max)
+            .max(self.output.high.bytes_usize());
         self.output.max.0.map_or(auto, ByteSize::bytes_usize)
     }
 
@@ -365,7 +381,11 @@ impl ServerConfig {
     #[must_use]
     pub fn memory(&self) -> usize {
         let beside = self.output_max().saturating_mul(4).max(64 << 20);
-        let auto = self.channel.budget_worker.bytes_usize().saturating_add(beside);
+        let auto = self
+            .channel
+            .budget_worker
+            .bytes_usize()
+            .saturating_add(beside);
         self.server.memory.0.map_or(auto, ByteSize::bytes_usize)
     }
 }

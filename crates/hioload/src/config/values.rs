@@ -100,9 +100,9 @@ impl FromStr for AdminAddr {
         if text == "off" {
             return Ok(Self(None));
         }
-        let addr = text.parse().map_err(|_| {
-            "this is neither `off` nor an IP address with a port such as 127.0.0.1:9090"
-        })?;
+        let addr = text.parse().map_err(
+            |_| "this is neither `off` nor an IP address with a port such as 127.0.0.1:9090",
+        )?;
         Ok(Self(Some(addr)))
     }
 }
@@ -126,9 +126,9 @@ impl FromStr for Numa {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "auto" | "-1" => Ok(Self(None)),
-            text => text.parse().map(|node| Self(Some(node))).map_err(|_| {
-                "this is neither `auto` nor the number of a node (`lscpu` lists them)"
-            }),
+            text => text.parse().map(|node| Self(Some(node))).map_err(
+                |_| "this is neither `auto` nor the number of a node (`lscpu` lists them)",
+            ),
         }
     }
 }
@@ -153,9 +153,11 @@ impl FromStr for Size {
         if text == "auto" {
             return Ok(Self(None));
         }
-        text.parse().map(|size| Self(Some(size))).map_err(|error: hioload_base::ByteSizeError| {
-            format!("this is neither `auto` nor a size: {error}")
-        })
+        text.parse()
+            .map(|size| Self(Some(size)))
+            .map_err(|error: hioload_base::ByteSizeError| {
+                format!("this is neither `auto` nor a size: {error}")
+            })
     }
 }
 
@@ -317,11 +319,15 @@ pub(super) mod switch {
         serializer.serialize_bool(*value)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<bool, D::Error> {
         match &*deserializer.deserialize_any(Scalar)? {
             "true" | "on" => Ok(true),
             "false" | "off" => Ok(false),
-            other => Err(de::Error::custom(format!("`{other}` is neither true (on) nor false (off)"))),
+            other => Err(de::Error::custom(format!(
+                "`{other}` is neither true (on) nor false (off)"
+            ))),
         }
     }
 }

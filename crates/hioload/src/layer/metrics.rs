@@ -64,7 +64,13 @@ impl Metrics {
 impl Layer for Metrics {
     fn wrap(&self, inner: Box<dyn Handler>) -> Box<dyn Handler> {
         let counters = Arc::clone(&self.counters);
-        Box::new(Measured { inner, counters, messages: 0, bytes: 0, untimed: 0 })
+        Box::new(Measured {
+            inner,
+            counters,
+            messages: 0,
+            bytes: 0,
+            untimed: 0,
+        })
     }
 }
 
@@ -98,7 +104,9 @@ impl Handler for Measured {
         let start = Instant::now();
         self.inner.message(session, message);
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.counters.handler_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.counters
+            .handler_nanos
+            .fetch_add(nanos, Ordering::Relaxed);
         self.counters.timed.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -112,8 +120,12 @@ impl Handler for Measured {
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
-        self.counters.messages.fetch_add(std::mem::take(&mut self.messages), Ordering::Relaxed);
-        self.counters.bytes.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        self.counters
+            .messages
+            .fetch_add(std::mem::take(&mut self.messages), Ordering::Relaxed);
+        self.counters
+            .bytes
+            .fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
         self.inner.batch(worker, messages);
     }
 }

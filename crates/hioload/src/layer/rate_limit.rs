@@ -36,7 +36,11 @@ impl RateLimit {
     /// session.
     #[must_use]
     pub fn new(rate: u32, burst: u32) -> Self {
-        Self { rate: rate.max(1), burst: burst.max(1), excess: Excess::Close }
+        Self {
+            rate: rate.max(1),
+            burst: burst.max(1),
+            excess: Excess::Close,
+        }
     }
 
     /// What happens above the rate.
@@ -68,7 +72,10 @@ impl Bucket {
 
 impl Layer for RateLimit {
     fn wrap(&self, inner: Box<dyn Handler>) -> Box<dyn Handler> {
-        Box::new(Limited { inner, limit: *self })
+        Box::new(Limited {
+            inner,
+            limit: *self,
+        })
     }
 }
 
@@ -79,7 +86,9 @@ struct Limited {
 
 impl Handler for Limited {
     fn open(&mut self, session: &mut Session<'_>) {
-        let bucket = std::cell::Cell::new(Bucket { full_at: session.now() });
+        let bucket = std::cell::Cell::new(Bucket {
+            full_at: session.now(),
+        });
         // A context of its own has room for one value.
         let _ = session.context().set(BUCKET, bucket);
         self.inner.open(session);

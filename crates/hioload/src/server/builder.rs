@@ -33,6 +33,9 @@ pub enum DriverChoice {
     Poll,
 }
 
+/// Kernel memory for the unsent and unacknowledged bytes of one connection, unless told.
+pub(crate) const SEND_BUFFER: usize = 256 * 1024;
+
 /// Settings of a server before it is built.
 pub struct ServerBuilder {
     addr: SocketAddr,
@@ -42,6 +45,7 @@ pub struct ServerBuilder {
     pub(super) worker_config: WorkerConfig,
     ring: usize,
     pub(super) pool: PoolConfig,
+    pub(super) send_buffer: Option<usize>,
     pin: bool,
     pub(super) settings: Settings,
     pub(super) layers: Vec<Arc<dyn Layer>>,
@@ -53,7 +57,9 @@ pub struct ServerBuilder {
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("ServerBuilder")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,6 +74,7 @@ impl Default for ServerBuilder {
             worker_config: WorkerConfig::default(),
             ring: 2048,
             pool: PoolConfig::with_budget(settings.channel.budget_worker + (64 << 20)),
+            send_buffer: Some(SEND_BUFFER),
             pin: false,
             settings,
             layers: Vec::new(),
@@ -100,6 +107,7 @@ impl ServerBuilder {
             .batch(server.batch as usize)
             .ring(server.ring as usize)
             .hugepages(server.hugepages)
+            .send_buffer(server.send_buffer.0.map(|size| size.bytes() as usize))
             .settings(current.settings())
             .shutdown(current.shutdown.timeout, current.shutdown.pace)
     }
@@ -128,16 +136,23 @@ impl ServerBuilder {
 
     /// Sessions, and connections that are still closing while new ones come.
     pub(super) fn sockets_max(&self) -> usize {
-        self.driver_config.sockets_max.min(self.settings.sessions_max.saturating_add(1024))
+        self.driver_config
+            .sockets_max
+            .min(self.settings.sessions_max.saturating_add(1024))
     }
 
     /// One for each connection, and the worker's own.
     pub(super) fn timers_max(&self) -> usize {
-        self.worker_config.timers_max.min(self.sockets_max().saturating_add(64))
+        self.worker_config
+            .timers_max
+            .min(self.sockets_max().saturating_add(64))
     }
 
     fn wish(&self) -> Wish {
-        Wish { pin: self.pin, node: self.pool.numa_node }
+        Wish {
+            pin: self.pin,
+            node: self.pool.numa_node,
+        }
     }
 
     /// Where to listen; port 0 lets the system choose. 127.0.0.1:9002 unless told.
@@ -194,6 +209,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn hugepages(mut self, hugepages: bool) -> Self {
         self.pool.hugepages = hugepages;
+        self
+    }
+
+    /// Kernel memory for what one connection was sent and has not taken; `None`: as the system
+    /// tunes it, which may be megabytes for each slow reader. 256 KiB unless told.
+    #[must_use]
+    pub fn send_buffer(mut self, bytes: Option<usize>) -> Self {
+        self.send_buffer = bytes;
         self
     }
 
@@ -268,12 +291,21 @@ impl ServerBuilder {
         let mut go = Vec::with_capacity(count);
         let (catalogue, registry, sheets) = Catalogue::build(count);
         let (ended_tx, ended) = mpsc::channel();
-        let seat = Arc::new(Seat::new(&self, use_uring, places, catalogue, Arc::clone(&shared)));
+        let seat = Arc::new(Seat::new(
+            &self,
+            use_uring,
+            places,
+            catalogue,
+            Arc::clone(&shared),
+        ));
         for ((index, port), sheet) in ports.drain(..).enumerate().zip(sheets) {
             let (bound_tx, bound_rx) = mpsc::channel();
             let (go_tx, go_rx) = mpsc::channel();
             let seat = Arc::clone(&seat);
-            let ended = TellEnd { index, to: ended_tx.clone() };
+            let ended = TellEnd {
+                index,
+                to: ended_tx.clone(),
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("hioload-{index}"))
                 .spawn(move || {
@@ -291,13 +323,24 @@ impl ServerBuilder {
         let handle = ServerHandle::of(remote, &addresses, shared, shutdown);
         let control = Control::new(Parts {
             handle,
-            driver: if use_uring { DriverKind::Uring } else { DriverKind::Poll },
+            driver: if use_uring {
+                DriverKind::Uring
+            } else {
+                DriverKind::Poll
+            },
             registry,
             plan,
             config: self.config,
             settings: self.settings,
         });
-        Ok(Server { addr, threads, ended, addresses, go, control })
+        Ok(Server {
+            addr,
+            threads,
+            ended,
+            addresses,
+            go,
+            control,
+        })
     }
 }
 
@@ -330,7 +373,7 @@ fn check_port_free(addr: SocketAddr) -> Result<(), StartError> {
     if addr.port() == 0 {
         return Ok(());
     }
-    let spec = hub::listen_spec(addr, false);
+    let spec = hub::listen_spec(addr, false, None);
     hioload_reactor::listen_socket(&spec).map(drop)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hioload_live::{Append, Class, Feed, FeedConfig, Owner, OwnerConfig, Classes, Budget, Scan};
+use hioload_live::{Append, Budget, Class, Classes, Feed, FeedConfig, Owner, OwnerConfig, Scan};
 use hioload_reactor::SocketId;
 
 use super::message::Publication;
@@ -85,7 +85,11 @@ impl Channel {
 
 impl Owned {
     pub(super) fn new(settings: &ChannelSettings, epoch: u64, shared: &Budget) -> Self {
-        let kept = if settings.history.is_on() { Classes::PLAIN } else { Classes::NONE };
+        let kept = if settings.history.is_on() {
+            Classes::PLAIN
+        } else {
+            Classes::NONE
+        };
         let config = OwnerConfig {
             budget: settings.budget,
             history: settings.history,
@@ -94,7 +98,11 @@ impl Owned {
             shared: shared.clone(),
             ..OwnerConfig::default()
         };
-        Self { owner: Owner::new(config), remotes: Vec::new(), inbox: VecDeque::new() }
+        Self {
+            owner: Owner::new(config),
+            remotes: Vec::new(),
+            inbox: VecDeque::new(),
+        }
     }
 }
 
@@ -111,6 +119,12 @@ impl FeedSlot {
             exclude_sender: settings.exclude_sender,
             ..FeedConfig::default()
         };
-        Self { class, feed: Feed::new(config), scan: Scan::default(), is_walking: false, is_dirty: false }
+        Self {
+            class,
+            feed: Feed::new(config),
+            scan: Scan::default(),
+            is_walking: false,
+            is_dirty: false,
+        }
     }
 }

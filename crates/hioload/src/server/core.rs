@@ -315,7 +315,9 @@ impl Core {
         if let Some(timer) = connection.timer.take() {
             cx.cancel_timer(timer);
         }
-        connection.timer = cx.timer(deadline, socket.key().to_bits());
+        connection
+            .timer
+            .set(cx.timer(deadline, socket.key().to_bits()));
     }
 
     /// Seals what was written for the session at hand and gets it going.
@@ -325,12 +327,17 @@ impl Core {
             self.cork.take_all();
             return;
         };
+        let is_queued = connection
+            .cold
+            .as_ref()
+            .is_some_and(|cold| !cold.outbox.is_empty());
         let idle = !connection.facts.has(Facts::SENDING | Facts::CLOSED)
-            && connection.subscription.is_none()
-            && connection
-                .cold
-                .as_ref()
-                .is_none_or(|cold| cold.outbox.is_empty());
+            && !is_queued
+            && self.cork.len() > 0
+            && !self.is_inside_frame(socket);
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         if idle && let Some(piece) = self.cork.take_one() {
             connection.own_in_flight = piece.len() as u32;
             connection.facts.set(Facts::SENDING);

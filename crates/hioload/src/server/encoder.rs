@@ -23,7 +23,12 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) fn new(size_min: usize, level: u32) -> Self {
-        Self { deflaters: [const { None }; Class::COUNT_MAX], scratch: Vec::new(), size_min, level }
+        Self {
+            deflaters: [const { None }; Class::COUNT_MAX],
+            scratch: Vec::new(),
+            size_min,
+            level,
+        }
     }
 
     /// New settings from the next payload on.
@@ -58,7 +63,11 @@ pub(super) fn kind_number(kind: Kind) -> u8 {
 }
 
 pub(super) fn kind_of(number: u8) -> Kind {
-    if number == 1 { Kind::Text } else { Kind::Binary }
+    if number == 1 {
+        Kind::Text
+    } else {
+        Kind::Binary
+    }
 }
 
 impl Encode for Encoder {
@@ -71,7 +80,10 @@ impl Encode for Encoder {
         let compressed = self.compress(class, payload);
         let is_compressed = compressed.is_some();
         let body = compressed.unwrap_or(payload);
-        let frame = Outgoing { compressed: is_compressed, ..Outgoing::message(kind, body.len()) };
+        let frame = Outgoing {
+            compressed: is_compressed,
+            ..Outgoing::message(kind, body.len())
+        };
         let header = encode_header(frame);
         let size = header.len() + body.len();
         out[..header.len()].copy_from_slice(&header);
@@ -101,17 +113,32 @@ mod tests {
         assert!(size < 100 && out[0] == 0xC2, "{size} bytes");
         let small = encoder.encode(class, kind_number(Kind::Binary), &[7; 63], &mut out);
         assert_eq!((small, out[0]), (65, 0x82));
-        let noise: Vec<u8> = (0..256u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> = (0..256u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
         let random = encoder.encode(class, kind_number(Kind::Binary), &noise[..100], &mut out);
-        assert_eq!((random, out[0]), (102, 0x82), "what does not shrink goes plain");
+        assert_eq!(
+            (random, out[0]),
+            (102, 0x82),
+            "what does not shrink goes plain"
+        );
         let text: Vec<u8> = (0..1000u32).map(|i| (i * i % 31) as u8).collect();
         let fast = encoder.encode(class, kind_number(Kind::Binary), &text, &mut out);
         assert!(fast < 500, "{fast} bytes");
         encoder.set(1001, 1);
-        assert!(encoder.encode(class, kind_number(Kind::Binary), &text, &mut out) > 1000, "too small now");
+        assert!(
+            encoder.encode(class, kind_number(Kind::Binary), &text, &mut out) > 1000,
+            "too small now"
+        );
         encoder.set(64, 0);
-        assert!(encoder.encode(class, kind_number(Kind::Binary), &text, &mut out) > 1000, "as it is");
+        assert!(
+            encoder.encode(class, kind_number(Kind::Binary), &text, &mut out) > 1000,
+            "as it is"
+        );
         encoder.set(64, 1);
-        assert_eq!(encoder.encode(class, kind_number(Kind::Binary), &text, &mut out), fast);
+        assert_eq!(
+            encoder.encode(class, kind_number(Kind::Binary), &text, &mut out),
+            fast
+        );
     }
 }

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use hioload_live::{
-    Action, Append, Ask, Attached, ChannelKey, Class, Origin, Progress, Start, Stalled, owner_of,
+    Action, Append, Ask, Attached, ChannelKey, Class, Origin, Progress, Stalled, Start, owner_of,
 };
 use hioload_mem::Segment;
 use hioload_reactor::{OpId, SocketId};
@@ -54,7 +54,11 @@ pub(super) enum Rest {
 
 impl Core {
     /// The channel of this name on this worker.
-    fn open_channel(&mut self, cx: &Cx<'_>, name: &str) -> Result<ChannelKey, hioload_live::ChannelError> {
+    fn open_channel(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+    ) -> Result<ChannelKey, hioload_live::ChannelError> {
         if let Some(key) = self.channels.find(name) {
             return Ok(key);
         }
@@ -76,15 +80,26 @@ impl Core {
     }
 
     /// Lets a session receive what is published to `name` from now on. Twice is once.
-    pub(crate) fn subscribe(&mut self, cx: &mut Cx<'_>, socket: SocketId, name: &str) -> Result<(), SubscribeError> {
+    pub(crate) fn subscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        name: &str,
+    ) -> Result<(), SubscribeError> {
         let limit = self.settings.subscriptions_max;
-        let Some(connection) = self.table.get(socket) else { return Err(SubscribeError::Closed) };
+        let Some(connection) = self.table.get(socket) else {
+            return Err(SubscribeError::Closed);
+        };
         if connection.phase != Phase::Open || connection.reason.is_some() {
             return Err(SubscribeError::Closed);
         }
         let (class, count) = (connection.class, connection.subscriptions().count());
-        let key = self.open_channel(cx, name).map_err(SubscribeError::Channel)?;
-        let Some(connection) = self.table.get_mut(socket) else { return Err(SubscribeError::Closed) };
+        let key = self
+            .open_channel(cx, name)
+            .map_err(SubscribeError::Channel)?;
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Err(SubscribeError::Closed);
+        };
         if connection.subscription_in(key).is_some() {
             if connection.active == key {
                 connection.facts.clear(Facts::LEAVING);
@@ -98,7 +113,10 @@ impl Core {
             return Err(SubscribeError::Full);
         }
         self.ensure_feed(cx, key, class);
-        let slot = self.channels.get_mut(key).and_then(|channel| channel.feed(class));
+        let slot = self
+            .channels
+            .get_mut(key)
+            .and_then(|channel| channel.feed(class));
         let slot = slot.expect("invariant: the feed was made above");
         let subscriber = slot
             .feed
@@ -106,8 +124,13 @@ impl Core {
             .map_err(|_| SubscribeError::Full)?;
         self.channels.mark_busy(key);
         self.stats.subscriptions += 1;
-        let subscription = Subscription { channel: key, subscriber };
-        let Some(connection) = self.table.get_mut(socket) else { return Err(SubscribeError::Closed) };
+        let subscription = Subscription {
+            channel: key,
+            subscriber,
+        };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Err(SubscribeError::Closed);
+        };
         connection.facts.set(Facts::SUBSCRIBED);
         if connection.subscription.is_none() {
             connection.subscription = Some(subscription);
@@ -120,7 +143,9 @@ impl Core {
     /// Makes the feed of a class and attaches it to the owner.
     fn ensure_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
         let me = cx.index();
-        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return;
+        };
         if channel.feed(class).is_some() {
             return;
         }
@@ -135,7 +160,11 @@ impl Core {
                 let name = Arc::clone(&channel.name);
                 let owner = owner_of(&name, cx.workers());
                 let ask = slot.feed.ask(None);
-                let message = Message::Attach { name, ask, key: key.to_bits() };
+                let message = Message::Attach {
+                    name,
+                    ask,
+                    key: key.to_bits(),
+                };
                 self.outlet.send(cx, owner, message);
             }
         }
@@ -146,8 +175,13 @@ impl Core {
 
     /// Ends a subscription. The frame that is going out is completed first.
     pub(crate) fn unsubscribe(&mut self, cx: &mut Cx<'_>, socket: SocketId, name: &str) -> bool {
-        let Some(key) = self.channels.find(name) else { return false };
-        let known = self.table.get(socket).is_some_and(|c| c.subscription_in(key).is_some());
+        let Some(key) = self.channels.find(name) else {
+            return false;
+        };
+        let known = self
+            .table
+            .get(socket)
+            .is_some_and(|c| c.subscription_in(key).is_some());
         if known {
             self.leave(cx, socket, key);
         }
@@ -164,21 +198,33 @@ impl Core {
         let connection = self.table.get(socket)?;
         let waits = connection.facts.has(Facts::LEAVING) && !connection.facts.has(Facts::CLOSED);
         let leaving = waits.then_some(connection.active);
-        connection.subscriptions().map(|s| s.channel).find(|key| Some(*key) != leaving)
+        connection
+            .subscriptions()
+            .map(|s| s.channel)
+            .find(|key| Some(*key) != leaving)
     }
 
     fn leave(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
-        let Some(connection) = self.table.get_mut(socket) else { return };
-        let Some(subscription) = connection.subscription_in(key) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
+        let Some(subscription) = connection.subscription_in(key) else {
+            return;
+        };
         // A closed socket completes no frame, and its send reports nothing any more.
         let is_closed = connection.facts.has(Facts::CLOSED);
-        let in_flight = connection.facts.has(Facts::SENDING) && connection.facts.has(Facts::CHANNEL);
+        let in_flight =
+            connection.facts.has(Facts::SENDING) && connection.facts.has(Facts::CHANNEL);
         if in_flight && !is_closed && connection.active == key {
             connection.facts.set(Facts::LEAVING);
             return;
         }
         let class = connection.class;
-        let Some(slot) = self.channels.get_mut(key).and_then(|channel| channel.feed(class)) else {
+        let Some(slot) = self
+            .channels
+            .get_mut(key)
+            .and_then(|channel| channel.feed(class))
+        else {
             connection.forget(key);
             return;
         };
@@ -201,7 +247,9 @@ impl Core {
     }
 
     fn drop_empty_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return;
+        };
         if !channel.feed(class).is_some_and(|slot| slot.feed.is_empty()) {
             return;
         }
@@ -233,7 +281,11 @@ impl Core {
         payload: &[u8],
     ) -> Result<(), PublishError> {
         let key = self.open_channel(cx, name).map_err(PublishError::Channel)?;
-        let blocked = self.table.get(socket).and_then(|c| c.cold.as_ref()).map_or(0, |c| c.blocked.len());
+        let blocked = self
+            .table
+            .get(socket)
+            .and_then(|c| c.cold.as_ref())
+            .map_or(0, |c| c.blocked.len());
         let outcome = if blocked > 0 {
             Published::Blocked
         } else {
@@ -251,7 +303,11 @@ impl Core {
                     self.assembly_size -= payload.len();
                     return Err(PublishError::Closed);
                 };
-                let again = Blocked { channel: key, kind, payload: payload.to_vec() };
+                let again = Blocked {
+                    channel: key,
+                    kind,
+                    payload: payload.to_vec(),
+                };
                 connection.cold().blocked.push_back(again);
             }
         }
@@ -271,9 +327,15 @@ impl Core {
     /// Repeats what was blocked; true when nothing is left of it.
     pub(super) fn publish_blocked(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> bool {
         loop {
-            let Some(connection) = self.table.get_mut(socket) else { return true };
-            let Some(cold) = &mut connection.cold else { return true };
-            let Some(again) = cold.blocked.pop_front() else { return true };
+            let Some(connection) = self.table.get_mut(socket) else {
+                return true;
+            };
+            let Some(cold) = &mut connection.cold else {
+                return true;
+            };
+            let Some(again) = cold.blocked.pop_front() else {
+                return true;
+            };
             let size = again.payload.len();
             self.assembly_size -= size;
             match self.publish_once(cx, Some(socket), again.channel, again.kind, &again.payload) {
@@ -302,7 +364,9 @@ impl Core {
         payload: &[u8],
     ) -> Result<Published, PublishError> {
         let origin = self.origin(from, key);
-        let Some(channel) = self.channels.get_mut(key) else { return Err(PublishError::Closed) };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return Err(PublishError::Closed);
+        };
         let number = kind_number(kind);
         let Some(owned) = &mut channel.owned else {
             return self.publish_away(cx, key, number, payload, origin);
@@ -311,12 +375,23 @@ impl Core {
             // Others were here first.
             return Ok(Published::Blocked);
         }
-        match owned.owner.publish(&self.pool, &mut self.encoder, cx.now(), number, payload, origin) {
+        match owned.owner.publish(
+            &self.pool,
+            &mut self.encoder,
+            cx.now(),
+            number,
+            payload,
+            origin,
+        ) {
             Ok(_) => {
                 let is_held = owned.owner.is_held();
                 self.stats.publications += 1;
                 self.list(key);
-                Ok(if is_held { Published::Held } else { Published::Taken })
+                Ok(if is_held {
+                    Published::Held
+                } else {
+                    Published::Taken
+                })
             }
             Err(error) if error.is_busy() => {
                 self.list(key);
@@ -328,11 +403,20 @@ impl Core {
 
     fn origin(&mut self, from: Option<SocketId>, key: ChannelKey) -> Origin {
         let connection = from.and_then(|socket| self.table.get(socket));
-        let Some(connection) = connection else { return Origin::NONE };
-        let Some(subscription) = connection.subscription_in(key) else { return Origin::NONE };
+        let Some(connection) = connection else {
+            return Origin::NONE;
+        };
+        let Some(subscription) = connection.subscription_in(key) else {
+            return Origin::NONE;
+        };
         let class = connection.class;
-        let slot = self.channels.get_mut(key).and_then(|channel| channel.feed(class));
-        slot.map_or(Origin::NONE, |slot| slot.feed.origin(subscription.subscriber))
+        let slot = self
+            .channels
+            .get_mut(key)
+            .and_then(|channel| channel.feed(class));
+        slot.map_or(Origin::NONE, |slot| {
+            slot.feed.origin(subscription.subscriber)
+        })
     }
 
     /// To the owner on another worker, within this worker's credit.
@@ -344,20 +428,33 @@ impl Core {
         payload: &[u8],
         origin: Origin,
     ) -> Result<Published, PublishError> {
-        let Some(channel) = self.channels.get_mut(key) else { return Err(PublishError::Closed) };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return Err(PublishError::Closed);
+        };
         if channel.outstanding >= CREDIT {
             return Ok(Published::Blocked);
         }
         let Some(mut buffer) = self.pool.take(payload.len()) else {
             self.stats.no_memory += 1;
             let too_large = payload.len() > self.pool.size_max();
-            return if too_large { Err(PublishError::TooLarge) } else { Ok(Published::Blocked) };
+            return if too_large {
+                Err(PublishError::TooLarge)
+            } else {
+                Ok(Published::Blocked)
+            };
         };
-        buffer.extend_from_slice(payload).expect("invariant: the buffer was asked for this size");
+        buffer
+            .extend_from_slice(payload)
+            .expect("invariant: the buffer was asked for this size");
         let name = Arc::clone(&channel.name);
         let owner = owner_of(&name, cx.workers());
-        let publication =
-            Publication { name, key: key.to_bits(), kind, payload: buffer.seal(), origin };
+        let publication = Publication {
+            name,
+            key: key.to_bits(),
+            kind,
+            payload: buffer.seal(),
+            origin,
+        };
         let message = Message::Publish(publication);
         if self.outlet.try_send(cx, owner, message).is_err() {
             self.list(key);
@@ -389,14 +486,32 @@ impl Core {
 
     fn on_attach(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, ask: Ask, remote_key: u64) {
         let class = ask.class();
-        let Ok(key) = self.open_channel(cx, name) else { return };
+        let Ok(key) = self.open_channel(cx, name) else {
+            return;
+        };
         self.channels.mark_busy(key);
-        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else { return };
-        owned.remotes.retain(|remote| (remote.worker, remote.class) != (from, class));
+        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else {
+            return;
+        };
+        owned
+            .remotes
+            .retain(|remote| (remote.worker, remote.class) != (from, class));
         let attached = owned.owner.attach(from, ask, cx.now());
-        owned.remotes.push(Remote { worker: from, class, key: remote_key, unsent: None });
+        owned.remotes.push(Remote {
+            worker: from,
+            class,
+            key: remote_key,
+            unsent: None,
+        });
         let attached = Box::new(attached);
-        self.outlet.send(cx, from, Message::Attached { key: remote_key, attached });
+        self.outlet.send(
+            cx,
+            from,
+            Message::Attached {
+                key: remote_key,
+                attached,
+            },
+        );
     }
 
     fn on_attached(&mut self, key: u64, attached: &Attached) {
@@ -407,9 +522,13 @@ impl Core {
     }
 
     fn on_detach(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, class: Class) {
-        let Some(key) = self.channels.find(name) else { return };
+        let Some(key) = self.channels.find(name) else {
+            return;
+        };
         if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
-            owned.remotes.retain(|remote| (remote.worker, remote.class) != (from, class));
+            owned
+                .remotes
+                .retain(|remote| (remote.worker, remote.class) != (from, class));
             owned.owner.detach(from, class, cx.now());
         }
         self.list(key);
@@ -427,7 +546,9 @@ impl Core {
     }
 
     fn on_progress(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, progress: Progress) {
-        let Some(key) = self.channels.find(name) else { return };
+        let Some(key) = self.channels.find(name) else {
+            return;
+        };
         if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
             owned.owner.on_progress(from, progress, cx.now());
             self.list(key);
@@ -435,7 +556,9 @@ impl Core {
     }
 
     fn on_publish(&mut self, cx: &Cx<'_>, from: usize, publication: Publication) {
-        let Ok(key) = self.open_channel(cx, &publication.name) else { return };
+        let Ok(key) = self.open_channel(cx, &publication.name) else {
+            return;
+        };
         if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
             owned.inbox.push_back((from, publication));
             self.list(key);
@@ -472,7 +595,9 @@ impl Core {
 
     /// Takes what other workers published, in order, while there is room.
     fn take_inbox(&mut self, cx: &mut Cx<'_>, key: ChannelKey) -> bool {
-        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else { return false };
+        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else {
+            return false;
+        };
         let mut acknowledge: Option<(usize, u64, u32)> = None;
         while !owned.owner.is_held()
             && let Some((from, publication)) = owned.inbox.pop_front()
@@ -494,9 +619,13 @@ impl Core {
                 Err(_) => self.stats.no_memory += 1,
             }
             match &mut acknowledge {
-                Some((worker, of, count)) if (*worker, *of) == (from, publication.key) => *count += 1,
+                Some((worker, of, count)) if (*worker, *of) == (from, publication.key) => {
+                    *count += 1
+                }
                 _ => {
-                    if let Some((worker, key, count)) = acknowledge.replace((from, publication.key, 1)) {
+                    if let Some((worker, key, count)) =
+                        acknowledge.replace((from, publication.key, 1))
+                    {
                         self.outlet.send(cx, worker, Message::Taken { key, count });
                     }
                 }
@@ -510,8 +639,12 @@ impl Core {
 
     /// Moves the log on to every feed; what a full queue refuses waits.
     fn deliver(&mut self, cx: &mut Cx<'_>, key: ChannelKey) -> bool {
-        let Some(channel) = self.channels.get_mut(key) else { return false };
-        let Some(owned) = &mut channel.owned else { return false };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return false;
+        };
+        let Some(owned) = &mut channel.owned else {
+            return false;
+        };
         for slot in &mut channel.feeds {
             while let Some(append) = owned.owner.append_for(cx.index(), slot.class) {
                 slot.feed.append(append);
@@ -520,11 +653,18 @@ impl Core {
         }
         let mut is_left = false;
         for remote in &mut owned.remotes {
-            while let Some(append) =
-                remote.unsent.take().or_else(|| owned.owner.append_for(remote.worker, remote.class))
+            while let Some(append) = remote
+                .unsent
+                .take()
+                .or_else(|| owned.owner.append_for(remote.worker, remote.class))
             {
-                let message = Message::Append { key: remote.key, append };
-                if let Err(Message::Append { append, .. }) = self.outlet.try_send(cx, remote.worker, message) {
+                let message = Message::Append {
+                    key: remote.key,
+                    append,
+                };
+                if let Err(Message::Append { append, .. }) =
+                    self.outlet.try_send(cx, remote.worker, message)
+                {
                     remote.unsent = Some(append);
                     is_left = true;
                     break;
@@ -537,7 +677,10 @@ impl Core {
     /// Sends to every subscriber that has something to read and nothing in flight.
     fn walk(&mut self, cx: &mut Cx<'_>, key: ChannelKey, left: &mut usize) -> bool {
         let mut is_left = false;
-        let count = self.channels.get(key).map_or(0, |channel| channel.feeds.len());
+        let count = self
+            .channels
+            .get(key)
+            .map_or(0, |channel| channel.feeds.len());
         for place in 0..count {
             let slot = self.slot(key, place);
             if let Some(slot) = slot
@@ -548,7 +691,9 @@ impl Core {
                 slot.scan = hioload_live::Scan::default();
             }
             while *left > 0 {
-                let Some(slot) = self.slot(key, place) else { break };
+                let Some(slot) = self.slot(key, place) else {
+                    break;
+                };
                 if !slot.is_walking {
                     break;
                 }
@@ -559,7 +704,9 @@ impl Core {
                 *left -= 1;
                 self.pump(cx, socket_of(user));
             }
-            is_left |= self.slot(key, place).is_some_and(|slot| slot.is_walking || slot.is_dirty);
+            is_left |= self
+                .slot(key, place)
+                .is_some_and(|slot| slot.is_walking || slot.is_dirty);
         }
         is_left
     }
@@ -571,15 +718,20 @@ impl Core {
     /// Tells the owner how far the feeds here are.
     fn report(&mut self, cx: &mut Cx<'_>, key: ChannelKey) {
         let now = cx.now();
-        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return;
+        };
         for slot in &mut channel.feeds {
-            let Some(progress) = slot.feed.progress(now) else { continue };
+            let Some(progress) = slot.feed.progress(now) else {
+                continue;
+            };
             match &mut channel.owned {
                 Some(owned) => owned.owner.on_progress(cx.index(), progress, now),
                 None => {
                     let name = Arc::clone(&channel.name);
                     let owner = owner_of(&name, cx.workers());
-                    self.outlet.send(cx, owner, Message::Progress { name, progress });
+                    self.outlet
+                        .send(cx, owner, Message::Progress { name, progress });
                 }
             }
         }
@@ -588,7 +740,9 @@ impl Core {
     /// Lets held publishers go on when the channel has room again. Who waits for memory of others
     /// tries again when it `is_time`: asked every turn, the worker would never rest.
     fn release(&mut self, key: ChannelKey, is_time: bool) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(channel) = self.channels.get_mut(key) else {
+            return;
+        };
         let is_held = match &channel.owned {
             Some(owned) => {
                 let is_short = owned.owner.is_short() && !is_time;
@@ -609,14 +763,34 @@ impl Core {
         }
     }
 
+    /// Whether a channel's frame is partly sent: nothing else may be sent before its rest.
+    pub(super) fn is_inside_frame(&mut self, socket: SocketId) -> bool {
+        let Some(connection) = self.table.get(socket) else {
+            return false;
+        };
+        let class = connection.class;
+        let channels = &mut self.channels;
+        connection.subscriptions().any(|subscription| {
+            let slot = channels
+                .get_mut(subscription.channel)
+                .and_then(|c| c.feed(class));
+            slot.is_some_and(|slot| slot.feed.to_boundary(subscription.subscriber) > 0)
+        })
+    }
+
     /// The rest of a channel's frame that is partly sent.
     pub(super) fn gather_rest(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) -> Rest {
-        let Some(connection) = self.table.get_mut(socket) else { return Rest::None };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Rest::None;
+        };
         connection.facts.clear(Facts::CHANNEL);
         let class = connection.class;
         let mut given = None;
         for subscription in connection.subscriptions() {
-            let slot = self.channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
+            let slot = self
+                .channels
+                .get_mut(subscription.channel)
+                .and_then(|c| c.feed(class));
             let Some(slot) = slot else { continue };
             let rest = slot.feed.to_boundary(subscription.subscriber);
             if rest == 0 {
@@ -628,7 +802,9 @@ impl Core {
             given = Some(subscription.channel);
             break;
         }
-        let Some(channel) = given else { return Rest::None };
+        let Some(channel) = given else {
+            return Rest::None;
+        };
         self.activate(socket, channel);
         Rest::Given
     }
@@ -637,17 +813,27 @@ impl Core {
     /// send, in turn, the one whose frame is partly sent first.
     pub(super) fn gather_channel(&mut self, socket: SocketId, pieces: &mut Vec<Segment>) {
         let send_max = self.settings.channel.send_max;
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         connection.facts.clear(Facts::CHANNEL);
         // RFC 6455 5.5.1: no data follows the close frame.
         if connection.phase != Phase::Open || connection.protocol.close_sent() {
             return;
         }
         let class = connection.class;
-        let Some(first) = connection.subscription else { return };
-        let is_single = connection.cold.as_ref().is_none_or(|cold| cold.subscriptions.is_empty());
+        let Some(first) = connection.subscription else {
+            return;
+        };
+        let is_single = connection
+            .cold
+            .as_ref()
+            .is_none_or(|cold| cold.subscriptions.is_empty());
         if is_single {
-            let slot = self.channels.get_mut(first.channel).and_then(|c| c.feed(class));
+            let slot = self
+                .channels
+                .get_mut(first.channel)
+                .and_then(|c| c.feed(class));
             if let Some(slot) = slot
                 && slot.feed.next(first.subscriber, send_max, pieces) > 0
             {
@@ -661,12 +847,18 @@ impl Core {
             let slot = self.channels.get_mut(s.channel).and_then(|c| c.feed(class));
             slot.is_some_and(|slot| slot.feed.to_boundary(s.subscriber) > 0)
         });
-        let after = all.iter().position(|s| s.channel == connection.active).map_or(0, |at| at + 1);
+        let after = all
+            .iter()
+            .position(|s| s.channel == connection.active)
+            .map_or(0, |at| at + 1);
         // Nothing else may go into a frame that is partly sent, even while its rest is withheld.
         let (order, count) = started.map_or((after, all.len()), |at| (at, 1));
         for step in 0..count {
             let subscription = all[(order + step) % all.len()];
-            let slot = self.channels.get_mut(subscription.channel).and_then(|c| c.feed(class));
+            let slot = self
+                .channels
+                .get_mut(subscription.channel)
+                .and_then(|c| c.feed(class));
             let Some(slot) = slot else { continue };
             // No more than the frame's rest, or a busy channel would never let the others on.
             let rest = slot.feed.to_boundary(subscription.subscriber);
@@ -688,12 +880,20 @@ impl Core {
     /// The kernel took `count` bytes of the active channel.
     pub(super) fn channel_sent(&mut self, cx: &mut Cx<'_>, socket: SocketId, count: usize) {
         let now = cx.now();
-        let Some(connection) = self.table.get_mut(socket) else { return };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
         let (key, class) = (connection.active, connection.class);
         connection.facts.clear(Facts::CHANNEL);
         let leaving = connection.facts.has(Facts::LEAVING);
-        let Some(subscription) = connection.subscription_in(key) else { return };
-        if let Some(slot) = self.channels.get_mut(key).and_then(|channel| channel.feed(class)) {
+        let Some(subscription) = connection.subscription_in(key) else {
+            return;
+        };
+        if let Some(slot) = self
+            .channels
+            .get_mut(key)
+            .and_then(|channel| channel.feed(class))
+        {
             slot.feed.sent(subscription.subscriber, count, now);
             self.list(key);
         }
@@ -706,12 +906,17 @@ impl Core {
     pub(super) fn sweep_channels(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
         // All are listed: what is found is served at the end of the turn.
-        let unlisted = self.channels.iter().filter(|(_, _, channel)| !channel.is_listed);
+        let unlisted = self
+            .channels
+            .iter()
+            .filter(|(_, _, channel)| !channel.is_listed);
         self.listed.extend(unlisted.map(|(key, _, _)| key));
         let mut found = Vec::new();
         for place in 0..self.listed.len() {
             let key = self.listed[place];
-            let Some(channel) = self.channels.get_mut(key) else { continue };
+            let Some(channel) = self.channels.get_mut(key) else {
+                continue;
+            };
             channel.is_listed = true;
             if let Some(owned) = &mut channel.owned {
                 owned.owner.expire(now);

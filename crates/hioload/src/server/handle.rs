@@ -38,7 +38,12 @@ impl ServerHandle {
         shutdown: (Duration, u32),
     ) -> Self {
         let wakers = addresses.iter().map(Address::waker).collect();
-        Self { remote, wakers, shared, shutdown: Arc::new(Mutex::new(shutdown)) }
+        Self {
+            remote,
+            wakers,
+            shared,
+            shutdown: Arc::new(Mutex::new(shutdown)),
+        }
     }
 
     /// Stops accepting, closes every session with 1001 at the configured pace, lets out what is
@@ -80,7 +85,9 @@ impl ServerHandle {
         let mut sums: BTreeMap<String, ChannelStats> = BTreeMap::new();
         for _ in 0..self.wakers.len() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(Inspection { channels }) = answers.recv_timeout(left) else { break };
+            let Ok(Inspection { channels }) = answers.recv_timeout(left) else {
+                break;
+            };
             for channel in channels {
                 match sums.get_mut(&channel.name) {
                     Some(sum) => sum.add(&channel),

@@ -586,7 +586,7 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
-        connection.timer = None;
+        connection.timer.set(None);
         match connection.phase {
             Phase::Handshake => {
                 self.core.stats.handshakes_late += 1;
@@ -931,9 +931,14 @@ impl Service for Hub {
 }
 
 /// How every worker listens.
-pub(crate) fn listen_spec(addr: std::net::SocketAddr, share_port: bool) -> ListenSpec {
+pub(crate) fn listen_spec(
+    addr: std::net::SocketAddr,
+    share_port: bool,
+    send_buffer: Option<usize>,
+) -> ListenSpec {
     ListenSpec {
         share_port,
+        send_buffer,
         ..ListenSpec::new(addr)
     }
 }

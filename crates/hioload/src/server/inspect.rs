@@ -38,7 +38,10 @@ pub struct ChannelStats {
 
 impl ChannelStats {
     fn of(name: &str, channel: &Channel) -> Self {
-        let mut stats = Self { name: name.to_owned(), ..Self::default() };
+        let mut stats = Self {
+            name: name.to_owned(),
+            ..Self::default()
+        };
         for slot in &channel.feeds {
             let feed = slot.feed.stats();
             stats.subscribers += feed.subscribers as u64;
@@ -68,7 +71,11 @@ impl ChannelStats {
 /// Of each entry its key, subscribers and lag: the keys of those worth telling of.
 fn notable<K: Copy + PartialEq>(mut entries: Vec<(K, u64, u64)>) -> Vec<K> {
     entries.sort_by_key(|(_, subscribers, _)| std::cmp::Reverse(*subscribers));
-    let mut keys: Vec<K> = entries.iter().take(TOLD_MAX).map(|(key, ..)| *key).collect();
+    let mut keys: Vec<K> = entries
+        .iter()
+        .take(TOLD_MAX)
+        .map(|(key, ..)| *key)
+        .collect();
     entries.sort_by_key(|(_, _, lag)| std::cmp::Reverse(*lag));
     let lagging = entries.iter().take(TOLD_MAX).filter(|(_, _, lag)| *lag > 0);
     for (key, ..) in lagging {
@@ -89,12 +96,19 @@ impl Core {
             });
             (key, subscribers, lag)
         };
-        let entries = self.channels.iter().take(LOOKED_AT_MAX).map(entry).collect();
+        let entries = self
+            .channels
+            .iter()
+            .take(LOOKED_AT_MAX)
+            .map(entry)
+            .collect();
         let tell = |key| {
             let channel = self.channels.get(key)?;
             Some(ChannelStats::of(self.channels.name(key)?, channel))
         };
-        Inspection { channels: notable(entries).into_iter().filter_map(tell).collect() }
+        Inspection {
+            channels: notable(entries).into_iter().filter_map(tell).collect(),
+        }
     }
 }
 
@@ -104,7 +118,9 @@ mod tests {
 
     #[test]
     fn told_of_are_the_large_and_the_slow_each_once() {
-        let entries: Vec<(u64, u64, u64)> = (0..100).map(|n| (n, n, if n == 3 || n == 99 { 5 } else { 0 })).collect();
+        let entries: Vec<(u64, u64, u64)> = (0..100)
+            .map(|n| (n, n, if n == 3 || n == 99 { 5 } else { 0 }))
+            .collect();
         let keys = notable(entries);
         assert_eq!(keys, [99, 98, 97, 96, 95, 94, 93, 92, 91, 90, 3]);
         assert_eq!(notable(vec![(7, 0, 0)]), [7]);
@@ -113,9 +129,22 @@ mod tests {
 
     #[test]
     fn workers_add_up() {
-        let one = ChannelStats { name: "a".to_owned(), subscribers: 2, lag_size_max: 9, ..ChannelStats::default() };
-        let mut sum = ChannelStats { subscribers: 1, lag_size_max: 4, publications: 8, ..one.clone() };
+        let one = ChannelStats {
+            name: "a".to_owned(),
+            subscribers: 2,
+            lag_size_max: 9,
+            ..ChannelStats::default()
+        };
+        let mut sum = ChannelStats {
+            subscribers: 1,
+            lag_size_max: 4,
+            publications: 8,
+            ..one.clone()
+        };
         sum.add(&one);
-        assert_eq!((sum.subscribers, sum.lag_size_max, sum.publications), (3, 9, 8));
+        assert_eq!(
+            (sum.subscribers, sum.lag_size_max, sum.publications),
+            (3, 9, 8)
+        );
     }
 }

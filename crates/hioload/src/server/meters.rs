@@ -39,7 +39,10 @@ impl Catalogue {
             });
         }
         let round_trip = builder
-            .histogram("hioload_round_trip_seconds", "From a ping to its pong, to the millisecond.")
+            .histogram(
+                "hioload_round_trip_seconds",
+                "From a ping to its pong, to the millisecond.",
+            )
             .expect(OURS);
         let (registry, seats) = builder.build(workers);
         (Self { stats, round_trip }, registry, seats)
@@ -93,7 +96,11 @@ mod tests {
         let (catalogue, registry, seats) = Catalogue::build(2);
         for (place, seat) in (1..).zip(seats) {
             let meters = catalogue.meters(&seat.take());
-            meters.publish(&Stats { sessions: 10 * place, accepted: place, ..Stats::default() });
+            meters.publish(&Stats {
+                sessions: 10 * place,
+                accepted: place,
+                ..Stats::default()
+            });
             meters.observe_round_trip(Duration::from_millis(3));
         }
         let text = registry.to_prometheus();
@@ -104,7 +111,10 @@ mod tests {
             "hioload_accepted_total 3",
             "hioload_round_trip_seconds_count 2",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in\n{text}"
+            );
         }
     }
 }

@@ -35,6 +35,7 @@ use std::thread::JoinHandle;
 
 use hioload_reactor::{Address, TurnError};
 
+pub(crate) use self::builder::SEND_BUFFER;
 pub use self::builder::{DriverChoice, ServerBuilder};
 pub use self::handle::ServerHandle;
 pub use self::inspect::ChannelStats;
@@ -59,7 +60,9 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,14 +103,19 @@ impl Server {
         let mut first = None;
         // Each tells once, so that the first one to fail ends the others whatever its number.
         for index in self.ended.iter().take(threads.len()) {
-            let thread = threads[index].take().expect("invariant: a worker ends once");
+            let thread = threads[index]
+                .take()
+                .expect("invariant: a worker ends once");
             let outcome = match thread.join() {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "panicked".to_owned(),
             };
             self.control.shutdown();
-            first.get_or_insert(RunError { worker: index, outcome });
+            first.get_or_insert(RunError {
+                worker: index,
+                outcome,
+            });
         }
         first.map_or(Ok(()), Err)
     }

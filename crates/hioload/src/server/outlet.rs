@@ -17,12 +17,20 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(workers: usize) -> Self {
-        Self { waiting: (0..workers).map(|_| VecDeque::new()).collect(), count: 0, full_count: 0 }
+        Self {
+            waiting: (0..workers).map(|_| VecDeque::new()).collect(),
+            count: 0,
+            full_count: 0,
+        }
     }
 
     /// Sends now or later, after all that already waits.
     pub(super) fn send(&mut self, cx: &mut Cx<'_>, to: usize, message: Message) {
-        let unsent = if self.waiting[to].is_empty() { cx.send(to, message).err() } else { Some(message) };
+        let unsent = if self.waiting[to].is_empty() {
+            cx.send(to, message).err()
+        } else {
+            Some(message)
+        };
         if let Some(message) = unsent {
             self.full_count += 1;
             self.waiting[to].push_back(message);
@@ -31,8 +39,17 @@ impl Outlet {
     }
 
     /// Sends now, or gives the message back: for what can be made again.
-    pub(super) fn try_send(&mut self, cx: &mut Cx<'_>, to: usize, message: Message) -> Result<(), Message> {
-        let sent = if self.waiting[to].is_empty() { cx.send(to, message) } else { Err(message) };
+    pub(super) fn try_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: usize,
+        message: Message,
+    ) -> Result<(), Message> {
+        let sent = if self.waiting[to].is_empty() {
+            cx.send(to, message)
+        } else {
+            Err(message)
+        };
         self.full_count += u64::from(sent.is_err());
         sent
     }

@@ -31,14 +31,23 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn detect() -> Self {
         let topology = Topology::detect();
-        let cpus = allowed_cpus().into_iter().map(|cpu| (cpu, topology.node_of_cpu(cpu)));
-        Self { cpus: cpus.collect(), nodes: topology.nodes().collect() }
+        let cpus = allowed_cpus()
+            .into_iter()
+            .map(|cpu| (cpu, topology.node_of_cpu(cpu)));
+        Self {
+            cpus: cpus.collect(),
+            nodes: topology.nodes().collect(),
+        }
     }
 
     /// Processors to choose from.
     fn cpus(&self, wish: Wish) -> Vec<usize> {
         let is_wanted = |node: Option<u32>| wish.node.is_none() || node == wish.node;
-        self.cpus.iter().filter(|(_, node)| is_wanted(*node)).map(|(cpu, _)| *cpu).collect()
+        self.cpus
+            .iter()
+            .filter(|(_, node)| is_wanted(*node))
+            .map(|(cpu, _)| *cpu)
+            .collect()
     }
 
     /// Workers when none are named: one for each processor to choose from.
@@ -67,13 +76,23 @@ impl Machine {
         let place = |worker: usize| {
             if !wish.pin {
                 let cpus = wish.node.map_or(Vec::new(), |_| cpus.clone());
-                return Place { cpus, node: wish.node };
+                return Place {
+                    cpus,
+                    node: wish.node,
+                };
             }
             let cpu = cpus[worker % cpus.len()];
-            let node = self.cpus.iter().find(|(known, _)| *known == cpu).and_then(|(_, node)| *node);
+            let node = self
+                .cpus
+                .iter()
+                .find(|(known, _)| *known == cpu)
+                .and_then(|(_, node)| *node);
             // On a machine with one node, all memory is near.
             let node = wish.node.or(node.filter(|_| self.nodes.len() > 1));
-            Place { cpus: vec![cpu], node }
+            Place {
+                cpus: vec![cpu],
+                node,
+            }
         };
         if wish.pin && workers > cpus.len() {
             tracing::warn!("{workers} workers share {} processors", cpus.len());
@@ -103,7 +122,12 @@ fn no_cpus(wish: Wish) -> StartError {
             "Leave server.pin (--pin) off; pinning is supported on Linux only",
         ),
     };
-    StartError { what: "cannot bind workers to processors".to_owned(), cause, remedy: remedy.to_owned(), errno: None }
+    StartError {
+        what: "cannot bind workers to processors".to_owned(),
+        cause,
+        remedy: remedy.to_owned(),
+        errno: None,
+    }
 }
 
 #[cfg(test)]
@@ -112,12 +136,20 @@ mod tests {
 
     fn two_nodes() -> Machine {
         let cpus = [(0, Some(0)), (1, Some(1)), (4, Some(0)), (5, Some(1))];
-        Machine { cpus: cpus.to_vec(), nodes: vec![0, 1, 2] }
+        Machine {
+            cpus: cpus.to_vec(),
+            nodes: vec![0, 1, 2],
+        }
     }
 
     fn places(pin: bool, node: Option<u32>, workers: usize) -> Vec<(Vec<usize>, Option<u32>)> {
-        let places = two_nodes().places(Wish { pin, node }, workers).expect("possible");
-        places.into_iter().map(|place| (place.cpus, place.node)).collect()
+        let places = two_nodes()
+            .places(Wish { pin, node }, workers)
+            .expect("possible");
+        places
+            .into_iter()
+            .map(|place| (place.cpus, place.node))
+            .collect()
     }
 
     #[test]
@@ -137,30 +169,79 @@ mod tests {
                 (vec![0], Some(0))
             ]
         );
-        let machine = Machine { cpus: vec![(3, Some(0))], nodes: vec![0] };
-        let place = machine.places(Wish { pin: true, node: None }, 1).expect("possible");
-        assert_eq!(place, [Place { cpus: vec![3], node: None }], "one node: nothing to choose");
+        let machine = Machine {
+            cpus: vec![(3, Some(0))],
+            nodes: vec![0],
+        };
+        let place = machine
+            .places(
+                Wish {
+                    pin: true,
+                    node: None,
+                },
+                1,
+            )
+            .expect("possible");
+        assert_eq!(
+            place,
+            [Place {
+                cpus: vec![3],
+                node: None
+            }],
+            "one node: nothing to choose"
+        );
     }
 
     #[test]
     fn a_node_bounds_processors_and_memory() {
         assert_eq!(places(false, Some(1), 1), [(vec![1, 5], Some(1))]);
-        assert_eq!(places(true, Some(1), 2), [(vec![1], Some(1)), (vec![5], Some(1))]);
-        assert_eq!(two_nodes().workers(Wish { pin: false, node: Some(1) }), 2);
+        assert_eq!(
+            places(true, Some(1), 2),
+            [(vec![1], Some(1)), (vec![5], Some(1))]
+        );
+        assert_eq!(
+            two_nodes().workers(Wish {
+                pin: false,
+                node: Some(1)
+            }),
+            2
+        );
     }
 
     #[test]
     fn what_cannot_be_is_refused_with_a_remedy() {
         let refusal = |machine: &Machine, pin, node| {
-            machine.places(Wish { pin, node }, 1).expect_err("impossible").to_string()
+            machine
+                .places(Wish { pin, node }, 1)
+                .expect_err("impossible")
+                .to_string()
         };
         let unknown = refusal(&two_nodes(), false, Some(7));
-        assert!(unknown.contains("node 7") && unknown.contains("0, 1, 2") && unknown.contains("--numa"), "{unknown}");
+        assert!(
+            unknown.contains("node 7") && unknown.contains("0, 1, 2") && unknown.contains("--numa"),
+            "{unknown}"
+        );
         let empty = refusal(&two_nodes(), false, Some(2));
-        assert!(empty.contains("no processor of NUMA node 2") && empty.contains("cpuset"), "{empty}");
-        let nothing = Machine { cpus: Vec::new(), nodes: vec![0] };
+        assert!(
+            empty.contains("no processor of NUMA node 2") && empty.contains("cpuset"),
+            "{empty}"
+        );
+        let nothing = Machine {
+            cpus: Vec::new(),
+            nodes: vec![0],
+        };
         let blind = refusal(&nothing, true, None);
         assert!(blind.contains("--pin"), "{blind}");
-        assert!(nothing.places(Wish { pin: false, node: None }, 1).is_ok());
+        assert!(
+            nothing
+                .places(
+                    Wish {
+                        pin: false,
+                        node: None
+                    },
+                    1
+                )
+                .is_ok()
+        );
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, mpsc};
 use hioload_mem::{BufferPool, PoolConfig};
 use hioload_reactor::affinity::AffinityError;
 use hioload_reactor::{
-    Address, Affinity, Clock, Driver, DriverConfig, StartError, TurnError, Worker, WorkerConfig, poll,
+    Address, Affinity, Clock, Driver, DriverConfig, StartError, TurnError, Worker, WorkerConfig,
+    poll,
 };
 use hioload_ring::Port;
 
@@ -31,6 +32,7 @@ pub(super) struct Seat {
     driver_config: DriverConfig,
     worker_config: WorkerConfig,
     pool: PoolConfig,
+    send_buffer: Option<usize>,
     settings: Arc<Settings>,
     layers: Vec<Arc<dyn Layer>>,
     handler: Option<MakeHandler>,
@@ -77,6 +79,7 @@ impl Seat {
             driver_config,
             worker_config,
             pool: builder.pool,
+            send_buffer: builder.send_buffer,
             settings: Arc::new(builder.settings.clone()),
             layers: builder.layers.clone(),
             handler: builder.handler.clone(),
@@ -108,10 +111,16 @@ impl Seat {
             }
         };
         let Ok(peers) = go.recv() else { return Ok(()) };
-        Worker::new(driver, port, peers, self.worker_config.clone(), hub).run().map(drop)
+        Worker::new(driver, port, peers, self.worker_config.clone(), hub)
+            .run()
+            .map(drop)
     }
 
-    fn prepare(&self, index: usize, addr: SocketAddr) -> Result<(Box<dyn Driver>, Hub, SocketAddr), StartError> {
+    fn prepare(
+        &self,
+        index: usize,
+        addr: SocketAddr,
+    ) -> Result<(Box<dyn Driver>, Hub, SocketAddr), StartError> {
         let Place { cpus, node } = &self.places[index];
         if !cpus.is_empty() {
             // For good: the thread ends with the worker. Before anything is allocated, so that its
@@ -120,9 +129,12 @@ impl Seat {
         }
         let workers = self.places.len();
         let mut driver = self.driver()?;
-        let listener = driver.listen(&hub::listen_spec(addr, workers > 1))?;
+        let listener = driver.listen(&hub::listen_spec(addr, workers > 1, self.send_buffer))?;
         let addr = driver.local_addr(listener).unwrap_or(addr);
-        let pool = PoolConfig { numa_node: *node, ..self.pool };
+        let pool = PoolConfig {
+            numa_node: *node,
+            ..self.pool
+        };
         let pool = BufferPool::new(pool).map_err(|error| StartError {
             what: "no memory for buffers".to_owned(),
             cause: error.to_string(),
@@ -158,7 +170,10 @@ impl Seat {
             Some(make) => make(index),
             None => Box::new(crate::handler::Broadcast::default()),
         };
-        self.layers.iter().rev().fold(inner, |inner, layer| layer.wrap(inner))
+        self.layers
+            .iter()
+            .rev()
+            .fold(inner, |inner, layer| layer.wrap(inner))
     }
 }
 

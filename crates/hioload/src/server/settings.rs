@@ -74,7 +74,10 @@ impl Default for Settings {
             ws: Limits::default(),
             handshake: HandshakeLimits::default(),
             handshake_timeout: Duration::from_secs(10),
-            accept: AcceptPolicy { deflate: Some(DeflatePolicy::default()), ..AcceptPolicy::default() },
+            accept: AcceptPolicy {
+                deflate: Some(DeflatePolicy::default()),
+                ..AcceptPolicy::default()
+            },
             deflate_size_min: 64,
             deflate_level: 1,
             keepalive: KeepaliveConfig::default(),

@@ -26,7 +26,10 @@ impl Shared {
             connections: AtomicU64::new(0),
             values: [const { AtomicU64::new(0) }; Stats::COUNT],
         };
-        Self { workers: (0..workers).map(slot).collect(), is_draining: AtomicBool::new(false) }
+        Self {
+            workers: (0..workers).map(slot).collect(),
+            is_draining: AtomicBool::new(false),
+        }
     }
 
     /// A shutdown was asked for. Only told to outsiders; workers get a message.
@@ -39,12 +42,17 @@ impl Shared {
     }
 
     pub(super) fn set_connections(&self, worker: usize, count: usize) {
-        self.workers[worker].connections.store(count as u64, Ordering::Relaxed);
+        self.workers[worker]
+            .connections
+            .store(count as u64, Ordering::Relaxed);
     }
 
     /// No worker has a connection.
     pub(super) fn is_empty(&self) -> bool {
-        let mut counts = self.workers.iter().map(|slot| slot.connections.load(Ordering::Relaxed));
+        let mut counts = self
+            .workers
+            .iter()
+            .map(|slot| slot.connections.load(Ordering::Relaxed));
         counts.all(|count| count == 0)
     }
 
@@ -54,7 +62,10 @@ impl Shared {
         if self.workers.len() == 1 || (count as u64) < BALANCE_FROM {
             return None;
         }
-        let loads = self.workers.iter().map(|slot| slot.connections.load(Ordering::Relaxed));
+        let loads = self
+            .workers
+            .iter()
+            .map(|slot| slot.connections.load(Ordering::Relaxed));
         let (least, load) = loads.enumerate().min_by_key(|(_, load)| *load)?;
         (least != worker && count as u64 > load + load / 5 + BALANCE_FROM / 4).then_some(least)
     }
@@ -68,7 +79,9 @@ impl Shared {
     /// The counters of each worker, as they last wrote them.
     pub(crate) fn stats(&self) -> Vec<Stats> {
         let read = |slot: &Slot| {
-            Stats::from_values(std::array::from_fn(|i| slot.values[i].load(Ordering::Relaxed)))
+            Stats::from_values(std::array::from_fn(|i| {
+                slot.values[i].load(Ordering::Relaxed)
+            }))
         };
         self.workers.iter().map(read).collect()
     }
@@ -86,7 +99,11 @@ mod tests {
         assert_eq!(shared.balance(0, 100), None, "within 20 %");
         shared.set_connections(1, 60);
         assert_eq!(shared.balance(0, 100), Some(1));
-        assert_eq!(shared.balance(1, 60), None, "the least loaded keeps its own");
+        assert_eq!(
+            shared.balance(1, 60),
+            None,
+            "the least loaded keeps its own"
+        );
         assert_eq!(Shared::new(1).balance(0, 5000), None);
     }
 }

@@ -148,8 +148,15 @@ mod tests {
 
     #[test]
     fn workers_add_up() {
-        let mut sum = Stats { accepted: 1, ..Stats::default() };
-        sum += Stats { accepted: 2, panics: 1, ..Stats::default() };
+        let mut sum = Stats {
+            accepted: 1,
+            ..Stats::default()
+        };
+        sum += Stats {
+            accepted: 2,
+            panics: 1,
+            ..Stats::default()
+        };
         assert_eq!((sum.accepted, sum.panics, sum.sends), (3, 1, 0));
         assert_eq!(Stats::names()[0], "connections");
         assert_eq!(Stats::helps()[0], "Connections now, in any phase.");

@@ -6,18 +6,24 @@ use hioload_reactor::SocketId;
 
 const PAGE_SIZE: usize = 64;
 
-/// A page of entries, each with the generation of the socket it belongs to.
-type Page<T> = Box<[Option<(u32, T)>; PAGE_SIZE]>;
+/// Values and the generations of the sockets they belong to, apart: together they would be padded.
+struct Page<T> {
+    generations: [u32; PAGE_SIZE],
+    values: [Option<T>; PAGE_SIZE],
+}
 
 /// Values of type `T`, one per socket.
 pub(super) struct Table<T> {
-    pages: Vec<Option<Page<T>>>,
+    pages: Vec<Option<Box<Page<T>>>>,
     len: usize,
 }
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
-        Self { pages: Vec::new(), len: 0 }
+        Self {
+            pages: Vec::new(),
+            len: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -30,33 +36,46 @@ impl<T> Table<T> {
         if page >= self.pages.len() {
             self.pages.resize_with(page + 1, || None);
         }
-        let page = self.pages[page].get_or_insert_with(|| Box::new([const { None }; PAGE_SIZE]));
-        self.len += usize::from(page[place].is_none());
-        page[place] = Some((socket.key().generation(), value));
+        let page = self.pages[page].get_or_insert_with(|| {
+            let (generations, values) = ([0; PAGE_SIZE], [const { None }; PAGE_SIZE]);
+            Box::new(Page {
+                generations,
+                values,
+            })
+        });
+        self.len += usize::from(page.values[place].is_none());
+        page.generations[place] = socket.key().generation();
+        page.values[place] = Some(value);
     }
 
     #[inline]
     pub(super) fn get(&self, socket: SocketId) -> Option<&T> {
         let (page, place) = split(socket.key());
-        match &self.pages.get(page)?.as_ref()?[place] {
-            Some((generation, value)) if *generation == socket.key().generation() => Some(value),
-            _ => None,
+        let page = self.pages.get(page)?.as_ref()?;
+        let is_current = page.generations[place] == socket.key().generation();
+        if is_current {
+            page.values[place].as_ref()
+        } else {
+            None
         }
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, socket: SocketId) -> Option<&mut T> {
         let (page, place) = split(socket.key());
-        match &mut self.pages.get_mut(page)?.as_mut()?[place] {
-            Some((generation, value)) if *generation == socket.key().generation() => Some(value),
-            _ => None,
+        let page = self.pages.get_mut(page)?.as_mut()?;
+        let is_current = page.generations[place] == socket.key().generation();
+        if is_current {
+            page.values[place].as_mut()
+        } else {
+            None
         }
     }
 
     pub(super) fn remove(&mut self, socket: SocketId) -> Option<T> {
         self.get(socket)?;
         let (page, place) = split(socket.key());
-        let value = self.pages[page].as_mut()?[place].take()?.1;
+        let value = self.pages[page].as_mut()?.values[place].take()?;
         self.len -= 1;
         Some(value)
     }
@@ -66,14 +85,17 @@ impl<T> Table<T> {
         let first = from as usize / PAGE_SIZE;
         for (number, page) in self.pages.iter().enumerate().skip(first) {
             let Some(page) = page else { continue };
-            let start = if number == first { from as usize % PAGE_SIZE } else { 0 };
-            for (place, entry) in page.iter().enumerate().skip(start) {
-                if let Some((generation, _)) = entry {
-                    let index = (number * PAGE_SIZE + place) as u32;
-                    return Some(SocketId::from_key(Key::from_bits(
-                        u64::from(*generation) << 32 | u64::from(index),
-                    )));
-                }
+            let start = if number == first {
+                from as usize % PAGE_SIZE
+            } else {
+                0
+            };
+            let place = (start..PAGE_SIZE).find(|&place| page.values[place].is_some());
+            if let Some(place) = place {
+                let index = (number * PAGE_SIZE + place) as u32;
+                return Some(SocketId::from_key(Key::from_bits(
+                    u64::from(page.generations[place]) << 32 | u64::from(index),
+                )));
             }
         }
         None

@@ -458,10 +458,7 @@ fn what_cannot_be_sent_is_refused_and_changes_nothing() {
     let said = fake.take(session.output());
     assert_eq!(
         said,
-        [
-            Said::Ping(vec![0; 125]),
-            Said::Close(1000, "x".repeat(123))
-        ]
+        [Said::Ping(vec![0; 125]), Said::Close(1000, "x".repeat(123))]
     );
 }
 

@@ -36,10 +36,16 @@ impl UringDriver {
         let Some(socket) = self.sockets.get(key) else {
             return false;
         };
-        if socket.flags.has(Flags::WANTS_INPUT | Flags::RECEIVING | Flags::CLOSING) {
+        if socket
+            .flags
+            .has(Flags::WANTS_INPUT | Flags::RECEIVING | Flags::CLOSING)
+        {
             return false;
         }
-        out.push(Completion::RecvEnded { socket: SocketId(key), end: RecvEnd::Cancelled });
+        out.push(Completion::RecvEnded {
+            socket: SocketId(key),
+            end: RecvEnd::Cancelled,
+        });
         true
     }
 
@@ -280,7 +286,11 @@ impl UringDriver {
                 self.stats.no_buffers += 1;
                 // Who got nothing comes before who used up the buffers, or one busy peer would
                 // take them all again.
-                if self.sockets.get(key).is_some_and(|socket| socket.flags.has(Flags::FED)) {
+                if self
+                    .sockets
+                    .get(key)
+                    .is_some_and(|socket| socket.flags.has(Flags::FED))
+                {
                     self.starved.push_back(key);
                 } else {
                     self.starved.push_front(key);

@@ -122,6 +122,7 @@ impl UringDriver {
         let refused = |error: io::Error| setup::refused(&error);
         let (direct, sockets_max) = register_files(&ring, &config);
         let pool = RecvPool::new(config.recv_buffer_size, config.recv_buffer_count);
+        pool.warm_up();
         let buffers =
             Buffers::register(&ring.submitter(), Rc::clone(&pool), true).map_err(refused)?;
         let doorbell = Arc::new(Doorbell::new(ring.as_raw_fd()).map_err(refused)?);
@@ -762,7 +763,9 @@ mod tests {
         let listener = driver.listen(&spec).expect("a free port");
         driver.submit(Op::Accept { listener }).expect("taken");
         let to = driver.local_addr(listener).expect("bound");
-        driver.submit(Op::Connect(Connect { to, from: None })).expect("taken");
+        driver
+            .submit(Op::Connect(Connect { to, from: None }))
+            .expect("taken");
         let mut events = Vec::new();
         while events.len() < 2 {
             driver.turn(Wait::Forever, &mut events).expect("a turn");
@@ -773,7 +776,10 @@ mod tests {
             }
         }
         driver.turn(Wait::None, &mut events).expect("a turn");
-        assert_eq!(driver.stats.in_flight, 4, "accept, two receives, the doorbell");
+        assert_eq!(
+            driver.stats.in_flight, 4,
+            "accept, two receives, the doorbell"
+        );
         driver.drain();
         assert_eq!(driver.stats.in_flight, 0);
     }

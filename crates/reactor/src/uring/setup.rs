@@ -57,7 +57,7 @@ fn open(config: &DriverConfig) -> io::Result<IoUring> {
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_clamp()
-            .setup_cqsize(config.entries.saturating_mul(8).clamp(4096, 65_536));
+            .setup_cqsize(config.entries.saturating_mul(4).clamp(4096, 65_536));
         if no_sqarray {
             builder.setup_no_sqarray();
         }
