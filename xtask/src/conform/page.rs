@@ -23,8 +23,9 @@ cargo xtask conform                  # everything; writes this page
 cargo xtask conform --groups quick   # what every change is checked with
 ```
 
-Compression is agreed with context takeover, our server's and our client's, except in groups 13.2,
-13.5 and 13.6 and where the suite's client gives its own up, which it does in all its offers.
+Compression keeps its context from message to message wherever the suite lets it: in what our server
+sends, and in what our client sends and receives. Groups 13.2, 13.5 and 13.6 are without. The suite's
+client always gives its own context up; that our server follows one is tested in `e2e/`.
 
 ";
 
