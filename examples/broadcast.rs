@@ -4,7 +4,9 @@
 use hioload::{Broadcast, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9002".to_owned());
+    let addr = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:9002".to_owned());
     let server = Server::builder()
         .addr(addr.parse()?)
         .workers(1)

@@ -4,8 +4,14 @@
 use hioload::{Echo, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9002".to_owned());
-    let server = Server::builder().addr(addr.parse()?).workers(1).handler(|_| Echo).build()?;
+    let addr = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:9002".to_owned());
+    let server = Server::builder()
+        .addr(addr.parse()?)
+        .workers(1)
+        .handler(|_| Echo)
+        .build()?;
     println!("listening on {}", server.local_addr());
     server.run()?;
     Ok(())

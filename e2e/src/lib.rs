@@ -8,6 +8,8 @@
 //! Nothing here sleeps to wait for something: reads have a deadline ([`TIME_MAX`]) and conditions
 //! are asked again until they hold ([`until`]). Ports are chosen by the system.
 
+#![forbid(unsafe_code)]
+
 mod foreign;
 mod running;
 mod wire;
@@ -36,6 +38,10 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Makes a test of each script for each driver. Scripts take the driver.
+#[expect(
+    clippy::crate_in_macro_def,
+    reason = "scripts are found in the crate of the caller"
+)]
 #[macro_export]
 macro_rules! on_each_driver {
     ($($room:ident :: $script:ident),* $(,)?) => {

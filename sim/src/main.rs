@@ -1,6 +1,8 @@
 //! `hioload-sim`: runs seeds, prints how often each fault fired, fails when a run failed or a fault
 //! never fired.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use hioload_sim::{COVERAGE_SEEDS_MIN, Outcome, Summary, plan, run, run_many};
@@ -35,16 +37,27 @@ fn main() -> ExitCode {
         Some(seed) => one(seed, args.verbose),
         None => many(&args),
     };
-    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn parse() -> Result<Args, String> {
-    let mut args = Args { seeds: 200, from: 0, seed: None, verbose: false };
+    let mut args = Args {
+        seeds: 200,
+        from: 0,
+        seed: None,
+        verbose: false,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
             let value = words.next().ok_or(format!("{word} needs a number"))?;
-            value.parse().map_err(|_| format!("{word} {value}: not a number"))
+            value
+                .parse()
+                .map_err(|_| format!("{word} {value}: not a number"))
         };
         match word.as_str() {
             "--seeds" => args.seeds = number()?,
@@ -72,7 +85,10 @@ fn many(args: &Args) -> bool {
         }
     });
     println!("{}{}", summary.faults, summary.events);
-    println!("{} runs, {:.0} virtual seconds", summary.count, summary.seconds);
+    println!(
+        "{} runs, {:.0} virtual seconds",
+        summary.count, summary.seconds
+    );
     for (seed, failure) in &summary.failures {
         println!("seed {seed} failed: {failure}\n    again: cargo xtask sim --seed {seed}");
     }
@@ -96,13 +112,22 @@ fn is_repeated(outcome: &Outcome) -> bool {
     let is_same = again.trace == outcome.trace && again.failure == outcome.failure;
     if !is_same {
         let (first, second) = (outcome.trace, again.trace);
-        println!("seed {} is not repeatable: {first:016x}, then {second:016x}", outcome.seed);
+        println!(
+            "seed {} is not repeatable: {first:016x}, then {second:016x}",
+            outcome.seed
+        );
     }
     is_same
 }
 
 fn describe(outcome: &Outcome, verbose: bool) {
-    let Outcome { seed, trace, seconds, failure, .. } = outcome;
+    let Outcome {
+        seed,
+        trace,
+        seconds,
+        failure,
+        ..
+    } = outcome;
     if verbose {
         let plan = plan(*seed);
         let (memory, channel) = (plan.memory / 1024, &plan.settings.channel);

@@ -362,7 +362,11 @@ fn who_is_refused_for_want_of_shared_memory_gives_back_what_it_holds_in_vain() {
         rig.read(key, 1000);
         rig.exchange();
     }
-    assert_eq!(shared.used(), 2048, "read by all, but the owner has not heard of it");
+    assert_eq!(
+        shared.used(),
+        2048,
+        "read by all, but the owner has not heard of it"
+    );
     assert_eq!(rig.publish(&[0; 4000]), Err(PublishError::BudgetSpent));
     rig.exchange();
     assert!(rig.publish(&[0; 4000]).is_ok());

@@ -13,17 +13,15 @@ use std::time::Duration;
 use hioload_base::Key;
 use hioload_mem::BufferPool;
 use hioload_reactor::{
-    Completion, DriverStats, ListenSpec, ListenerId, Op, OpId, RecvEnd, Service, SocketId,
+    Completion, DriverStats, ListenSpec, ListenerId, Op, RecvEnd, Service, SocketId,
 };
-use hioload_ws::deflate::{Deflater, Inflater};
-use hioload_ws::handshake::{Accepted, Refusal, Request, accept};
+use hioload_ws::handshake::Refusal;
 use hioload_ws::{
     Action, CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size,
 };
 
-use super::connection::{Connection, Deflate, Facts, Phase};
+use super::connection::{Connection, Facts, Phase};
 use super::core::{Core, Cx, FORWARD_MIN, place_of};
-use super::encoder::class_of;
 use super::input::Input;
 use super::message::Message;
 use super::meters::Meters;
@@ -36,13 +34,11 @@ use crate::session::{Session, WorkerContext};
 /// Timers that belong to no connection: slot numbers that no table reaches.
 const TIMER_ACCEPT: u64 = u32::MAX as u64;
 const TIMER_SWEEP: u64 = TIMER_ACCEPT + (1 << 32);
-const TIMER_DRAIN: u64 = TIMER_ACCEPT + (2 << 32);
-const TIMER_DRAINED: u64 = TIMER_ACCEPT + (3 << 32);
+pub(super) const TIMER_DRAIN: u64 = TIMER_ACCEPT + (2 << 32);
+pub(super) const TIMER_DRAINED: u64 = TIMER_ACCEPT + (3 << 32);
 
 /// How long to wait before accepting again after descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often closing sessions are let go on in a paced shutdown.
-const DRAIN_TICK: Duration = Duration::from_millis(20);
 /// Bytes of input kept for a held connection; more is an attack on the pause.
 const STASH_MAX: usize = 4 << 20;
 /// Vectors kept for messages of several pieces, and the bytes of one at most.
@@ -51,15 +47,15 @@ pub(super) const SPARE_SIZE_MAX: usize = 64 << 10;
 
 /// One worker of a server.
 pub(crate) struct Hub {
-    handler: Box<dyn Handler>,
-    core: Core,
-    listener: Option<ListenerId>,
+    pub(super) handler: Box<dyn Handler>,
+    pub(super) core: Core,
+    pub(super) listener: Option<ListenerId>,
     shared: Arc<Shared>,
     meters: Option<Meters>,
     messages: usize,
     /// Where a paced shutdown is, and how many sessions it closes per tick.
-    drain_from: u32,
-    drain_step: u32,
+    pub(super) drain_from: u32,
+    pub(super) drain_step: u32,
 }
 
 impl Hub {
@@ -171,7 +167,7 @@ impl Hub {
     }
 
     /// Takes frames off the input until it is used up, the session ends or is held.
-    fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+    pub(super) fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
         let limits = self.core.settings.ws;
         while self.has_room(cx, socket, &mut input) {
             // The payload can be sent on from where it lies if its header lies before it.
@@ -436,137 +432,18 @@ impl Hub {
     }
 
     /// What is in the cork belongs in front of the FIN.
-    fn end_after_flush(&mut self, cx: &mut Cx<'_>, socket: SocketId, reason: CloseReason) {
+    pub(super) fn end_after_flush(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        reason: CloseReason,
+    ) {
         self.core.flush(cx, socket);
         self.core.end(cx, socket, reason);
     }
 
-    /// Bytes of a request head.
-    fn head(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        if connection
-            .cold
-            .as_ref()
-            .is_none_or(|cold| cold.assembly.is_empty())
-        {
-            let taken = self.upgrade(cx, socket, input.rest());
-            if let Some(taken) = taken {
-                input.advance(taken);
-                return self.frames(cx, socket, input);
-            }
-            return self.keep_head(cx, socket, input.rest().to_vec());
-        }
-        let mut whole = std::mem::take(&mut connection.cold().assembly);
-        self.core.assembly_size -= whole.len();
-        whole.extend_from_slice(input.rest());
-        if let Some(taken) = self.upgrade(cx, socket, &whole) {
-            self.frames(cx, socket, Input::Bytes(&mut whole[taken..]));
-        } else {
-            self.keep_head(cx, socket, whole);
-        }
-    }
-
-    /// Keeps the part of a head that has come, unless it was refused.
-    fn keep_head(&mut self, cx: &mut Cx<'_>, socket: SocketId, part: Vec<u8>) {
-        let Some(connection) = self.core.table.get(socket) else {
-            return;
-        };
-        if connection.phase != Phase::Handshake {
-            return;
-        }
-        if !self.core.keep(part.len()) {
-            return self.refuse(cx, socket, &Refusal::new(503, "no memory for the request"));
-        }
-        if let Some(connection) = self.core.table.get_mut(socket) {
-            connection.cold().assembly = part;
-        }
-    }
-
-    /// Answers a complete request head; returns its length when the session is open.
-    fn upgrade(&mut self, cx: &mut Cx<'_>, socket: SocketId, head: &[u8]) -> Option<usize> {
-        let settings = Arc::clone(&self.core.settings);
-        let (request, taken) = match Request::parse(head, &settings.handshake) {
-            Ok(found) => found?,
-            Err(refusal) => {
-                self.refuse(cx, socket, &refusal);
-                return None;
-            }
-        };
-        let mut response = std::mem::take(&mut self.core.scratch);
-        response.clear();
-        let accepted = accept(&request, &settings.accept, &mut response);
-        let written = self.core.cork.write(&self.core.pool, &response, &[]);
-        self.core.scratch = response;
-        match accepted {
-            Ok(accepted) if written.is_ok() => {
-                self.open(cx, socket, &accepted, request.path());
-                Some(taken)
-            }
-            Ok(_) => {
-                self.core.stats.no_memory += 1;
-                self.core.lost(cx, socket);
-                None
-            }
-            Err(refusal) => {
-                self.refuse(cx, socket, &refusal);
-                None
-            }
-        }
-    }
-
-    fn refuse(&mut self, cx: &mut Cx<'_>, socket: SocketId, refusal: &Refusal) {
-        self.core.stats.handshakes_refused += 1;
-        tracing::debug!(status = refusal.status, "{}", refusal.reason);
-        let mut response = std::mem::take(&mut self.core.scratch);
-        response.clear();
-        refusal.to_response(&mut response);
-        let _ = self.core.cork.write(&self.core.pool, &response, &[]);
-        self.core.scratch = response;
-        self.end_after_flush(cx, socket, CloseReason::Lost);
-    }
-
-    fn open(&mut self, cx: &mut Cx<'_>, socket: SocketId, accepted: &Accepted, path: &str) {
-        let now = cx.now();
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        connection.protocol = Protocol::new(Role::Server, accepted.deflate.is_some());
-        connection.keepalive = hioload_ws::Keepalive::new(now);
-        connection.phase = Phase::Open;
-        connection.facts.set(Facts::OPENED);
-        if path != "/" {
-            connection.cold().path = Some(path.into());
-        }
-        if accepted.protocol.is_some() {
-            connection.cold().protocol = accepted.protocol;
-        }
-        if let Some(params) = accepted.deflate {
-            connection.class = class_of(&params);
-            let deflater = (!params.server_no_context_takeover).then(|| {
-                Deflater::new(
-                    params.server_max_window_bits,
-                    self.core.settings.deflate_level,
-                )
-            });
-            let inflater = (!params.client_no_context_takeover)
-                .then(|| Inflater::new(params.client_max_window_bits));
-            if deflater.is_some() || inflater.is_some() {
-                let deflate = Deflate { deflater, inflater };
-                connection.cold().deflate = Some(Box::new(deflate));
-            }
-        }
-        connection.trim();
-        self.core.stats.handshakes += 1;
-        self.core.stats.sessions += 1;
-        self.rearm(cx, socket);
-        self.handler
-            .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
-    }
-
     /// Sets the timer of an open session to its next deadline.
-    fn rearm(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+    pub(super) fn rearm(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         let Some(connection) = self.core.table.get(socket) else {
             return;
         };
@@ -687,7 +564,7 @@ impl Hub {
     }
 
     /// Tells the handler of sessions that ended.
-    fn tell_ended(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn tell_ended(&mut self, cx: &mut Cx<'_>) {
         while let Some(socket) = self.core.ended.pop() {
             let Some(connection) = self.core.table.get(socket) else {
                 continue;
@@ -757,61 +634,6 @@ impl Hub {
             return self.core.lost(cx, socket);
         }
         let _ = cx.submit(Op::Recv { socket });
-    }
-
-    fn start_drain(&mut self, cx: &mut Cx<'_>, timeout: Duration, pace: u32) {
-        if self.core.is_draining {
-            return;
-        }
-        self.core.is_draining = true;
-        if let Some(listener) = self.listener {
-            cx.cancel(OpId::accept(listener));
-        }
-        let ticks = u32::try_from(1000 / DRAIN_TICK.as_millis()).unwrap_or(50);
-        self.drain_step = if pace == 0 {
-            u32::MAX
-        } else {
-            pace.div_ceil(ticks)
-        };
-        let deadline = cx.now() + timeout;
-        cx.timer(deadline, TIMER_DRAINED);
-        // Not at once: what other workers have published is on its way here.
-        cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);
-    }
-
-    /// Closes the next few sessions with 1001, each behind what was published to it.
-    fn drain(&mut self, cx: &mut Cx<'_>) {
-        let mut left = self.drain_step;
-        while left > 0
-            && let Some(socket) = self.core.table.next_from(self.drain_from)
-        {
-            self.drain_from = socket.key().index() + 1;
-            left -= 1;
-            let Some(connection) = self.core.table.get(socket) else {
-                continue;
-            };
-            if connection.phase == Phase::Handshake {
-                self.refuse(
-                    cx,
-                    socket,
-                    &Refusal::new(503, "the server is shutting down"),
-                );
-            } else {
-                self.core.end_when_sent(cx, socket);
-            }
-        }
-        cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);
-    }
-
-    fn end_drain(&mut self, cx: &mut Cx<'_>) {
-        let mut from = 0;
-        while let Some(socket) = self.core.table.next_from(from) {
-            from = socket.key().index() + 1;
-            self.core.end(cx, socket, CloseReason::Shutdown);
-            self.core.close_socket(cx, socket);
-        }
-        self.tell_ended(cx);
-        cx.stop();
     }
 
     fn publish_stats(&mut self, cx: &mut Cx<'_>) {

@@ -1,0 +1,142 @@
+//! From a request head to an open session, or to a refusal with an HTTP status.
+
+use std::sync::Arc;
+
+use hioload_reactor::SocketId;
+use hioload_ws::deflate::{Deflater, Inflater};
+use hioload_ws::handshake::{Accepted, Refusal, Request, accept};
+use hioload_ws::{Role, Session as Protocol};
+
+use super::connection::{Deflate, Facts, Phase};
+use super::core::Cx;
+use super::encoder::class_of;
+use super::hub::Hub;
+use super::input::Input;
+use crate::handler::CloseReason;
+use crate::session::Session;
+
+impl Hub {
+    /// Bytes of a request head.
+    pub(super) fn head(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        if connection
+            .cold
+            .as_ref()
+            .is_none_or(|cold| cold.assembly.is_empty())
+        {
+            let taken = self.upgrade(cx, socket, input.rest());
+            if let Some(taken) = taken {
+                input.advance(taken);
+                return self.frames(cx, socket, input);
+            }
+            return self.keep_head(cx, socket, input.rest().to_vec());
+        }
+        let mut whole = std::mem::take(&mut connection.cold().assembly);
+        self.core.assembly_size -= whole.len();
+        whole.extend_from_slice(input.rest());
+        if let Some(taken) = self.upgrade(cx, socket, &whole) {
+            self.frames(cx, socket, Input::Bytes(&mut whole[taken..]));
+        } else {
+            self.keep_head(cx, socket, whole);
+        }
+    }
+
+    /// Keeps the part of a head that has come, unless it was refused.
+    fn keep_head(&mut self, cx: &mut Cx<'_>, socket: SocketId, part: Vec<u8>) {
+        let Some(connection) = self.core.table.get(socket) else {
+            return;
+        };
+        if connection.phase != Phase::Handshake {
+            return;
+        }
+        if !self.core.keep(part.len()) {
+            return self.refuse(cx, socket, &Refusal::new(503, "no memory for the request"));
+        }
+        if let Some(connection) = self.core.table.get_mut(socket) {
+            connection.cold().assembly = part;
+        }
+    }
+
+    /// Answers a complete request head; returns its length when the session is open.
+    fn upgrade(&mut self, cx: &mut Cx<'_>, socket: SocketId, head: &[u8]) -> Option<usize> {
+        let settings = Arc::clone(&self.core.settings);
+        let (request, taken) = match Request::parse(head, &settings.handshake) {
+            Ok(found) => found?,
+            Err(refusal) => {
+                self.refuse(cx, socket, &refusal);
+                return None;
+            }
+        };
+        let mut response = std::mem::take(&mut self.core.scratch);
+        response.clear();
+        let accepted = accept(&request, &settings.accept, &mut response);
+        let written = self.core.cork.write(&self.core.pool, &response, &[]);
+        self.core.scratch = response;
+        match accepted {
+            Ok(accepted) if written.is_ok() => {
+                self.open(cx, socket, &accepted, request.path());
+                Some(taken)
+            }
+            Ok(_) => {
+                self.core.stats.no_memory += 1;
+                self.core.lost(cx, socket);
+                None
+            }
+            Err(refusal) => {
+                self.refuse(cx, socket, &refusal);
+                None
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, socket: SocketId, refusal: &Refusal) {
+        self.core.stats.handshakes_refused += 1;
+        tracing::debug!(status = refusal.status, "{}", refusal.reason);
+        let mut response = std::mem::take(&mut self.core.scratch);
+        response.clear();
+        refusal.to_response(&mut response);
+        let _ = self.core.cork.write(&self.core.pool, &response, &[]);
+        self.core.scratch = response;
+        self.end_after_flush(cx, socket, CloseReason::Lost);
+    }
+
+    fn open(&mut self, cx: &mut Cx<'_>, socket: SocketId, accepted: &Accepted, path: &str) {
+        let now = cx.now();
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        connection.protocol = Protocol::new(Role::Server, accepted.deflate.is_some());
+        connection.keepalive = hioload_ws::Keepalive::new(now);
+        connection.phase = Phase::Open;
+        connection.facts.set(Facts::OPENED);
+        if path != "/" {
+            connection.cold().path = Some(path.into());
+        }
+        if accepted.protocol.is_some() {
+            connection.cold().protocol = accepted.protocol;
+        }
+        if let Some(params) = accepted.deflate {
+            connection.class = class_of(&params);
+            let deflater = (!params.server_no_context_takeover).then(|| {
+                Deflater::new(
+                    params.server_max_window_bits,
+                    self.core.settings.deflate_level,
+                )
+            });
+            let inflater = (!params.client_no_context_takeover)
+                .then(|| Inflater::new(params.client_max_window_bits));
+            if deflater.is_some() || inflater.is_some() {
+                let deflate = Deflate { deflater, inflater };
+                connection.cold().deflate = Some(Box::new(deflate));
+            }
+        }
+        connection.trim();
+        self.core.stats.handshakes += 1;
+        self.core.stats.sessions += 1;
+        self.rearm(cx, socket);
+        self.handler
+            .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+    }
+}

@@ -1,0 +1,233 @@
+//! Joining and leaving channels: feeds are made with the first subscriber of a class on this worker
+//! and dropped with the last.
+
+use std::sync::Arc;
+
+use hioload_live::{ChannelKey, Class, Start, owner_of};
+use hioload_reactor::SocketId;
+
+use super::channel::{Channel, FeedSlot, Owned};
+use super::connection::{Facts, Phase, Subscription};
+use super::core::{Core, Cx};
+use super::message::Message;
+use crate::session::SubscribeError;
+
+impl Core {
+    /// The channel of this name on this worker.
+    pub(super) fn open_channel(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+    ) -> Result<ChannelKey, hioload_live::ChannelError> {
+        if let Some(key) = self.channels.find(name) {
+            return Ok(key);
+        }
+        let is_owner = owner_of(name, cx.workers()) == cx.index();
+        let (settings, budget) = (&self.settings.channel, &self.budget);
+        self.channels.open(name, |epoch| {
+            Channel::new(name, is_owner.then(|| Owned::new(settings, epoch, budget)))
+        })
+    }
+
+    /// Puts a channel on the list for the end of the turn.
+    pub(super) fn list(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.channels.get_mut(key)
+            && !channel.is_listed
+        {
+            channel.is_listed = true;
+            self.listed.push(key);
+        }
+    }
+
+    /// Lets a session receive what is published to `name` from now on. Twice is once.
+    pub(crate) fn subscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        name: &str,
+    ) -> Result<(), SubscribeError> {
+        let limit = self.settings.subscriptions_max;
+        let Some(connection) = self.table.get(socket) else {
+            return Err(SubscribeError::Closed);
+        };
+        if connection.phase != Phase::Open || connection.reason.is_some() {
+            return Err(SubscribeError::Closed);
+        }
+        let (class, count) = (connection.class, connection.subscriptions().count());
+        let key = self
+            .open_channel(cx, name)
+            .map_err(SubscribeError::Channel)?;
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Err(SubscribeError::Closed);
+        };
+        if connection.subscription_in(key).is_some() {
+            if connection.active == key {
+                connection.facts.clear(Facts::LEAVING);
+            }
+            return Ok(());
+        }
+        if count >= limit {
+            return Err(SubscribeError::TooMany { max: limit });
+        }
+        if self.stats.subscriptions >= self.settings.subscriptions_worker_max as u64 {
+            return Err(SubscribeError::Full);
+        }
+        self.ensure_feed(cx, key, class);
+        let slot = self
+            .channels
+            .get_mut(key)
+            .and_then(|channel| channel.feed(class));
+        let slot = slot.expect("invariant: the feed was made above");
+        let subscriber = slot
+            .feed
+            .subscribe(socket.key().to_bits(), Start::Tail)
+            .map_err(|_| SubscribeError::Full)?;
+        self.channels.mark_busy(key);
+        self.stats.subscriptions += 1;
+        let subscription = Subscription {
+            channel: key,
+            subscriber,
+        };
+        let Some(connection) = self.table.get_mut(socket) else {
+            return Err(SubscribeError::Closed);
+        };
+        connection.facts.set(Facts::SUBSCRIBED);
+        if connection.subscription.is_none() {
+            connection.subscription = Some(subscription);
+        } else {
+            connection.cold().subscriptions.push(subscription);
+        }
+        Ok(())
+    }
+
+    /// Makes the feed of a class and attaches it to the owner.
+    fn ensure_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
+        let me = cx.index();
+        let Some(channel) = self.channels.get_mut(key) else {
+            return;
+        };
+        if channel.feed(class).is_some() {
+            return;
+        }
+        self.feeds_made += 1;
+        let mut slot = FeedSlot::new(&self.settings.channel, me, class, self.feeds_made);
+        match &mut channel.owned {
+            Some(owned) => {
+                let attached = owned.owner.attach(me, slot.feed.ask(None), cx.now());
+                slot.feed.attach(&attached);
+            }
+            None => {
+                let name = Arc::clone(&channel.name);
+                let owner = owner_of(&name, cx.workers());
+                let ask = slot.feed.ask(None);
+                let message = Message::Attach {
+                    name,
+                    ask,
+                    key: key.to_bits(),
+                };
+                self.outlet.send(cx, owner, message);
+            }
+        }
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.feeds.push(slot);
+        }
+    }
+
+    /// Ends a subscription. The frame that is going out is completed first.
+    pub(crate) fn unsubscribe(&mut self, cx: &mut Cx<'_>, socket: SocketId, name: &str) -> bool {
+        let Some(key) = self.channels.find(name) else {
+            return false;
+        };
+        let known = self
+            .table
+            .get(socket)
+            .is_some_and(|c| c.subscription_in(key).is_some());
+        if known {
+            self.leave(cx, socket, key);
+        }
+        known
+    }
+
+    pub(super) fn leave_all(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        while let Some(key) = self.next_to_leave(socket) {
+            self.leave(cx, socket, key);
+        }
+    }
+
+    fn next_to_leave(&self, socket: SocketId) -> Option<ChannelKey> {
+        let connection = self.table.get(socket)?;
+        let waits = connection.facts.has(Facts::LEAVING) && !connection.facts.has(Facts::CLOSED);
+        let leaving = waits.then_some(connection.active);
+        connection
+            .subscriptions()
+            .map(|s| s.channel)
+            .find(|key| Some(*key) != leaving)
+    }
+
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
+        let Some(connection) = self.table.get_mut(socket) else {
+            return;
+        };
+        let Some(subscription) = connection.subscription_in(key) else {
+            return;
+        };
+        // A closed socket completes no frame, and its send reports nothing any more.
+        let is_closed = connection.facts.has(Facts::CLOSED);
+        let in_flight =
+            connection.facts.has(Facts::SENDING) && connection.facts.has(Facts::CHANNEL);
+        if in_flight && !is_closed && connection.active == key {
+            connection.facts.set(Facts::LEAVING);
+            return;
+        }
+        let class = connection.class;
+        let Some(slot) = self
+            .channels
+            .get_mut(key)
+            .and_then(|channel| channel.feed(class))
+        else {
+            connection.forget(key);
+            return;
+        };
+        let mut pieces = Vec::new();
+        if !is_closed && slot.feed.rest(subscription.subscriber, &mut pieces) > 0 {
+            let cold = connection.cold();
+            for piece in pieces.into_iter().rev() {
+                cold.outbox_size += piece.len();
+                cold.outbox.push_front(piece);
+            }
+        }
+        connection.forget(key);
+        if connection.active == key {
+            connection.facts.clear(Facts::LEAVING);
+        }
+        slot.feed.unsubscribe(subscription.subscriber);
+        self.stats.subscriptions -= 1;
+        self.list(key);
+        self.drop_empty_feed(cx, key, class);
+    }
+
+    fn drop_empty_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
+        let Some(channel) = self.channels.get_mut(key) else {
+            return;
+        };
+        if !channel.feed(class).is_some_and(|slot| slot.feed.is_empty()) {
+            return;
+        }
+        channel.feeds.retain(|slot| slot.class != class);
+        match &mut channel.owned {
+            Some(owned) => owned.owner.detach(cx.index(), class, cx.now()),
+            None => {
+                let name = Arc::clone(&channel.name);
+                let owner = owner_of(&name, cx.workers());
+                self.outlet.send(cx, owner, Message::Detach { name, class });
+            }
+        }
+        self.mark_if_idle(cx, key);
+    }
+
+    pub(super) fn mark_if_idle(&mut self, cx: &Cx<'_>, key: ChannelKey) {
+        if self.channels.get(key).is_some_and(Channel::is_idle) {
+            self.channels.mark_idle(key, cx.now());
+        }
+    }
+}
