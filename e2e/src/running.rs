@@ -50,7 +50,7 @@ impl Running {
             .addr(any_port())
             .driver(driver)
             .workers(workers)
-            .shutdown(Duration::from_millis(300), 0)
+            .shutdown(Duration::from_millis(100), 0)
     }
 
     /// Settings whose counters are fresh (they are written several times in `channel.window`).
@@ -119,7 +119,7 @@ impl Running {
 
     /// Waits until its counters are as `wanted`.
     #[track_caller]
-    pub fn until_stats(&self, what: &str, wanted: impl Fn(&Stats) -> bool) {
+    pub fn until_stats(&self, what: &str, mut wanted: impl FnMut(&Stats) -> bool) {
         until(what, || wanted(&self.stats()));
     }
 

@@ -247,6 +247,10 @@ impl Wire {
     /// # Panics
     /// When the connection ends instead.
     #[track_caller]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "frames that do not come fail the test"
+    )]
     pub fn next(&mut self) -> Frame {
         match self.hear() {
             Heard::Frame(frame) => frame,

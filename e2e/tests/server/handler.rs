@@ -50,8 +50,11 @@ impl Handler for Teller {
     }
 }
 
-/// How a session ends, and what the handler is told.
-const ENDS: &[(&str, &str, fn(Wire))] = &[
+/// The path, what the handler is told, and what the client does.
+type End = (&'static str, &'static str, fn(Wire));
+
+/// How sessions end.
+const ENDS: &[End] = &[
     ("/peer", "Peer(CloseCode(4001))", |mut wire| {
         wire.frame(Opcode::Close, &close_body(4001, "bye"));
         assert_eq!(wire.closed(), Some(4001));
