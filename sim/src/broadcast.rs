@@ -56,7 +56,9 @@ impl Handler for Rooms {
         let (Some(verb), Some(digit)) = (message.payload.first(), message.payload.get(1)) else {
             return;
         };
-        let Some(room) = room_name(*digit) else { return };
+        let Some(room) = room_name(*digit) else {
+            return;
+        };
         match verb {
             b'p' => match session.publish(room, message) {
                 Ok(()) | Err(PublishError::Closed) => {}
@@ -147,7 +149,11 @@ impl Broadcast {
             prng: prng.fork(),
         };
         for index in 0..plan.clients {
-            let left = if index < plan.publishers { plan.messages * 2 } else { 0 };
+            let left = if index < plan.publishers {
+                plan.messages * 2
+            } else {
+                0
+            };
             let subscriber = cast.enter(&world.net, &world.notes, left, LIVES, None);
             cast.subscribers.push(subscriber);
         }
@@ -172,7 +178,10 @@ impl Broadcast {
             pick(prng, &["/0", "/0", "/1", "/01", "/012"])
         });
         let deflate = (self.plan.has_deflate && prng.chance(1, 2)).then(|| deflate_offer(prng));
-        let wish = Wish { path: path.to_owned(), deflate };
+        let wish = Wish {
+            path: path.to_owned(),
+            deflate,
+        };
         let name = format!("client {number}");
         let client = Client::connect(name, net, World::addr(), wish, prng.fork(), notes.clone());
         let is_in = |room: usize| path.contains(char::from(b'0' + room as u8));
@@ -180,8 +189,15 @@ impl Broadcast {
         Subscriber {
             number,
             client,
-            reader: if is_slow { Reader::draw(prng, notes) } else { Reader::fast() },
-            rooms: std::array::from_fn(|room| Room { is_in: is_in(room), ..Room::default() }),
+            reader: if is_slow {
+                Reader::draw(prng, notes)
+            } else {
+                Reader::fast()
+            },
+            rooms: std::array::from_fn(|room| Room {
+                is_in: is_in(room),
+                ..Room::default()
+            }),
             left,
             next_at: net.now(),
             pause_max: self.plan.storm / self.plan.messages,
@@ -224,7 +240,11 @@ impl Broadcast {
             );
         } else if !(is_calm && is_shutdown) {
             let is_fair = subscriber.reader.is_fair();
-            self.losses.push(Loss { end, is_fair, at: world.now() });
+            self.losses.push(Loss {
+                end,
+                is_fair,
+                at: world.now(),
+            });
         }
         let (left, lives) = (subscriber.left, subscriber.lives);
         if !is_calm && lives > 1 {
@@ -242,17 +262,27 @@ impl Broadcast {
             return false;
         }
         let is_quiet = subscriber.client.unsent() == 0 && subscriber.moving.is_none();
-        let rooms = subscriber.rooms.iter().enumerate().filter(|(_, room)| room.is_in);
-        is_quiet && rooms.clone().all(|(index, room)| self.has_all_of(index, room, subscriber.number))
+        let rooms = subscriber
+            .rooms
+            .iter()
+            .enumerate()
+            .filter(|(_, room)| room.is_in);
+        is_quiet
+            && rooms
+                .clone()
+                .all(|(index, room)| self.has_all_of(index, room, subscriber.number))
     }
 
     fn has_all_of(&self, index: usize, room: &Room, number: u32) -> bool {
         let prober = self.prober.unwrap_or(u32::MAX);
-        let is_probed = room.last.get(&prober).is_some_and(|last| *last + 1 >= PROBES_MIN);
+        let is_probed = room
+            .last
+            .get(&prober)
+            .is_some_and(|last| *last + 1 >= PROBES_MIN);
         // What may be missed may be missed at the end, too.
         let may_miss = self.policy != Policy::Disconnect;
         let publishers = self.subscribers.iter().filter(|publisher| {
-            let is_live = publisher.client.is_open() && !publisher.client.is_mute();
+            let is_live = publisher.client.is_open() && !publisher.client.is_cut_off();
             is_live && publisher.number != number && publisher.number != prober
         });
         is_probed
@@ -297,13 +327,21 @@ impl Cast for Broadcast {
     }
 
     fn is_settled(&self) -> bool {
-        self.subscribers.iter().all(|subscriber| self.has_all(subscriber))
+        self.subscribers
+            .iter()
+            .all(|subscriber| self.has_all(subscriber))
     }
 
     fn missing(&self) -> String {
-        let waiting = self.subscribers.iter().filter(|subscriber| !self.has_all(subscriber));
+        let waiting = self
+            .subscribers
+            .iter()
+            .filter(|subscriber| !self.has_all(subscriber));
         let tell = |s: &Subscriber| {
-            let rooms = s.rooms.each_ref().map(|room| (room.is_in, room.seq, room.seen.len()));
+            let rooms = s
+                .rooms
+                .each_ref()
+                .map(|room| (room.is_in, room.seq, room.seen.len()));
             format!(
                 "client {} (open: {}, mute: {}, unsent: {}, moving: {:?}, rooms: {rooms:?})",
                 s.number,
@@ -346,7 +384,8 @@ impl Cast for Broadcast {
 
     fn verify(&self, end: &Ending<'_>) {
         let may_miss = self.policy != Policy::Disconnect;
-        let check = |(room, stretches): (usize, &Vec<Stretch>)| ledger::check(room, stretches, may_miss);
+        let check =
+            |(room, stretches): (usize, &Vec<Stretch>)| ledger::check(room, stretches, may_miss);
         let missing: u64 = self.stretches.iter().enumerate().map(check).sum();
         assert!(
             missing <= end.stats.dropped_publications,
@@ -357,7 +396,10 @@ impl Cast for Broadcast {
     }
 
     fn digest(&self) -> u64 {
-        let digests = self.subscribers.iter().map(|subscriber| subscriber.client.digest());
+        let digests = self
+            .subscribers
+            .iter()
+            .map(|subscriber| subscriber.client.digest());
         digests.fold(self.digest, |sum, digest| sum.rotate_left(7) ^ digest)
     }
 }
@@ -366,7 +408,10 @@ impl Subscriber {
     /// Takes out what was received of a room so far.
     fn end_stretch(&mut self, room: usize) -> Option<Stretch> {
         let seen = std::mem::take(&mut self.rooms[room].seen);
-        (!seen.is_empty()).then_some(Stretch { subscriber: self.number, seen })
+        (!seen.is_empty()).then_some(Stretch {
+            subscriber: self.number,
+            seen,
+        })
     }
 
     fn step(&mut self, now: Time) -> Option<End> {
@@ -438,7 +483,8 @@ impl Subscriber {
             _ if self.moving.is_none() => {
                 let room = self.prng.below(ROOMS as u64) as usize;
                 let verb = if self.rooms[room].is_in { b'u' } else { b's' };
-                self.client.send(Kind::Binary, &[verb, b'0' + room as u8], 1, None);
+                self.client
+                    .send(Kind::Binary, &[verb, b'0' + room as u8], 1, None);
                 self.moving = Some(room);
                 self.has_moved = true;
                 self.notes.add(Event::Moved);
@@ -448,11 +494,18 @@ impl Subscriber {
     }
 
     fn publish(&mut self, room: usize) {
-        let publication = Publication { publisher: self.number, seq: self.rooms[room].seq };
+        let publication = Publication {
+            publisher: self.number,
+            seq: self.rooms[room].seq,
+        };
         self.rooms[room].seq += 1;
         let payload = publication.payload(room, &mut self.prng, self.size_max);
         let kind = pick(&mut self.prng, &[Kind::Text, Kind::Binary]);
-        let pieces = if self.prng.chance(1, 4) { 2 + self.prng.below(3) as usize } else { 1 };
+        let pieces = if self.prng.chance(1, 4) {
+            2 + self.prng.below(3) as usize
+        } else {
+            1
+        };
         self.client.send(kind, &payload, pieces, None);
     }
 }

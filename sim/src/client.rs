@@ -121,7 +121,10 @@ impl Client {
             digest: 0xcbf2_9ce4_8422_2325,
         };
         let mut request = Vec::new();
-        client.request().encode(&mut request).expect("a legal request");
+        client
+            .request()
+            .encode(&mut request)
+            .expect("a legal request");
         client.out.extend(request);
         client
     }
@@ -243,7 +246,10 @@ impl Client {
         }
         self.head.extend_from_slice(bytes);
         let mut head = std::mem::take(&mut self.head);
-        match self.request().check_response(&head, &HandshakeLimits::default()) {
+        match self
+            .request()
+            .check_response(&head, &HandshakeLimits::default())
+        {
             Ok(None) => self.head = head,
             Ok(Some((established, size))) => {
                 self.phase = Phase::Open;
@@ -272,7 +278,13 @@ impl Client {
             );
             match self.protocol.handle_input(&limits, &mut rest) {
                 Ok(None) => {}
-                Ok(Some(Frame::Data { kind, payload, last, compressed, .. })) => {
+                Ok(Some(Frame::Data {
+                    kind,
+                    payload,
+                    last,
+                    compressed,
+                    ..
+                })) => {
                     self.joined.extend_from_slice(payload);
                     if last {
                         self.message(kind, compressed);
@@ -306,7 +318,10 @@ impl Client {
         let mut payload = std::mem::take(&mut self.joined);
         if compressed {
             self.notes.add(Event::Deflated);
-            let engines = self.engines.as_mut().expect("the protocol lets none through otherwise");
+            let engines = self
+                .engines
+                .as_mut()
+                .expect("the protocol lets none through otherwise");
             let takeover = !engines.params.server_no_context_takeover;
             let mut inflated = Vec::new();
             engines
@@ -345,14 +360,19 @@ impl Client {
         } else {
             body.extend_from_slice(payload);
         }
-        let mut cuts: Vec<usize> =
-            (1..pieces).map(|_| self.prng.below(body.len() as u64 + 1) as usize).collect();
+        let mut cuts: Vec<usize> = (1..pieces)
+            .map(|_| self.prng.below(body.len() as u64 + 1) as usize)
+            .collect();
         cuts.sort_unstable();
         cuts.push(body.len());
         let last = cuts.len() - 1;
         let mut start = 0;
         for (index, end) in cuts.into_iter().enumerate() {
-            let opcode = if index == 0 { kind.opcode() } else { hioload_ws::Opcode::Continuation };
+            let opcode = if index == 0 {
+                kind.opcode()
+            } else {
+                hioload_ws::Opcode::Continuation
+            };
             let key = self.mask_key();
             let frame = Outgoing {
                 opcode,
@@ -361,7 +381,9 @@ impl Client {
                 len: end - start,
                 mask: Some(key),
             };
-            let Ok(header) = self.protocol.frame_header(frame) else { return };
+            let Ok(header) = self.protocol.frame_header(frame) else {
+                return;
+            };
             self.out.extend(header.iter());
             mask(&mut body[start..end], key, 0);
             self.out.extend(&body[start..end]);

@@ -62,7 +62,10 @@ pub(crate) fn deflate_offer(prng: &mut Prng) -> DeflateOffer {
 impl Echo {
     pub(crate) fn new(plan: &Plan, world: &World, prng: &mut Prng) -> Self {
         let client = |number| EchoClient::new(number, plan, world, prng.fork());
-        Self { clients: (0..plan.clients).map(client).collect(), losses: Vec::new() }
+        Self {
+            clients: (0..plan.clients).map(client).collect(),
+            losses: Vec::new(),
+        }
     }
 }
 
@@ -112,7 +115,9 @@ impl Cast for Echo {
     }
 
     fn is_gone(&self) -> bool {
-        self.clients.iter().all(|client| client.client.end().is_some() || client.client.is_deaf())
+        self.clients
+            .iter()
+            .all(|client| client.client.end().is_some() || client.client.is_deaf())
     }
 
     fn drop_all(&mut self) {
@@ -136,12 +141,18 @@ impl Cast for Echo {
         // What nothing struck is complete.
         if self.losses.is_empty() && end.faults.of(Fault::DeadReader) == 0 {
             let wanted = end.plan.clients as u64 * u64::from(end.plan.messages);
-            assert_eq!(echoed, wanted, "messages that came back, of those to be sent");
+            assert_eq!(
+                echoed, wanted,
+                "messages that came back, of those to be sent"
+            );
         }
     }
 
     fn digest(&self) -> u64 {
-        let digests = self.clients.iter().map(|client| client.digest ^ client.client.digest());
+        let digests = self
+            .clients
+            .iter()
+            .map(|client| client.digest ^ client.client.digest());
         digests.fold(0, |sum, digest| u64::rotate_left(sum, 7) ^ digest)
     }
 }
@@ -150,7 +161,10 @@ impl EchoClient {
     fn new(number: usize, plan: &Plan, world: &World, mut prng: Prng) -> Self {
         let notes = world.notes.clone();
         let offer = plan.has_deflate.then(|| deflate_offer(&mut prng));
-        let wish = Wish { path: "/".to_owned(), deflate: offer };
+        let wish = Wish {
+            path: "/".to_owned(),
+            deflate: offer,
+        };
         let fork = prng.fork();
         let name = format!("client {number}");
         let client = Client::connect(name, &world.net, World::addr(), wish, fork, notes.clone());
@@ -158,7 +172,11 @@ impl EchoClient {
         Self {
             number,
             client,
-            reader: if is_slow { Reader::draw(&mut prng, &notes) } else { Reader::fast() },
+            reader: if is_slow {
+                Reader::draw(&mut prng, &notes)
+            } else {
+                Reader::fast()
+            },
             expected: VecDeque::new(),
             pings: VecDeque::new(),
             left: plan.messages,
@@ -238,7 +256,11 @@ impl EchoClient {
             prng.fill(&mut bytes);
             (Kind::Binary, bytes)
         };
-        let pieces = if prng.chance(1, 3) { 2 + prng.below(5) as usize } else { 1 };
+        let pieces = if prng.chance(1, 3) {
+            2 + prng.below(5) as usize
+        } else {
+            1
+        };
         let ping = prng.chance(1, 4).then(|| {
             let mut ping = vec![0; prng.below(126) as usize];
             prng.fill(&mut ping);
@@ -258,14 +280,20 @@ impl EchoClient {
         let is_shutdown = end == End::Closed(CloseCode::GOING_AWAY.number());
         if self.is_leaving || (!self.is_storm && is_shutdown) {
             assert!(
-                !self.is_leaving || end == End::Closed(CloseCode::NORMAL.number()) || self.client.is_cut_off(),
+                !self.is_leaving
+                    || end == End::Closed(CloseCode::NORMAL.number())
+                    || self.client.is_cut_off(),
                 "client {} left in order, the server ended it as {end:?}",
                 self.number
             );
             self.notes.add(Event::Left);
             return None;
         }
-        let loss = Loss { end, is_fair: self.reader.is_fair(), at: net.now() };
+        let loss = Loss {
+            end,
+            is_fair: self.reader.is_fair(),
+            at: net.now(),
+        };
         self.left += self.expected.len() as u32;
         self.expected.clear();
         self.pings.clear();
@@ -273,7 +301,10 @@ impl EchoClient {
             self.lives -= 1;
             self.is_told = false;
             self.digest = self.digest.rotate_left(1) ^ self.client.digest();
-            let wish = Wish { path: "/".to_owned(), deflate: self.offer };
+            let wish = Wish {
+                path: "/".to_owned(),
+                deflate: self.offer,
+            };
             let name = format!("client {}", self.number);
             let (prng, notes) = (self.prng.fork(), self.notes.clone());
             self.client = Client::connect(name, net, World::addr(), wish, prng, notes);
@@ -287,7 +318,10 @@ impl EchoClient {
 fn text(prng: &mut Prng, size: usize) -> Vec<u8> {
     let mut text = String::with_capacity(size);
     while text.len() < size {
-        text.push(pick(prng, &['a', 'b', ' ', '\n', '\u{df}', '\u{20ac}', '\u{1f600}']));
+        text.push(pick(
+            prng,
+            &['a', 'b', ' ', '\n', '\u{df}', '\u{20ac}', '\u{1f600}'],
+        ));
     }
     while text.len() > size {
         text.pop();

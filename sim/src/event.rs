@@ -188,7 +188,10 @@ mod tests {
             let notes = Notes::default();
             notes.add(event);
             assert_eq!(notes.counts().of(event), 1);
-            assert_eq!(notes.counts().never_happened().count(), Event::ALL.len() - 1);
+            assert_eq!(
+                notes.counts().never_happened().count(),
+                Event::ALL.len() - 1
+            );
         }
     }
 }

@@ -51,7 +51,14 @@ pub(crate) struct Hostile {
 impl Hostile {
     pub(crate) fn new(path: &'static str, mut prng: Prng, notes: Notes) -> Self {
         let cut = prng.below(400) as usize;
-        Self { attack: None, next_at: Time::ZERO, cut, path, prng, notes }
+        Self {
+            attack: None,
+            next_at: Time::ZERO,
+            cut,
+            path,
+            prng,
+            notes,
+        }
     }
 
     pub(crate) fn step(&mut self, world: &World) {
@@ -84,7 +91,15 @@ impl Hostile {
             sent: 0,
             pace: pick(prng, &[1, 7, 1 << 20, 1 << 20]),
             reads: prng.chance(1, 2),
-            ending: pick(prng, &[Ending::Reset, Ending::Close, Ending::HalfClose, Ending::Hang]),
+            ending: pick(
+                prng,
+                &[
+                    Ending::Reset,
+                    Ending::Close,
+                    Ending::HalfClose,
+                    Ending::Hang,
+                ],
+            ),
             is_ended: false,
             until: world.now() + Duration::from_millis(20 + prng.below(3000)),
         };
@@ -109,7 +124,9 @@ impl Hostile {
                 Event::BadFrame
             }
             6 => {
-                attack.bytes.truncate(prng.below(attack.bytes.len() as u64) as usize);
+                attack
+                    .bytes
+                    .truncate(prng.below(attack.bytes.len() as u64) as usize);
                 attack.pace = 1;
                 attack.ending = Ending::Hang;
                 Event::SlowHead
@@ -162,7 +179,12 @@ fn head(path: &str, prng: &mut Prng) -> Vec<u8> {
     let mut key = [0; 16];
     prng.fill(&mut key);
     let mut bytes = Vec::new();
-    let request = ClientRequest { host: "sim.example", path, key, ..ClientRequest::default() };
+    let request = ClientRequest {
+        host: "sim.example",
+        path,
+        key,
+        ..ClientRequest::default()
+    };
     request.encode(&mut bytes).expect("a legal request");
     bytes
 }
@@ -170,7 +192,13 @@ fn head(path: &str, prng: &mut Prng) -> Vec<u8> {
 /// Appends a masked frame; a zero key leaves the payload as it is.
 fn frame(bytes: &mut Vec<u8>, opcode: Opcode, fin: bool, payload: &[u8]) {
     let mask = Some([0; 4]);
-    let frame = Outgoing { opcode, fin, compressed: false, len: payload.len(), mask };
+    let frame = Outgoing {
+        opcode,
+        fin,
+        compressed: false,
+        len: payload.len(),
+        mask,
+    };
     bytes.extend(encode_header(frame).iter());
     bytes.extend(payload);
 }
@@ -180,7 +208,12 @@ fn legal(bytes: &mut Vec<u8>, prng: &mut Prng) {
     frame(bytes, Opcode::Text, false, "gr\u{fc}".as_bytes());
     frame(bytes, Opcode::Ping, true, b"?");
     frame(bytes, Opcode::Continuation, true, "\u{df}e".as_bytes());
-    frame(bytes, Opcode::Binary, true, &vec![0; 126 + prng.below(100) as usize]);
+    frame(
+        bytes,
+        Opcode::Binary,
+        true,
+        &vec![0; 126 + prng.below(100) as usize],
+    );
     frame(bytes, Opcode::Close, true, &[3, 232]);
 }
 
@@ -189,17 +222,19 @@ fn illegal(bytes: &mut Vec<u8>, prng: &mut Prng) {
     let broken: &[u8] = pick(
         prng,
         &[
-            &[0x81, 0x02, b'h', b'i'],                           // no mask
-            &[0xB1, 0x80, 0, 0, 0, 0],                           // reserved bits
-            &[0x83, 0x80, 0, 0, 0, 0],                           // reserved opcode
-            &[0x09, 0x80, 0, 0, 0, 0],                           // a ping in fragments
-            &[0x89, 0xFE, 0, 126, 0, 0, 0, 0],                   // a ping too long
-            &[0x80, 0x80, 0, 0, 0, 0],                           // a continuation of nothing
-            &[0x81, 0xFE, 0, 5, 0, 0, 0, 0, 1, 1, 1, 1, 1],      // length not minimal
-            &[0x82, 0xFF, 0x7F, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], // length too big
-            &[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28],               // text that is not UTF-8
-            &[0x88, 0x81, 0, 0, 0, 0, 3],                        // half a close code
-            &[0xC1, 0x83, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF],         // not deflate
+            &[0x81, 0x02, b'h', b'i'],                      // no mask
+            &[0xB1, 0x80, 0, 0, 0, 0],                      // reserved bits
+            &[0x83, 0x80, 0, 0, 0, 0],                      // reserved opcode
+            &[0x09, 0x80, 0, 0, 0, 0],                      // a ping in fragments
+            &[0x89, 0xFE, 0, 126, 0, 0, 0, 0],              // a ping too long
+            &[0x80, 0x80, 0, 0, 0, 0],                      // a continuation of nothing
+            &[0x81, 0xFE, 0, 5, 0, 0, 0, 0, 1, 1, 1, 1, 1], // length not minimal
+            &[
+                0x82, 0xFF, 0x7F, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0,
+            ], // length too big
+            &[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28],          // text that is not UTF-8
+            &[0x88, 0x81, 0, 0, 0, 0, 3],                   // half a close code
+            &[0xC1, 0x83, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF],    // not deflate
         ],
     );
     bytes.extend(broken);

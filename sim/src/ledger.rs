@@ -37,13 +37,22 @@ impl Publication {
     /// # Panics
     /// When a byte of it is not what was sent.
     pub(crate) fn parse(payload: &[u8]) -> (usize, Self) {
-        let head = payload.get(..HEAD_SIZE).and_then(|head| std::str::from_utf8(head).ok());
-        let head = head.filter(|head| head.starts_with('p')).expect("a publication");
+        let head = payload
+            .get(..HEAD_SIZE)
+            .and_then(|head| std::str::from_utf8(head).ok());
+        let head = head
+            .filter(|head| head.starts_with('p'))
+            .expect("a publication");
         let number = |range| u32::from_str_radix(&head[range], 16).expect("a number");
-        let publication = Self { publisher: number(2..10), seq: number(10..18) };
+        let publication = Self {
+            publisher: number(2..10),
+            seq: number(10..18),
+        };
         let filler = &payload[HEAD_SIZE..];
-        let is_whole =
-            filler.iter().enumerate().all(|(place, byte)| *byte == publication.filler(place));
+        let is_whole = filler
+            .iter()
+            .enumerate()
+            .all(|(place, byte)| *byte == publication.filler(place));
         assert!(is_whole, "the payload of {publication:?} is damaged");
         (number(1..2) as usize, publication)
     }
@@ -59,7 +68,10 @@ pub(crate) struct Stretch {
 /// Checks all stretches of one channel. Returns how many publications are missing in them; with
 /// `may_miss` false, a missing one is a failure.
 pub(crate) fn check(channel: usize, stretches: &[Stretch], may_miss: bool) -> u64 {
-    let missing = stretches.iter().map(|stretch| check_numbers(channel, stretch, may_miss)).sum();
+    let missing = stretches
+        .iter()
+        .map(|stretch| check_numbers(channel, stretch, may_miss))
+        .sum();
     let mut names: HashMap<Publication, usize> = HashMap::new();
     for publication in stretches.iter().flat_map(|stretch| &stretch.seen) {
         let next = names.len();
@@ -148,14 +160,23 @@ mod tests {
     use super::*;
 
     fn stretch(subscriber: u32, seen: &[(u32, u32)]) -> Stretch {
-        let seen = seen.iter().map(|(publisher, seq)| Publication { publisher: *publisher, seq: *seq });
-        Stretch { subscriber, seen: seen.collect() }
+        let seen = seen.iter().map(|(publisher, seq)| Publication {
+            publisher: *publisher,
+            seq: *seq,
+        });
+        Stretch {
+            subscriber,
+            seen: seen.collect(),
+        }
     }
 
     #[test]
     fn a_payload_reads_back() {
         let mut prng = Prng::new(1);
-        let publication = Publication { publisher: 7, seq: 0xABC };
+        let publication = Publication {
+            publisher: 7,
+            seq: 0xABC,
+        };
         for size_max in [0, 18, 19, 500] {
             let payload = publication.payload(2, &mut prng, size_max);
             assert_eq!(Publication::parse(&payload), (2, publication));
@@ -165,20 +186,31 @@ mod tests {
     #[test]
     fn late_comers_and_own_publications_are_no_loss() {
         let all = [(1, 0), (2, 0), (1, 1), (2, 1)];
-        let logs = [stretch(9, &all), stretch(8, &all[2..]), stretch(2, &[(1, 0), (1, 1)])];
+        let logs = [
+            stretch(9, &all),
+            stretch(8, &all[2..]),
+            stretch(2, &[(1, 0), (1, 1)]),
+        ];
         assert_eq!(check(0, &logs, false), 0);
     }
 
     #[test]
     #[should_panic(expected = "different order")]
     fn another_order_is_found() {
-        check(0, &[stretch(8, &[(1, 0), (2, 0)]), stretch(9, &[(2, 0), (1, 0)])], true);
+        check(
+            0,
+            &[stretch(8, &[(1, 0), (2, 0)]), stretch(9, &[(2, 0), (1, 0)])],
+            true,
+        );
     }
 
     #[test]
     #[should_panic(expected = "lost Some")]
     fn a_publication_that_only_others_saw_is_found() {
-        let logs = [stretch(8, &[(1, 0), (2, 0), (1, 1)]), stretch(9, &[(1, 0), (1, 1)])];
+        let logs = [
+            stretch(8, &[(1, 0), (2, 0), (1, 1)]),
+            stretch(9, &[(1, 0), (1, 1)]),
+        ];
         check(0, &logs, false);
     }
 
@@ -196,6 +228,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "after number 1")]
     fn a_repetition_is_found() {
-        check(0, &[stretch(8, &[(1, 0), (2, 0)]), stretch(9, &[(1, 1), (2, 5), (1, 1)])], true);
+        check(
+            0,
+            &[
+                stretch(8, &[(1, 0), (2, 0)]),
+                stretch(9, &[(1, 1), (2, 5), (1, 1)]),
+            ],
+            true,
+        );
     }
 }

@@ -114,7 +114,9 @@ fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     IS_QUIET.set(false);
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked");
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("panicked");
         let place = PLACE.take().unwrap_or_default();
         format!("{text} ({place})")
     })

@@ -75,7 +75,11 @@ impl Plan {
     /// Draws a plan.
     #[must_use]
     pub fn draw(prng: &mut Prng) -> Self {
-        let scenario = if prng.chance(2, 5) { Scenario::Echo } else { Scenario::Broadcast };
+        let scenario = if prng.chance(2, 5) {
+            Scenario::Echo
+        } else {
+            Scenario::Broadcast
+        };
         let is_calm = prng.chance(1, 8);
         let is_tight = !is_calm && prng.chance(1, 3);
         let workers = pick(prng, &[1, 1, 2, 2, 3, 4]);
@@ -93,10 +97,15 @@ impl Plan {
         }
         let size_max = size_max.min(pool.size_max() - 64);
         let publishers = 1 + prng.below(4) as usize;
+        let others_max = pick(prng, &[4, 12, 30]);
         Self {
             scenario,
             workers,
-            ring: if is_tight { pick(prng, &[1, 2, 4]) } else { pick(prng, &[8, 64, 1024]) },
+            ring: if is_tight {
+                pick(prng, &[1, 2, 4])
+            } else {
+                pick(prng, &[8, 64, 1024])
+            },
             memory,
             settings: settings(prng, budget),
             driver: driver(prng),
@@ -104,17 +113,29 @@ impl Plan {
                 batch: pick(prng, &[1, 4, 64, 1024]),
                 ..WorkerConfig::default()
             },
-            network: if is_calm { SimConfig::calm() } else { network(prng) },
-            stall_chance: if is_calm { 0 } else { pick(prng, &[0, 0, 20, 200]) },
-            clients: publishers + 1 + prng.below(12) as usize,
+            network: if is_calm {
+                SimConfig::calm()
+            } else {
+                network(prng)
+            },
+            stall_chance: if is_calm {
+                0
+            } else {
+                pick(prng, &[0, 0, 20, 200])
+            },
+            clients: publishers + 1 + prng.below(others_max) as usize,
             publishers,
-            messages: 5 + prng.below(60) as u32,
+            messages: 5 + prng.below(150) as u32,
             message_size_max: size_max,
-            hostile: if is_calm { 0 } else { pick(prng, &[0, 0, 2, 6]) },
+            hostile: if is_calm {
+                0
+            } else {
+                pick(prng, &[0, 0, 2, 6])
+            },
             has_slow_readers: !is_calm && prng.chance(1, 2),
             has_churn: !is_calm && prng.chance(1, 2),
             has_deflate: prng.chance(1, 2),
-            storm: Duration::from_millis(500 + prng.below(4000)),
+            storm: Duration::from_millis(500 + prng.below(8000)),
             shutdown_busy: prng.chance(1, 2),
             shutdown_pace: pick(prng, &[0, 0, 50, 500]),
         }
@@ -156,7 +177,12 @@ fn settings(prng: &mut Prng, budget: usize) -> Settings {
             budget_worker: budget * pick(prng, &[2, 4, 8]),
             policy: pick(
                 prng,
-                &[Policy::Disconnect, Policy::Disconnect, Policy::Skip, Policy::Latest],
+                &[
+                    Policy::Disconnect,
+                    Policy::Disconnect,
+                    Policy::Skip,
+                    Policy::Latest,
+                ],
             ),
             rate_min: pick(prng, &[256, 1024]),
             window: Duration::from_millis(pick(prng, &[500, 1000, 4000])),
@@ -181,7 +207,7 @@ fn settings(prng: &mut Prng, budget: usize) -> Settings {
 fn driver(prng: &mut Prng) -> DriverConfig {
     DriverConfig {
         batch: pick(prng, &[1, 8, 64, 512]),
-        sockets_max: pick(prng, &[24, 64, 1024]),
+        sockets_max: pick(prng, &[50, 64, 1024]),
         recv_buffer_size: pick(prng, &[64, 512, 4096, 65_536]),
         recv_buffer_count: pick(prng, &[1, 2, 8, 32]),
         ..DriverConfig::default()
@@ -214,14 +240,22 @@ mod tests {
         let sizes: Vec<usize> = (0..10_000).map(|_| size(&mut prng, 1000)).collect();
         assert!(sizes.contains(&0) && sizes.iter().any(|size| *size > 900));
         assert!(sizes.iter().all(|size| *size <= 1000));
-        assert!(sizes.iter().filter(|size| **size < 32).count() > 3000, "mostly small");
+        assert!(
+            sizes.iter().filter(|size| **size < 32).count() > 3000,
+            "mostly small"
+        );
     }
 
     #[test]
     fn the_swarm_has_calm_and_stormy_runs() {
-        let plans: Vec<Plan> = (0..200).map(|seed| Plan::draw(&mut Prng::new(seed))).collect();
+        let plans: Vec<Plan> = (0..200)
+            .map(|seed| Plan::draw(&mut Prng::new(seed)))
+            .collect();
         let faults = |plan: &Plan| {
-            Fault::ALL.into_iter().filter(|fault| plan.network.chance(*fault) > 0).count()
+            Fault::ALL
+                .into_iter()
+                .filter(|fault| plan.network.chance(*fault) > 0)
+                .count()
         };
         assert!(plans.iter().any(|plan| faults(plan) == 0));
         assert!(plans.iter().any(|plan| faults(plan) > 10));

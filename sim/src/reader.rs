@@ -32,7 +32,11 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads all there is.
     pub(crate) fn fast() -> Self {
-        Self { habit: Habit::Fast, paused_until: Time::ZERO, is_fair: true }
+        Self {
+            habit: Habit::Fast,
+            paused_until: Time::ZERO,
+            is_fair: true,
+        }
     }
 
     /// One client in two is slow in one way or another.
@@ -48,7 +52,11 @@ impl Reader {
             Habit::Never => notes.add(Event::NeverRead),
             Habit::Fast | Habit::Pausing(_) => {}
         }
-        Self { habit, paused_until: Time::ZERO, is_fair: habit == Habit::Fast }
+        Self {
+            habit,
+            paused_until: Time::ZERO,
+            is_fair: habit == Habit::Fast,
+        }
     }
 
     /// It has never made the server wait.

@@ -44,7 +44,9 @@ impl Summary {
     #[must_use]
     pub fn never(&self) -> Vec<&'static str> {
         let faults = self.faults.never_fired().map(Fault::name);
-        faults.chain(self.events.never_happened().map(Event::name)).collect()
+        faults
+            .chain(self.events.never_happened().map(Event::name))
+            .collect()
     }
 }
 

@@ -70,7 +70,11 @@ impl World {
         let (workers, handle) =
             workers(&config, drivers, make_handler).expect("a virtual port and some memory");
         let clock = net.driver(plan.driver.clone());
-        let seat = |worker| Seat { worker: Some(worker), stats: Stats::default(), stalled: 0 };
+        let seat = |worker| Seat {
+            worker: Some(worker),
+            stats: Stats::default(),
+            stalled: 0,
+        };
         Self {
             net,
             notes,
@@ -159,8 +163,12 @@ impl World {
 
 impl Seat {
     fn turn(&mut self, wait: Duration, bounds: &Bounds) {
-        let Some(worker) = &mut self.worker else { return };
-        worker.turn(Wait::For(wait)).expect("a simulated driver does not break");
+        let Some(worker) = &mut self.worker else {
+            return;
+        };
+        worker
+            .turn(Wait::For(wait))
+            .expect("a simulated driver does not break");
         self.stats = worker.stats();
         bounds.check(&self.stats);
         if !worker.is_stopped() {
@@ -169,7 +177,9 @@ impl Seat {
         // Its thread would drop it now, which drains the driver: that must come to an end.
         let mut turns = 0;
         while worker.driver_stats().in_flight > 0 {
-            worker.turn(Wait::For(wait)).expect("a simulated driver does not break");
+            worker
+                .turn(Wait::For(wait))
+                .expect("a simulated driver does not break");
             turns += 1;
             assert!(
                 turns < LAST_TURNS_MAX,

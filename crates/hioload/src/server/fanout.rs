@@ -196,7 +196,7 @@ impl Core {
             }
             match &mut acknowledge {
                 Some((worker, of, count)) if (*worker, *of) == (from, publication.key) => {
-                    *count += 1
+                    *count += 1;
                 }
                 _ => {
                     if let Some((worker, key, count)) =

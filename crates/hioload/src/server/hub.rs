@@ -139,7 +139,7 @@ impl Hub {
         };
         match connection.phase {
             Phase::Open if connection.facts.has(Facts::HELD) => {
-                self.stash(cx, socket, input.rest())
+                self.stash(cx, socket, input.rest());
             }
             Phase::Open => self.frames(cx, socket, input),
             Phase::Handshake => self.head(cx, socket, input),
@@ -533,7 +533,7 @@ impl Hub {
         match (end, connection.phase) {
             (RecvEnd::Cancelled, _) => {}
             (RecvEnd::Failed(_), _) | (RecvEnd::Eof, Phase::Handshake) => {
-                self.core.lost(cx, socket)
+                self.core.lost(cx, socket);
             }
             (RecvEnd::Eof, Phase::Open) => {
                 connection.facts.set(Facts::EOF);
