@@ -1,5 +1,10 @@
 //! The client against a foreign server: tungstenite on a thread of its own.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the handshake callback has the signature of tungstenite"
+)]
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
