@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hioload_base::{Time, TimerKey};
 use hioload_live::{ChannelKey, Class, SubscriberKey};
@@ -145,7 +146,8 @@ pub(super) const BLOCKED_MAX: usize = 64;
 
 /// A publication to be repeated.
 pub(super) struct Blocked {
-    pub(super) channel: ChannelKey,
+    /// Not a key: the channel may be forgotten meanwhile.
+    pub(super) channel: Arc<str>,
     pub(super) kind: Kind,
     pub(super) payload: Vec<u8>,
 }

@@ -108,7 +108,7 @@ impl Core {
             owned.owner.detach(from, class, cx.now());
         }
         self.list(key);
-        self.mark_if_idle(cx, key);
+        self.mark(cx, key);
     }
 
     fn on_append(&mut self, key: u64, append: Append) {
@@ -503,8 +503,9 @@ impl Core {
             for stalled in found.drain(..) {
                 self.stalled(cx, &stalled);
             }
+            // Before those who are held are let go: they still need it.
+            self.mark(cx, key);
             self.release(key, true);
-            self.mark_if_idle(cx, key);
         }
         while self.channels.expire(now).is_some() {}
     }

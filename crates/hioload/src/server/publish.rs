@@ -57,7 +57,7 @@ impl Core {
                     return Err(PublishError::Closed);
                 };
                 let again = Blocked {
-                    channel: key,
+                    channel: Arc::from(name),
                     kind,
                     payload: payload.to_vec(),
                 };
@@ -91,11 +91,14 @@ impl Core {
             };
             let size = again.payload.len();
             self.assembly_size -= size;
-            match self.publish_once(cx, Some(socket), again.channel, again.kind, &again.payload) {
+            let Ok(key) = self.open_channel(cx, &again.channel) else {
+                self.stats.no_memory += 1;
+                continue;
+            };
+            match self.publish_once(cx, Some(socket), key, again.kind, &again.payload) {
                 Ok(Published::Taken) => {}
-                Ok(Published::Held) => self.hold_publisher(cx, socket, again.channel),
+                Ok(Published::Held) => self.hold_publisher(cx, socket, key),
                 Ok(Published::Blocked) => {
-                    let key = again.channel;
                     if let Some(connection) = self.table.get_mut(socket) {
                         connection.cold().blocked.push_front(again);
                         self.assembly_size += size;
@@ -103,7 +106,7 @@ impl Core {
                     self.hold_publisher(cx, socket, key);
                     return false;
                 }
-                Err(_) => {}
+                Err(_) => self.stats.no_memory += 1,
             }
         }
     }

@@ -222,12 +222,15 @@ impl Core {
                 self.outlet.send(cx, owner, Message::Detach { name, class });
             }
         }
-        self.mark_if_idle(cx, key);
+        self.mark(cx, key);
     }
 
-    pub(super) fn mark_if_idle(&mut self, cx: &Cx<'_>, key: ChannelKey) {
+    /// Notes whether anybody needs the channel: one that nobody needs is forgotten after a while.
+    pub(super) fn mark(&mut self, cx: &Cx<'_>, key: ChannelKey) {
         if self.channels.get(key).is_some_and(Channel::is_idle) {
             self.channels.mark_idle(key, cx.now());
+        } else {
+            self.channels.mark_busy(key);
         }
     }
 }
