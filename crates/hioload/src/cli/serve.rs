@@ -182,7 +182,7 @@ fn log_report(report: &Report) {
                 tracing::debug!("{name}: unchanged");
             }
             KeyChange::Applied { old, new } => {
-                tracing::info!("{name}: applied, {old} -> {new} ({origin})")
+                tracing::info!("{name}: applied, {old} -> {new} ({origin})");
             }
             KeyChange::NeedsRestart {
                 running,
