@@ -7,7 +7,7 @@
 
 use hioload::layer::{Excess, Logging, RateLimit, Recovery};
 use hioload::{
-    CloseCode, CloseReason, ContextKey, Handler, Layer, Message, Scope, Server, Session,
+    CloseCode, CloseReason, ContextKey, Gap, Handler, Layer, Message, Scope, Server, Session,
     SubscribeError, WorkerContext,
 };
 
@@ -77,6 +77,14 @@ impl Handler for Named {
 
     fn drained(&mut self, session: &mut Session<'_>) {
         self.inner.drained(session);
+    }
+
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: hioload::Recovery) {
+        self.inner.recovered(session, channel, recovery);
+    }
+
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        self.inner.skipped(session, channel, gap);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -7,6 +7,7 @@ use std::fmt;
 
 pub use hioload_ws::{CloseCode, Kind};
 
+use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
 
 /// A whole message, in place in the receive buffer.
@@ -103,6 +104,19 @@ pub trait Handler: 'static {
         let _ = session;
     }
 
+    /// A subscription begins, with [`Session::subscribe`] or [`Session::subscribe_since`]: this is where.
+    /// Called once for each, in the turn or a little later; what is sent here goes out before
+    /// the first publication.
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
+        let _ = (session, channel, recovery);
+    }
+
+    /// The session did not keep up, and by the channel's policy (skip or latest) misses these
+    /// publications. One that came before them may still be on its way out.
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        let _ = (session, channel, gap);
+    }
+
     /// The end of a turn in which `messages` came on this worker: the place for work that is
     /// cheaper done once for many.
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
@@ -125,6 +139,14 @@ impl Handler for Box<dyn Handler> {
 
     fn drained(&mut self, session: &mut Session<'_>) {
         (**self).drained(session);
+    }
+
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
+        (**self).recovered(session, channel, recovery);
+    }
+
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        (**self).skipped(session, channel, gap);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -30,6 +30,7 @@ mod control;
 mod handler;
 pub mod layer;
 mod plan;
+mod recovery;
 mod server;
 mod session;
 
@@ -42,6 +43,7 @@ pub use control::{Control, ReloadError};
 pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Message};
 pub use layer::Layer;
 pub use plan::MemoryPlan;
+pub use recovery::{Gap, Offset, Recovered, Recovery, Since};
 pub use server::{
     ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle,
     Settings, Stats,

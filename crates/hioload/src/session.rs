@@ -9,6 +9,7 @@ use hioload_ws::CloseCode;
 
 use crate::context::Context;
 use crate::handler::{CloseReason, Message};
+use crate::recovery::Since;
 use crate::server::core::{Core, Cx};
 
 /// Names a session while it lives: the worker it is on and its slot there, with a generation.
@@ -167,11 +168,27 @@ impl<'a> Session<'a> {
     }
 
     /// Receives what is published to the channel from now on. Doing it twice is doing it once.
+    /// [`Handler::recovered`](crate::Handler::recovered) tells the position a client has to
+    /// remember to come back.
     ///
     /// # Errors
     /// [`SubscribeError`].
     pub fn subscribe(&mut self, channel: &str) -> Result<(), SubscribeError> {
         self.core.subscribe(&mut self.cx, self.socket, channel)
+    }
+
+    /// Receives what was published to the channel since a place in its history, then what is published
+    /// from now on: in order, nothing twice.
+    /// [`Handler::recovered`](crate::Handler::recovered) tells whether anything is missing; until
+    /// then nothing of the channel comes. How much is kept is up to
+    /// [`ChannelSettings::history`](crate::ChannelSettings::history). No effect when it receives from
+    /// the channel already.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe_since(&mut self, channel: &str, since: Since) -> Result<(), SubscribeError> {
+        self.core
+            .subscribe_since(&mut self.cx, self.socket, channel, since)
     }
 
     /// Stops receiving from the channel; true when it did before.

@@ -131,9 +131,9 @@ keys! {
     "channel.rate_min": "Bytes a second; a subscriber with something to read that takes less has stalled";
     "channel.window": "Over how long that is judged";
     "channel.exclude_sender": "A session does not get what it published itself";
-    "channel.history_count": "Publications kept for those who come back; 0: none";
-    "channel.history_size": "Bytes kept for those who come back";
-    "channel.history_age": "How long a publication is kept for those who come back";
+    "channel.history_count": "Publications kept for those who come back with their position; 0: none";
+    "channel.history_size": "Bytes kept for them, of each channel and encoding";
+    "channel.history_age": "How long a publication is kept for them";
     "channel.linger": "How long a channel without subscribers is remembered";
     "channel.send_max": "Bytes of one send to a subscriber at most";
     "admin.addr" --"admin" "HOST:PORT|off": "Where health, figures and probes are served over HTTP; off: nowhere";

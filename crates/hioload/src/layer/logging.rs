@@ -2,6 +2,7 @@
 
 use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
+use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
 
 /// The layer.
@@ -37,6 +38,16 @@ impl Handler for Logged {
     fn drained(&mut self, session: &mut Session<'_>) {
         tracing::debug!(session = %session.id(), "drained");
         self.inner.drained(session);
+    }
+
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
+        tracing::debug!(session = %session.id(), channel, ?recovery, "recovered");
+        self.inner.recovered(session, channel, recovery);
+    }
+
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        tracing::debug!(session = %session.id(), channel, ?gap, "skipped");
+        self.inner.skipped(session, channel, gap);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

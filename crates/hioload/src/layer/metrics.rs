@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
+use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
 
 /// The layer. Clones share their counters; read them from any thread.
@@ -117,6 +118,14 @@ impl Handler for Measured {
 
     fn drained(&mut self, session: &mut Session<'_>) {
         self.inner.drained(session);
+    }
+
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
+        self.inner.recovered(session, channel, recovery);
+    }
+
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        self.inner.skipped(session, channel, gap);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -8,6 +8,7 @@ use hioload_ws::CloseCode;
 use super::Layer;
 use crate::context::{ContextKey, Scope};
 use crate::handler::{CloseReason, Handler, Message};
+use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
 
 const BUCKET: ContextKey<std::cell::Cell<Bucket>> =
@@ -118,6 +119,14 @@ impl Handler for Limited {
 
     fn drained(&mut self, session: &mut Session<'_>) {
         self.inner.drained(session);
+    }
+
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
+        self.inner.recovered(session, channel, recovery);
+    }
+
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        self.inner.skipped(session, channel, gap);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -7,6 +7,7 @@ use hioload_ws::CloseCode;
 
 use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
+use crate::recovery::Gap;
 use crate::session::{Session, WorkerContext};
 
 /// The layer. Added first it is outermost, and contains panics of the other layers as well.
@@ -54,6 +55,18 @@ impl Handler for Recovered {
 
     fn drained(&mut self, session: &mut Session<'_>) {
         self.call(session, |inner, session| inner.drained(session));
+    }
+
+    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: crate::Recovery) {
+        self.call(session, |inner, session| {
+            inner.recovered(session, channel, recovery);
+        });
+    }
+
+    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
+        self.call(session, |inner, session| {
+            inner.skipped(session, channel, gap);
+        });
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

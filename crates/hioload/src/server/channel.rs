@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hioload_live::{Append, Budget, Class, Classes, Feed, FeedConfig, Owner, OwnerConfig, Scan};
+use hioload_live::{
+    Append, Budget, Class, Classes, Feed, FeedConfig, Owner, OwnerConfig, Scan, SubscriberKey,
+};
 use hioload_reactor::SocketId;
 
 use super::message::Publication;
+use super::recovery::Waiting;
 use super::settings::ChannelSettings;
 
 /// Publications a worker may have under way to a channel owned elsewhere; more wait at their
@@ -22,6 +25,9 @@ pub(super) struct Channel {
     pub(super) outstanding: u32,
     /// Sessions held back from publishing here.
     pub(super) held: Vec<SocketId>,
+    /// Sessions that want history from an owner elsewhere; the first `asked` of them have asked.
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) asked: usize,
     /// In the list of channels with work.
     pub(super) is_listed: bool,
 }
@@ -48,12 +54,16 @@ pub(super) struct Remote {
 /// A feed and where the walk over its subscribers stands.
 pub(super) struct FeedSlot {
     pub(super) class: Class,
+    /// Tells it from an earlier feed of the same channel and class, whose keys may be the same.
+    pub(super) life: u64,
     pub(super) feed: Feed,
     pub(super) scan: Scan,
     /// A walk is under way.
     pub(super) is_walking: bool,
     /// Something was appended since the walk began.
     pub(super) is_dirty: bool,
+    /// Subscribers who are told their place as soon as the owner has answered.
+    pub(super) untold: Vec<(SocketId, SubscriberKey)>,
 }
 
 impl Channel {
@@ -64,6 +74,8 @@ impl Channel {
             feeds: Vec::new(),
             outstanding: 0,
             held: Vec::new(),
+            waiting: VecDeque::new(),
+            asked: 0,
             is_listed: false,
         }
     }
@@ -77,6 +89,7 @@ impl Channel {
         self.feeds.is_empty()
             && self.outstanding == 0
             && self.held.is_empty()
+            && self.waiting.is_empty()
             && self.owned.as_ref().is_none_or(|owned| {
                 owned.owner.is_idle() && owned.remotes.is_empty() && owned.inbox.is_empty()
             })
@@ -104,6 +117,30 @@ impl Owned {
             inbox: VecDeque::new(),
         }
     }
+
+    /// Notes a feed on another worker. What was made for it and found its queue full comes back.
+    pub(super) fn attach_remote(
+        &mut self,
+        worker: usize,
+        class: Class,
+        key: u64,
+    ) -> Option<Append> {
+        let known = self
+            .remotes
+            .iter_mut()
+            .find(|r| (r.worker, r.class) == (worker, class));
+        if let Some(remote) = known {
+            remote.key = key;
+            return remote.unsent.take();
+        }
+        self.remotes.push(Remote {
+            worker,
+            class,
+            key,
+            unsent: None,
+        });
+        None
+    }
 }
 
 impl FeedSlot {
@@ -121,10 +158,12 @@ impl FeedSlot {
         };
         Self {
             class,
+            life,
             feed: Feed::new(config),
             scan: Scan::default(),
             is_walking: false,
             is_dirty: false,
+            untold: Vec::new(),
         }
     }
 }

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hioload_base::{Time, TimerKey};
-use hioload_live::{ChannelKey, Class, SubscriberKey};
+use hioload_live::{ChannelKey, Class, Since, SubscriberKey};
 use hioload_mem::Segment;
 use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::{Keepalive, Kind, Session as Protocol};
 
+use super::recovery::Ticket;
 use crate::context::Context;
 use crate::handler::CloseReason;
 
@@ -58,6 +59,8 @@ impl Facts {
     pub(super) const LEAVING: u16 = 2048;
     /// It is closed as soon as everything that waits for it has gone out.
     pub(super) const ENDING: u16 = 4096;
+    /// It is to be told its place in a channel, at the end of the turn; nothing is sent until then.
+    pub(super) const UNTOLD: u16 = 8192;
 
     #[inline]
     pub(super) fn has(self, bits: u16) -> bool {
@@ -102,6 +105,16 @@ pub(super) struct Subscription {
     pub(super) subscriber: SubscriberKey,
 }
 
+/// A place in a channel that a session waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recovering {
+    pub(super) channel: ChannelKey,
+    /// What the owner's answer bears; none while the channel is still being left.
+    pub(super) ticket: Ticket,
+    /// Where in the history it begins; `None`: where it was, it did not want to leave after all.
+    pub(super) since: Option<Since>,
+}
+
 /// The state of one connection. Its size is what an idle connection costs here.
 pub(super) struct Connection {
     pub(super) protocol: Protocol,
@@ -138,6 +151,7 @@ pub(super) struct Cold {
     pub(super) path: Option<Box<str>>,
     pub(super) protocol: Option<usize>,
     pub(super) subscriptions: Vec<Subscription>,
+    pub(super) recovering: Vec<Recovering>,
     pub(super) deflate: Option<Box<Deflate>>,
 }
 
@@ -198,6 +212,30 @@ impl Connection {
         self.subscription.iter().chain(more).copied()
     }
 
+    /// Its subscription ends as soon as a frame of `channel` is complete.
+    pub(super) fn is_leaving(&self, channel: ChannelKey) -> bool {
+        self.active == channel && self.facts.has(Facts::LEAVING)
+    }
+
+    /// The places it waits for.
+    pub(super) fn recovering(&self) -> &[Recovering] {
+        self.cold.as_ref().map_or(&[], |cold| &cold.recovering)
+    }
+
+    /// It waits for a place in `channel`.
+    pub(super) fn is_recovering(&self, channel: ChannelKey) -> bool {
+        self.recovering()
+            .iter()
+            .any(|recovering| recovering.channel == channel)
+    }
+
+    pub(super) fn recovering_by(&self, ticket: Ticket) -> Option<Recovering> {
+        self.recovering()
+            .iter()
+            .find(|recovering| recovering.ticket == ticket)
+            .copied()
+    }
+
     /// Takes it out of `channel`.
     pub(super) fn forget(&mut self, channel: ChannelKey) {
         let more = self.cold.as_mut().map(|cold| &mut cold.subscriptions);
@@ -239,6 +277,7 @@ impl Cold {
             && self.path.is_none()
             && self.protocol.is_none()
             && self.subscriptions.is_empty()
+            && self.recovering.is_empty()
             && self.deflate.is_none()
     }
 }

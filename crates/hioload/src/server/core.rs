@@ -17,6 +17,7 @@ use super::fanout::Rest;
 use super::message::Message;
 use super::outlet::Outlet;
 use super::output::Cork;
+use super::recovery::{News, Ticket};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::table::Table;
@@ -57,6 +58,10 @@ pub(crate) struct Core {
     /// Connections whose hold is over, and whose end is to be told: at the end of the turn.
     pub(super) resume: Vec<SocketId>,
     pub(super) ended: Vec<SocketId>,
+    /// What sessions are to be told of their channels, at the end of the turn.
+    pub(super) news: Vec<News>,
+    /// The last one given out.
+    pub(super) ticket: Ticket,
     pub(super) outlet: Outlet,
     /// Bytes of all input that is not dealt with yet: unfinished messages and heads, what came for
     /// held connections, publications to be repeated. At most `assembly_max`.
@@ -96,6 +101,8 @@ impl Core {
             vectors: Vec::new(),
             resume: Vec::new(),
             ended: Vec::new(),
+            news: Vec::new(),
+            ticket: Ticket::NONE,
             outlet: Outlet::new(workers),
             assembly_size: 0,
             spares: Vec::new(),
@@ -394,7 +401,10 @@ impl Core {
         let Some(connection) = self.table.get_mut(socket) else {
             return;
         };
-        if connection.facts.has(Facts::SENDING | Facts::CLOSED) {
+        if connection
+            .facts
+            .has(Facts::SENDING | Facts::CLOSED | Facts::UNTOLD)
+        {
             return;
         }
         if connection.cold.is_none() && connection.subscription.is_none() {

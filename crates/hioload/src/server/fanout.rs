@@ -12,15 +12,16 @@
 
 use std::sync::Arc;
 
-use hioload_live::{Action, Append, Ask, Attached, ChannelKey, Class, Progress, Stalled, owner_of};
+use hioload_live::{Action, Append, ChannelKey, Class, Progress, Stalled, owner_of};
 use hioload_mem::Segment;
 use hioload_reactor::{OpId, SocketId};
 use hioload_ws::CloseCode;
 
-use super::channel::{CREDIT, FeedSlot, Remote};
+use super::channel::{CREDIT, FeedSlot};
 use super::connection::{Facts, Phase, Subscription};
 use super::core::{Core, Cx};
 use super::message::{Message, Publication};
+use super::recovery::What;
 use crate::handler::CloseReason;
 
 /// Subscribers served per turn; the walk goes on in the next.
@@ -43,8 +44,17 @@ impl Core {
     /// A message of another worker about a channel.
     pub(super) fn channel_message(&mut self, cx: &mut Cx<'_>, from: usize, message: Message) {
         match message {
-            Message::Attach { name, ask, key } => self.on_attach(cx, from, &name, ask, key),
-            Message::Attached { key, attached } => self.on_attached(key, &attached),
+            Message::Attach(attach) => self.on_attach(cx, from, &attach),
+            Message::Attached {
+                key,
+                ticket,
+                attached,
+            } => {
+                self.on_attached(cx, ChannelKey::from_bits(key), ticket, *attached);
+            }
+            Message::Refused { key, class, ticket } => {
+                self.on_refused(cx, ChannelKey::from_bits(key), class, ticket);
+            }
             Message::Detach { name, class } => self.on_detach(cx, from, &name, class),
             Message::Append { key, append } => self.on_append(key, append),
             Message::Progress { name, progress } => self.on_progress(cx, from, &name, progress),
@@ -57,43 +67,6 @@ impl Core {
                 self.list(key);
             }
             Message::Settings(_) | Message::Inspect(_) | Message::Shutdown { .. } => {}
-        }
-    }
-
-    fn on_attach(&mut self, cx: &mut Cx<'_>, from: usize, name: &str, ask: Ask, remote_key: u64) {
-        let class = ask.class();
-        let Ok(key) = self.open_channel(cx, name) else {
-            return;
-        };
-        self.channels.mark_busy(key);
-        let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) else {
-            return;
-        };
-        owned
-            .remotes
-            .retain(|remote| (remote.worker, remote.class) != (from, class));
-        let attached = owned.owner.attach(from, ask, cx.now());
-        owned.remotes.push(Remote {
-            worker: from,
-            class,
-            key: remote_key,
-            unsent: None,
-        });
-        let attached = Box::new(attached);
-        self.outlet.send(
-            cx,
-            from,
-            Message::Attached {
-                key: remote_key,
-                attached,
-            },
-        );
-    }
-
-    fn on_attached(&mut self, key: u64, attached: &Attached) {
-        let channel = self.channels.get_mut(ChannelKey::from_bits(key));
-        if let Some(slot) = channel.and_then(|channel| channel.feed(attached.class())) {
-            slot.feed.attach(attached);
         }
     }
 
@@ -326,16 +299,26 @@ impl Core {
             }
             None => channel.outstanding >= CREDIT,
         };
-        if is_held {
+        if is_held || channel.held.is_empty() {
             return;
         }
-        for socket in channel.held.drain(..) {
-            if let Some(connection) = self.table.get_mut(socket)
-                && !connection.facts.has(Facts::RESUMING)
-            {
-                connection.facts.set(Facts::RESUMING);
-                self.resume.push(socket);
-            }
+        let mut held = std::mem::take(&mut channel.held);
+        for socket in held.drain(..) {
+            self.resume_later(socket);
+        }
+        // Its memory is for the next ones.
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.held = held;
+        }
+    }
+
+    /// Goes on with a connection that is held, at the end of the turn.
+    pub(super) fn resume_later(&mut self, socket: SocketId) {
+        if let Some(connection) = self.table.get_mut(socket)
+            && !connection.facts.has(Facts::RESUMING)
+        {
+            connection.facts.set(Facts::RESUMING);
+            self.resume.push(socket);
         }
     }
 
@@ -474,7 +457,7 @@ impl Core {
             self.list(key);
         }
         if leaving {
-            self.leave(cx, socket, key);
+            self.left(cx, socket, key);
         }
     }
 
@@ -501,7 +484,7 @@ impl Core {
                 slot.feed.sweep(now, SWEEP_MAX, &mut found);
             }
             for stalled in found.drain(..) {
-                self.stalled(cx, &stalled);
+                self.stalled(cx, key, &stalled);
             }
             // Before those who are held are let go: they still need it.
             self.mark(cx, key);
@@ -510,7 +493,7 @@ impl Core {
         while self.channels.expire(now).is_some() {}
     }
 
-    fn stalled(&mut self, cx: &mut Cx<'_>, stalled: &Stalled) {
+    fn stalled(&mut self, cx: &mut Cx<'_>, key: ChannelKey, stalled: &Stalled) {
         let socket = socket_of(stalled.user);
         match stalled.action {
             Action::Cancel => cx.cancel(OpId::send(socket)),
@@ -525,6 +508,13 @@ impl Core {
             }
             Action::Skipped(gap) | Action::Latest(gap) | Action::Resumed(gap) => {
                 self.stats.dropped_publications += gap.publications;
+                if gap.publications > 0 {
+                    let subscription = Subscription {
+                        channel: key,
+                        subscriber: stalled.key,
+                    };
+                    self.tell(socket, subscription, What::Skipped(gap));
+                }
                 self.pump(cx, socket);
             }
         }

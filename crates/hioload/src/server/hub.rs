@@ -25,6 +25,7 @@ use super::core::{Core, Cx, FORWARD_MIN, place_of};
 use super::input::Input;
 use super::message::Message;
 use super::meters::Meters;
+use super::recovery::What;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::stats::Stats;
@@ -577,6 +578,23 @@ impl Hub {
         }
     }
 
+    /// Tells sessions where they stand in their channels; then what waits for them goes out.
+    fn tell_news(&mut self, cx: &mut Cx<'_>) {
+        let count = self.core.news.len();
+        for place in 0..count {
+            let Some((socket, channel, what)) = self.core.news_at(place) else {
+                continue;
+            };
+            let session = &mut Session::new(&mut self.core, cx.reborrow(), socket);
+            match what {
+                What::Recovered(recovery) => self.handler.recovered(session, &channel, recovery),
+                What::Skipped(gap) => self.handler.skipped(session, &channel, gap),
+            }
+            self.core.flush(cx, socket);
+        }
+        self.core.end_news(cx, count);
+    }
+
     /// Goes on with connections that are held no more.
     fn resume(&mut self, cx: &mut Cx<'_>) {
         let count = self.core.resume.len();
@@ -741,6 +759,9 @@ impl Service for Hub {
             );
         }
         self.resume(cx);
+        if !self.core.news.is_empty() {
+            self.tell_news(cx);
+        }
         let is_left = self.core.serve_channels(cx);
         self.tell_ended(cx);
         // Until the last session of all has ended, others may have messages for this worker.
@@ -748,7 +769,7 @@ impl Service for Hub {
             self.publish_stats(cx);
             cx.stop();
         }
-        is_left || !self.core.resume.is_empty()
+        is_left || !self.core.resume.is_empty() || !self.core.news.is_empty()
     }
 }
 

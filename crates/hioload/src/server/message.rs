@@ -8,15 +8,26 @@ use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
 use hioload_mem::Segment;
 
 use super::inspect::Inspection;
+use super::recovery::Ticket;
 use super::settings::Settings;
 
 /// A message to a worker.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// To a channel's owner: this worker has subscribers of a class; tell it under `key`.
-    Attach { name: Arc<str>, ask: Ask, key: u64 },
+    /// To a channel's owner: this worker has subscribers of a class, or one of them wants history.
+    Attach(Box<Attach>),
     /// From the owner: where to start.
-    Attached { key: u64, attached: Box<Attached> },
+    Attached {
+        key: u64,
+        ticket: Ticket,
+        attached: Box<Attached>,
+    },
+    /// From the owner: it has no room for the channel.
+    Refused {
+        key: u64,
+        class: Class,
+        ticket: Ticket,
+    },
     /// To the owner: no subscribers of `class` are left here.
     Detach { name: Arc<str>, class: Class },
     /// From the owner: what comes next in the log.
@@ -33,6 +44,17 @@ pub(crate) enum Message {
     Inspect(SyncSender<Inspection>),
     /// Close all sessions within the time given, then stop.
     Shutdown { timeout: Duration, pace: u32 },
+}
+
+/// A question on its way to the owner.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub(crate) name: Arc<str>,
+    pub(crate) ask: Ask,
+    /// The asking worker's own key of the channel, for all that comes back.
+    pub(crate) key: u64,
+    /// Who wants history, if anybody: for the answer.
+    pub(crate) ticket: Ticket,
 }
 
 /// A publication on its way to the owner.

@@ -24,6 +24,7 @@ mod outlet;
 mod output;
 mod place;
 mod publish;
+mod recovery;
 mod seat;
 mod settings;
 pub(crate) mod shared;

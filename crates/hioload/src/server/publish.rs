@@ -70,6 +70,11 @@ impl Core {
 
     fn hold_publisher(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
         self.hold(cx, socket);
+        let connection = self.table.get(socket);
+        if connection.is_some_and(|connection| connection.is_recovering(key)) {
+            // It goes on when it has its place.
+            return;
+        }
         if let Some(channel) = self.channels.get_mut(key)
             && channel.held.last() != Some(&socket)
         {
@@ -125,6 +130,9 @@ impl Core {
         };
         let number = kind_number(kind);
         let Some(owned) = &mut channel.owned else {
+            if !channel.waiting.is_empty() && self.has_no_name_yet(from, key) {
+                return Ok(Published::Blocked);
+            }
             return self.publish_away(cx, key, number, payload, origin);
         };
         if !owned.inbox.is_empty() {
@@ -173,6 +181,13 @@ impl Core {
         slot.map_or(Origin::NONE, |slot| {
             slot.feed.origin(subscription.subscriber)
         })
+    }
+
+    /// Whether it waits for its place in the channel, by which it is told from others: published
+    /// now, it would get its own publication.
+    fn has_no_name_yet(&self, from: Option<SocketId>, key: ChannelKey) -> bool {
+        let connection = from.and_then(|socket| self.table.get(socket));
+        self.settings.channel.exclude_sender && connection.is_some_and(|c| c.is_recovering(key))
     }
 
     /// To the owner on another worker, within this worker's credit.

@@ -60,7 +60,9 @@ pub struct ChannelSettings {
     pub window: Duration,
     /// A session does not get what it published itself.
     pub exclude_sender: bool,
-    /// What is kept for those who come back.
+    /// What is kept for those who come back with
+    /// [`Session::subscribe_since`](crate::Session::subscribe_since). All three limits hold, and
+    /// the budget above all of them.
     pub history: HistoryConfig,
     /// How long an empty channel is remembered.
     pub linger: Duration,

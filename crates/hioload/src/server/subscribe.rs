@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use hioload_live::{ChannelKey, Class, Start, owner_of};
+use hioload_live::{ChannelKey, Class, Since, Start, owner_of};
 use hioload_reactor::SocketId;
 
 use super::channel::{Channel, FeedSlot, Owned};
-use super::connection::{Facts, Phase, Subscription};
+use super::connection::{Facts, Phase, Recovering, Subscription};
 use super::core::{Core, Cx};
 use super::message::Message;
+use super::recovery::Ticket;
 use crate::session::SubscribeError;
 
 impl Core {
@@ -39,6 +40,56 @@ impl Core {
         }
     }
 
+    /// The channel, and the class to take it in, if the session may subscribe. `None`: it does already, or
+    /// will as soon as it has left.
+    pub(super) fn may_subscribe(
+        &mut self,
+        cx: &Cx<'_>,
+        socket: SocketId,
+        name: &str,
+        since: Option<Since>,
+    ) -> Result<Option<(ChannelKey, Class)>, SubscribeError> {
+        let limit = self.settings.subscriptions_max;
+        let is_open = self
+            .table
+            .get(socket)
+            .is_some_and(|c| c.phase == Phase::Open && c.reason.is_none());
+        if !is_open {
+            return Err(SubscribeError::Closed);
+        }
+        let key = self
+            .open_channel(cx, name)
+            .map_err(SubscribeError::Channel)?;
+        let Some(connection) = self.table.get(socket) else {
+            return Err(SubscribeError::Closed);
+        };
+        if connection.is_recovering(key) {
+            return Ok(None);
+        }
+        if connection.is_leaving(key) {
+            // The frame that is going out is completed first.
+            self.await_place(
+                socket,
+                Recovering {
+                    channel: key,
+                    ticket: Ticket::NONE,
+                    since,
+                },
+            );
+            return Ok(None);
+        }
+        if connection.subscription_in(key).is_some() {
+            return Ok(None);
+        }
+        if connection.subscriptions().count() + connection.recovering().len() >= limit {
+            return Err(SubscribeError::TooMany { max: limit });
+        }
+        if self.stats.subscriptions >= self.settings.subscriptions_worker_max as u64 {
+            return Err(SubscribeError::Full);
+        }
+        Ok(Some((key, connection.class)))
+    }
+
     /// Lets a session receive what is published to `name` from now on. Twice is once.
     pub(crate) fn subscribe(
         &mut self,
@@ -46,32 +97,9 @@ impl Core {
         socket: SocketId,
         name: &str,
     ) -> Result<(), SubscribeError> {
-        let limit = self.settings.subscriptions_max;
-        let Some(connection) = self.table.get(socket) else {
-            return Err(SubscribeError::Closed);
-        };
-        if connection.phase != Phase::Open || connection.reason.is_some() {
-            return Err(SubscribeError::Closed);
-        }
-        let (class, count) = (connection.class, connection.subscriptions().count());
-        let key = self
-            .open_channel(cx, name)
-            .map_err(SubscribeError::Channel)?;
-        let Some(connection) = self.table.get_mut(socket) else {
-            return Err(SubscribeError::Closed);
-        };
-        if connection.subscription_in(key).is_some() {
-            if connection.active == key {
-                connection.facts.clear(Facts::LEAVING);
-            }
+        let Some((key, class)) = self.may_subscribe(cx, socket, name, None)? else {
             return Ok(());
-        }
-        if count >= limit {
-            return Err(SubscribeError::TooMany { max: limit });
-        }
-        if self.stats.subscriptions >= self.settings.subscriptions_worker_max as u64 {
-            return Err(SubscribeError::Full);
-        }
+        };
         self.ensure_feed(cx, key, class);
         let slot = self
             .channels
@@ -83,25 +111,19 @@ impl Core {
             .subscribe(socket.key().to_bits(), Start::Tail)
             .map_err(|_| SubscribeError::Full)?;
         self.channels.mark_busy(key);
-        self.stats.subscriptions += 1;
-        let subscription = Subscription {
-            channel: key,
-            subscriber,
-        };
-        let Some(connection) = self.table.get_mut(socket) else {
-            return Err(SubscribeError::Closed);
-        };
-        connection.facts.set(Facts::SUBSCRIBED);
-        if connection.subscription.is_none() {
-            connection.subscription = Some(subscription);
-        } else {
-            connection.cold().subscriptions.push(subscription);
-        }
+        self.add_subscription(
+            socket,
+            Subscription {
+                channel: key,
+                subscriber,
+            },
+        );
+        self.tell_tail(socket, key, subscriber);
         Ok(())
     }
 
     /// Makes the feed of a class and attaches it to the owner.
-    fn ensure_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
+    pub(super) fn ensure_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
         let me = cx.index();
         let Some(channel) = self.channels.get_mut(key) else {
             return;
@@ -111,25 +133,14 @@ impl Core {
         }
         self.feeds_made += 1;
         let mut slot = FeedSlot::new(&self.settings.channel, me, class, self.feeds_made);
-        match &mut channel.owned {
-            Some(owned) => {
-                let attached = owned.owner.attach(me, slot.feed.ask(None), cx.now());
-                slot.feed.attach(&attached);
-            }
-            None => {
-                let name = Arc::clone(&channel.name);
-                let owner = owner_of(&name, cx.workers());
-                let ask = slot.feed.ask(None);
-                let message = Message::Attach {
-                    name,
-                    ask,
-                    key: key.to_bits(),
-                };
-                self.outlet.send(cx, owner, message);
-            }
+        let is_elsewhere = channel.owned.is_none();
+        if let Some(owned) = &mut channel.owned {
+            let attached = owned.owner.attach(me, slot.feed.ask(None), cx.now());
+            slot.feed.attach(&attached);
         }
-        if let Some(channel) = self.channels.get_mut(key) {
-            channel.feeds.push(slot);
+        channel.feeds.push(slot);
+        if is_elsewhere {
+            self.ask(cx, key, class, None, Ticket::NONE);
         }
     }
 
@@ -138,6 +149,7 @@ impl Core {
         let Some(key) = self.channels.find(name) else {
             return false;
         };
+        let was_recovering = self.forget_recovering(socket, key).is_some();
         let known = self
             .table
             .get(socket)
@@ -145,10 +157,11 @@ impl Core {
         if known {
             self.leave(cx, socket, key);
         }
-        known
+        known || was_recovering
     }
 
     pub(super) fn leave_all(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        self.forget_all_recovering(socket);
         while let Some(key) = self.next_to_leave(socket) {
             self.leave(cx, socket, key);
         }
@@ -206,11 +219,13 @@ impl Core {
         self.drop_empty_feed(cx, key, class);
     }
 
-    fn drop_empty_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
+    pub(super) fn drop_empty_feed(&mut self, cx: &mut Cx<'_>, key: ChannelKey, class: Class) {
         let Some(channel) = self.channels.get_mut(key) else {
             return;
         };
-        if !channel.feed(class).is_some_and(|slot| slot.feed.is_empty()) {
+        let is_empty = channel.feed(class).is_some_and(|slot| slot.feed.is_empty());
+        let mut waiting = channel.waiting.iter();
+        if !is_empty || waiting.any(|waiting| waiting.class() == class) {
             return;
         }
         channel.feeds.retain(|slot| slot.class != class);
