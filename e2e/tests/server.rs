@@ -12,6 +12,8 @@ mod handler;
 mod hostile;
 #[path = "server/kit.rs"]
 mod kit;
+#[path = "server/recovery.rs"]
+mod recovery;
 #[path = "server/shutdown.rs"]
 mod shutdown;
 #[path = "server/slow.rs"]
@@ -54,6 +56,18 @@ hioload_e2e::on_each_driver! {
     slow::skip_leaves_out_what_was_missed,
     slow::latest_ends_with_the_last_one,
     slow::a_ping_is_answered_ahead_of_queued_data,
+    recovery::who_comes_back_gets_what_was_missed_on_1_worker,
+    recovery::who_comes_back_gets_what_was_missed_on_3_workers,
+    recovery::a_gap_in_history_is_told_on_1_worker,
+    recovery::a_gap_in_history_is_told_on_3_workers,
+    recovery::another_epoch_is_told,
+    recovery::recovering_while_messages_flow_on_1_worker,
+    recovery::recovering_while_messages_flow_on_3_workers,
+    recovery::a_crowd_comes_back_and_half_of_it_goes,
+    recovery::who_waits_is_a_subscriber_already,
+    recovery::a_channel_its_owner_cannot_take_is_refused,
+    recovery::leaving_and_coming_back_within_a_frame,
+    recovery::what_was_skipped_is_told,
     handler::every_session_is_told_open_messages_and_one_end,
     handler::a_refused_handshake_is_told_nobody,
     handler::drained_follows_every_refusal,
