@@ -368,7 +368,7 @@ impl Owner {
         {
             return Ok(());
         }
-        self.check_size(rooms)?;
+        self.check_size(pool, rooms)?;
         let mut is_least = false;
         loop {
             let cost = self.cost_of_missing(rooms, is_least);
@@ -394,21 +394,25 @@ impl Owner {
         }
     }
 
-    fn check_size(&self, rooms: &[usize]) -> Result<(), PublishError> {
+    fn check_size(&self, pool: &BufferPool, rooms: &[usize]) -> Result<(), PublishError> {
         let max = self.config.budget.min(self.config.shared.max());
+        let largest = rooms.iter().copied().max().unwrap_or(0);
+        if largest > pool.size_max() {
+            return Err(PublishError::TooLarge {
+                size: largest,
+                max: max.min(pool.size_max()),
+            });
+        }
         let cost = rooms.iter().try_fold(0_usize, |sum, room| {
             sum.checked_add(ChunkSizes::least(*room).cost()?)
         });
         match cost {
             Some(size) if size <= max => Ok(()),
             Some(size) => Err(PublishError::TooLarge { size, max }),
-            None => {
-                let size = rooms.iter().copied().max().unwrap_or(0);
-                Err(PublishError::TooLarge {
-                    size,
-                    max: max.min(BUFFER_SIZE_MAX),
-                })
-            }
+            None => Err(PublishError::TooLarge {
+                size: largest,
+                max: max.min(BUFFER_SIZE_MAX),
+            }),
         }
     }
 

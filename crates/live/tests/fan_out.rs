@@ -227,6 +227,20 @@ fn what_can_never_fit_is_refused_as_such() {
 }
 
 #[test]
+fn what_no_buffer_of_the_pool_holds_is_refused_as_such() {
+    let mut rig = Rig::new(OwnerConfig::default(), FeedConfig::default());
+    rig.pool = BufferPool::new(PoolConfig::with_budget(2 << 20)).expect("2 MiB can be mapped");
+    let max = rig.pool.size_max();
+    assert_eq!(max, 64 << 10, "slabs of 128 KiB, and no class between");
+    assert!(rig.publish(&vec![0; max - HEADER_SIZE]).is_ok());
+    let size = max + 1;
+    assert_eq!(
+        rig.publish(&vec![0; size - HEADER_SIZE]),
+        Err(PublishError::TooLarge { size, max })
+    );
+}
+
+#[test]
 fn a_full_log_refuses_until_it_is_read() {
     let budget = 8192;
     let config = OwnerConfig {

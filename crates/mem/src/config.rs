@@ -92,9 +92,11 @@ impl PoolConfig {
             .unwrap_or_else(|| floor_power_of_two(self.budget / SLABS_WANTED).clamp(min, max))
     }
 
-    /// Largest size a pool of this kind serves.
+    /// Largest size a pool of this kind serves: the largest class that fits a slab.
     pub fn size_max(&self) -> usize {
-        self.slab_size().min(CLASS_SIZES[CLASS_COUNT - 1])
+        let slab_size = self.slab_size();
+        let fitting = CLASS_SIZES.into_iter().filter(|size| *size <= slab_size);
+        fitting.max().unwrap_or(0)
     }
 
     /// Bytes the pool takes at worst: the budget, and headers for it cut into the smallest chunks. For the memory plan.

@@ -68,7 +68,7 @@ impl BufferPool {
         self.state.borrow_mut().take(size).map(Buffer::new)
     }
 
-    /// Largest size served: 1 MiB, or the slab size if that is smaller.
+    /// Largest size served: 1 MiB, or the largest class that fits a slab.
     pub fn size_max(&self) -> usize {
         self.state.borrow().config.size_max()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hioload_live::{ChannelKey, Origin, owner_of};
 use hioload_reactor::SocketId;
-use hioload_ws::Kind;
+use hioload_ws::{HEADER_SIZE_MAX, Kind};
 
 use super::channel::CREDIT;
 use super::connection::{BLOCKED_MAX, Blocked};
@@ -205,14 +205,13 @@ impl Core {
         if channel.outstanding >= CREDIT {
             return Ok(Published::Blocked);
         }
+        // The owner's pool is as this one: it has to hold the frame.
+        if payload.len() + HEADER_SIZE_MAX > self.pool.size_max() {
+            return Err(PublishError::TooLarge);
+        }
         let Some(mut buffer) = self.pool.take(payload.len()) else {
             self.stats.no_memory += 1;
-            let too_large = payload.len() > self.pool.size_max();
-            return if too_large {
-                Err(PublishError::TooLarge)
-            } else {
-                Ok(Published::Blocked)
-            };
+            return Ok(Published::Blocked);
         };
         buffer
             .extend_from_slice(payload)
