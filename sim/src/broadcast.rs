@@ -231,7 +231,9 @@ impl Broadcast {
             self.stretches[room].extend(subscriber.end_stretch(room));
         }
         let is_shutdown = end == End::Closed(CloseCode::GOING_AWAY.number());
-        if subscriber.is_leaving {
+        // Found stalled in the storm, and told only now that it reads.
+        let is_stalled = end == End::Closed(CloseCode::TRY_AGAIN.number());
+        if subscriber.is_leaving && !is_stalled {
             let is_answered = end == End::Closed(CloseCode::NORMAL.number());
             assert!(
                 is_answered || !subscriber.is_answer_due || subscriber.client.is_cut_off(),
@@ -436,6 +438,7 @@ impl Subscriber {
             let room = usize::from(digit - b'0');
             assert_eq!(self.moving.take(), Some(room), "an answer to no question");
             self.rooms[room].is_in = *verb == b'S';
+            self.rooms[room].last.clear();
             return;
         }
         let (index, publication) = Publication::parse(payload);
