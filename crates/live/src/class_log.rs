@@ -98,6 +98,8 @@ pub(crate) struct ClassLog {
     end: u64,
     sealed: u64,
     workers: Vec<Worker>,
+    /// Since when no worker is attached, after one was.
+    left: Option<Time>,
     /// Nothing was written for a while: whoever still holds something is to say how far it is.
     is_quiet: bool,
     chunk_size: usize,
@@ -116,6 +118,7 @@ impl ClassLog {
             end: 0,
             sealed: 0,
             workers: Vec::new(),
+            left: None,
             is_quiet: false,
             chunk_size: CHUNK_SIZE_MIN.min(chunk_size_max),
             chunk_size_max,
@@ -133,6 +136,12 @@ impl ClassLog {
 
     pub(crate) fn is_attached(&self) -> bool {
         self.workers.iter().any(|worker| worker.is_attached)
+    }
+
+    /// Whether the last worker left longer ago than `age`: whatever its subscribers missed in history
+    /// of that age, they missed more.
+    pub(crate) fn is_abandoned(&self, age: Duration, now: Time) -> bool {
+        self.left.is_some_and(|left| now - left > age)
     }
 
     pub(crate) fn is_pressed(&self) -> bool {
@@ -313,6 +322,7 @@ impl ClassLog {
         offset: Offset,
     ) -> (u32, Box<[Append]>) {
         self.seal();
+        self.left = None;
         let end = self.end;
         let state = self.worker_mut(worker);
         let from = if state.is_attached {
@@ -341,10 +351,13 @@ impl ClassLog {
         (round, pieces.into_boxed_slice())
     }
 
-    pub(crate) fn detach(&mut self, worker: usize) {
+    pub(crate) fn detach(&mut self, worker: usize, now: Time) {
         let state = self.worker_mut(worker);
         state.is_attached = false;
         state.is_pressed = false;
+        if self.left.is_none() && !self.is_attached() {
+            self.left = Some(now);
+        }
     }
 
     /// Whether the progress was news. Round and position are checked, not believed.

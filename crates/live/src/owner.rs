@@ -35,7 +35,8 @@ pub struct OwnerConfig {
     /// Bytes of a chunk in a busy log. Quiet logs start with 1 KiB.
     pub chunk_size: usize,
     /// Classes which have a log even while nobody subscribes to them, so that history is there from the
-    /// first publication. History of the other classes begins when somebody subscribes.
+    /// first publication. History of the other classes begins when somebody subscribes, and goes
+    /// on for its age after the last one left: for those who come back.
     pub kept: Classes,
     /// What all logs of the worker share.
     pub shared: Budget,
@@ -273,14 +274,25 @@ impl Owner {
             return;
         };
         let log = &mut self.logs[index];
-        log.detach(worker);
-        if log.is_attached() || self.config.kept.contains(class) {
+        log.detach(worker, now);
+        if log.is_attached() || self.is_kept(index, now) {
             self.release(index, now);
         } else {
-            let cost = log.clear();
-            self.logs.remove(index);
-            self.give_back(cost);
+            self.drop_log(index);
         }
+    }
+
+    /// Whether a log stays though nobody takes it.
+    fn is_kept(&self, index: usize, now: Time) -> bool {
+        let history = &self.config.history;
+        let log = &self.logs[index];
+        self.config.kept.contains(log.class())
+            || history.is_on() && !log.is_abandoned(history.age, now)
+    }
+
+    fn drop_log(&mut self, index: usize) {
+        let cost = self.logs.remove(index).clear();
+        self.give_back(cost);
     }
 
     /// What the worker has not got yet of a class log. Call until `None`, at the end of a turn or
@@ -306,7 +318,11 @@ impl Owner {
     /// Drops history that has become too old, and room nobody has used for a second. Call about once
     /// a second.
     pub fn expire(&mut self, now: Time) {
-        for index in 0..self.logs.len() {
+        for index in (0..self.logs.len()).rev() {
+            if !self.logs[index].is_attached() && !self.is_kept(index, now) {
+                self.drop_log(index);
+                continue;
+            }
             self.release(index, now);
             let log = &mut self.logs[index];
             let cost = log.close_idle(OPEN_IDLE_MAX, &self.config.history, self.offset, now);

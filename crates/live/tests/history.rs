@@ -215,6 +215,38 @@ fn a_class_has_history_since_somebody_took_it() {
 }
 
 #[test]
+fn a_class_has_history_for_those_who_left_it_not_too_long_ago() {
+    let age = Duration::from_millis(100);
+    let mut rig = rig(HistoryConfig { age, ..long() });
+    let class = Class::new(2).expect("below 16");
+    let feed = hioload_live::Feed::new(FeedConfig {
+        class,
+        ..FeedConfig::default()
+    });
+    let _ = rig.owner.attach(1, feed.ask(None), rig.now);
+    rig.owner.detach(1, class, rig.now);
+    publish(&mut rig, 2);
+    rig.wait_ms(100);
+    rig.owner.expire(rig.now);
+    let attached = rig.owner.attach(1, feed.ask(Some(since(0))), rig.now);
+    assert_eq!(
+        (attached.recovered, attached.first),
+        (Recovered::Complete, 1)
+    );
+    rig.owner.detach(1, class, rig.now);
+    publish(&mut rig, 1);
+    rig.wait_ms(101);
+    rig.owner.expire(rig.now);
+    assert_eq!(rig.owner.classes(), Classes::PLAIN, "it takes nothing more");
+    let attached = rig.owner.attach(1, feed.ask(Some(since(2))), rig.now);
+    assert_eq!(attached.recovered, Recovered::Gap { from: 3, to: 3 });
+    // Who never left it keeps it.
+    rig.wait_ms(200);
+    rig.owner.expire(rig.now);
+    assert!(rig.owner.classes().contains(class));
+}
+
+#[test]
 fn many_who_come_back_to_a_quiet_channel_leave_the_others_in_place() {
     let mut rig = rig(long());
     let live = rig.subscribe(1);
