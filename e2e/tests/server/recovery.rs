@@ -327,6 +327,40 @@ pub(crate) fn a_gap_in_history_is_told_on_3_workers(driver: DriverChoice) {
     is_told_of_gaps(driver, 3);
 }
 
+/// Who takes channels compressed gets history compressed, though all who did were away.
+pub(crate) fn compressed_history_waits_for_who_was_there(driver: DriverChoice) {
+    const OFFER: &str =
+        "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n";
+    for workers in [1, 3] {
+        let server = start(driver, workers, settings(1000));
+        let addr = server.addr();
+        let mut first = Wire::dial(addr);
+        assert!(first.upgrade("/", OFFER).contains("permessage-deflate"));
+        say(&mut first, "+a");
+        let Told { epoch, .. } = told(&mut first, "a", Recovered::Tail);
+        first.frame(Opcode::Close, b"");
+        assert_eq!(first.closed(), Some(1005));
+        let _ = publish(addr, "a", 1..=20, 500);
+        server.until_stats("all", |stats| stats.publications == 20);
+        let mut again = Wire::dial(addr);
+        let _ = again.upgrade(&format!("/since/a/{epoch}/5"), OFFER);
+        let place = Told {
+            epoch,
+            offset: 20,
+            first: 6,
+        };
+        assert_eq!(told(&mut again, "a", Recovered::Complete), place);
+        for _ in 6..=20 {
+            let frame = again.next();
+            assert!(
+                frame.first == 0xC2 && frame.payload.len() < 100,
+                "compressed"
+            );
+        }
+        expect_nothing(&mut again);
+    }
+}
+
 /// Another life of the channel, or a place it never had: all that is kept.
 pub(crate) fn another_epoch_is_told(driver: DriverChoice) {
     for workers in [1, 3] {
@@ -360,7 +394,9 @@ fn loses_nothing_while_messages_flow(driver: DriverChoice, workers: usize) {
     const COUNT: u64 = 20_000;
     let mut settings = settings(COUNT);
     settings.channel.window = Duration::from_secs(20);
-    let server = start(driver, workers, settings);
+    // Queues between workers are full most of the time.
+    let builder = Running::builder(driver, workers).ring(2).settings(settings);
+    let server = Running::start(builder.handler(|_| Rooms));
     let addr = server.addr();
     let (mut witness, Told { epoch, .. }) = subscribe(addr, "a");
     let publisher = thread::spawn(move || publish(addr, "a", 1..=COUNT, 20));
