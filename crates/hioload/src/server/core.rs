@@ -519,6 +519,10 @@ impl Core {
             return;
         };
         connection.facts.clear(Facts::SENDING);
+        if connection.facts.has(Facts::HELD) && result.is_ok() {
+            // It is not read from: that it takes something is the sign of life there is.
+            connection.keepalive.heard(cx.now());
+        }
         let own = std::mem::take(&mut connection.own_in_flight) as usize;
         let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);
         let total = payload.len();

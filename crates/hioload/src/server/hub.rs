@@ -489,8 +489,10 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
-        // Time spent held back is ours, not the peer's silence.
-        if connection.facts.has(Facts::HELD) {
+        // Time spent held back by a channel is ours, not the peer's silence. One that is held because
+        // it does not take its output is heard of by what it takes.
+        let is_backed_up = connection.output_size() >= self.core.settings.output_high;
+        if connection.facts.has(Facts::HELD) && !is_backed_up {
             connection.keepalive.heard(cx.now());
         }
         connection.trim();
