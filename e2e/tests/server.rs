@@ -61,6 +61,7 @@ hioload_e2e::on_each_driver! {
     recovery::a_gap_in_history_is_told_on_1_worker,
     recovery::a_gap_in_history_is_told_on_3_workers,
     recovery::compressed_history_waits_for_who_was_there,
+    recovery::what_an_answer_brings_reaches_the_others,
     recovery::another_epoch_is_told,
     recovery::recovering_while_messages_flow_on_1_worker,
     recovery::recovering_while_messages_flow_on_3_workers,

@@ -361,6 +361,31 @@ pub(crate) fn compressed_history_waits_for_who_was_there(driver: DriverChoice) {
     }
 }
 
+/// Somebody publishes and asks for history in one turn: the answer brings the publication before the
+/// end of the turn does, and the others get it all the same.
+pub(crate) fn what_an_answer_brings_reaches_the_others(driver: DriverChoice) {
+    let server = start(driver, 1, settings(1000));
+    let addr = server.addr();
+    let (mut witness, epoch) = filled(addr, "a", 100);
+    let mut wire = Wire::open(addr, "/pub/a");
+    let since = format!(">a {epoch} 100");
+    let publication = frame_bytes(0x82, &publication(0, 101, 50));
+    wire.send(&[publication, frame_bytes(0x81, since.as_bytes())].concat());
+    let place = Told {
+        epoch,
+        offset: 101,
+        first: 101,
+    };
+    assert_eq!(told(&mut wire, "a", Recovered::Complete), place);
+    // It did not subscribe yet when it published.
+    expect(&mut wire, 101..=101);
+    expect_nothing(&mut wire);
+    // At once, not with whatever comes next.
+    say(&mut witness, "?");
+    expect(&mut witness, 101..=101);
+    assert!(text(&mut witness).starts_with('!'));
+}
+
 /// Another life of the channel, or a place it never had: all that is kept.
 pub(crate) fn another_epoch_is_told(driver: DriverChoice) {
     for workers in [1, 3] {
