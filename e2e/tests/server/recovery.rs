@@ -573,12 +573,21 @@ pub(crate) fn a_channel_its_owner_cannot_take_is_refused(driver: DriverChoice) {
         say(&mut owner, &format!("+{name}"));
         let _ = told(&mut owner, &name, Recovered::Tail);
     }
-    say(&mut others[0], &format!("+{}", name()));
+    let refused = name();
+    say(&mut others[0], &format!("+{refused}"));
     assert_eq!(others[0].closed(), Some(1013));
     let mut another = one_on_each_worker(server.addr(), "/", 2).remove(0);
     say(&mut another, &format!(">{} 1 1", name()));
     assert_eq!(another.closed(), Some(1013));
-    server.until_stats("their ends", |stats| stats.subscriptions == 2);
+    // Publishers are not held for ever: what is lost is counted.
+    let mut publisher = one_on_each_worker(server.addr(), &format!("/pub/{refused}"), 2).remove(0);
+    for number in 0..200 {
+        publisher.send(&frame_bytes(0x82, &publication(0, number, 50)));
+    }
+    expect_nothing(&mut publisher);
+    server.until_stats("their ends", |stats| {
+        (stats.subscriptions, stats.no_memory) == (2, 200)
+    });
 }
 
 /// In the middle of a frame a session leaves and comes back: the frame is finished, and it is told

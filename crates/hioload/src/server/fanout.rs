@@ -104,9 +104,12 @@ impl Core {
         }
     }
 
-    fn on_publish(&mut self, cx: &Cx<'_>, from: usize, publication: Publication) {
+    fn on_publish(&mut self, cx: &mut Cx<'_>, from: usize, publication: Publication) {
         let Ok(key) = self.open_channel(cx, &publication.name) else {
-            return;
+            // No room for the channel, and none to be waited for: the credit goes back.
+            self.stats.no_memory += 1;
+            let (key, count) = (publication.key, 1);
+            return self.outlet.send(cx, from, Message::Taken { key, count });
         };
         if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
             owned.inbox.push_back((from, publication));
