@@ -209,24 +209,24 @@ async def broken_requests_get_an_http_answer(server):
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     requests = {
-        "method": head("POST / HTTP/1.1"),
-        "version of HTTP": head("GET / HTTP/1.0"),
-        "no host": head(Host=None),
-        "no upgrade": head(Upgrade=None),
-        "no key": head(Sec_WebSocket_Key=None),
-        "short key": head(Sec_WebSocket_Key="AAAA"),
-        "version": head(Sec_WebSocket_Version="12"),
-        "oversized": head(Padding="x" * 100_000),
-        "no HTTP at all": b"\x16\x03\x01\x02\x00\r\n\r\n",
+        "method": (405, head("POST / HTTP/1.1")),
+        "version of HTTP": (505, head("GET / HTTP/1.0")),
+        "no host": (400, head(Host=None)),
+        "no upgrade": (426, head(Upgrade=None)),
+        "no key": (400, head(Sec_WebSocket_Key=None)),
+        "short key": (400, head(Sec_WebSocket_Key="AAAA")),
+        "version": (426, head(Sec_WebSocket_Version="12")),
+        "oversized": (431, head(Padding="x" * 100_000)),
+        "no HTTP at all": (400, b"\x16\x03\x01\x02\x00\r\n\r\n"),
     }
     async with server.run("serve"):
-        for name, request in requests.items():
+        for name, (status, request) in requests.items():
             # Who sends on after the refusal may lose it to the reset.
             may_reset = [ConnectionResetError] if name == "oversized" else []
             with contextlib.suppress(*may_reset):
                 answer = await server.raw(request)
-                assert answer.startswith(b"HTTP/1.1 4"), f"{name}: {answer[:60]!r}"
-        answer = await server.raw(requests["version"])
+                assert answer.startswith(f"HTTP/1.1 {status} ".encode()), f"{name}: {answer[:60]!r}"
+        answer = await server.raw(requests["version"][1])
         assert b"sec-websocket-version: 13" in answer.lower(), answer
 
 

@@ -13,7 +13,7 @@ use hioload_reactor::sim::SimNet;
 use hioload_ws::{CloseCode, Kind};
 
 use crate::client::{Client, End, Received, Wish};
-use crate::echo::{WINDOW_CALM, deflate_offer};
+use crate::echo::{HURRY_MESSAGES, WINDOW_CALM, deflate_offer};
 use crate::event::{Event, Notes};
 use crate::ledger::{self, Publication, Stretch};
 use crate::plan::{Plan, pick};
@@ -354,6 +354,14 @@ impl Cast for Broadcast {
             )
         };
         waiting.map(tell).collect::<Vec<_>>().join(", ")
+    }
+
+    fn hurry(&mut self) {
+        for subscriber in &mut self.subscribers {
+            subscriber.left += HURRY_MESSAGES;
+            subscriber.pause_max = Duration::from_millis(2);
+            subscriber.next_at = Time::ZERO;
+        }
     }
 
     fn leave(&mut self) {

@@ -19,6 +19,8 @@ use crate::world::World;
 const UNDERWAY_MAX: usize = 8;
 /// Connections a client makes, one after the other, when they break.
 const LIVES: u32 = 5;
+/// Messages that each client still sends when the server shuts down.
+pub(crate) const HURRY_MESSAGES: u32 = 20;
 /// The window of a client that has calmed down.
 pub(crate) const WINDOW_CALM: usize = 64 * 1024;
 
@@ -107,6 +109,12 @@ impl Cast for Echo {
         waiting.map(tell).collect::<Vec<_>>().join(", ")
     }
 
+    fn hurry(&mut self) {
+        for client in &mut self.clients {
+            client.left += HURRY_MESSAGES;
+        }
+    }
+
     fn leave(&mut self) {
         for client in &mut self.clients {
             client.is_leaving = true;
@@ -141,9 +149,9 @@ impl Cast for Echo {
         // What nothing struck is complete.
         if self.losses.is_empty() && end.faults.of(Fault::DeadReader) == 0 {
             let wanted = end.plan.clients as u64 * u64::from(end.plan.messages);
-            assert_eq!(
-                echoed, wanted,
-                "messages that came back, of those to be sent"
+            assert!(
+                echoed >= wanted,
+                "{echoed} messages came back of {wanted}"
             );
         }
     }

@@ -186,7 +186,7 @@ fn settings(prng: &mut Prng, budget: usize) -> Settings {
             ),
             rate_min: pick(prng, &[256, 1024]),
             window: Duration::from_millis(pick(prng, &[500, 1000, 4000])),
-            linger: Duration::from_secs(1),
+            linger: Duration::from_millis(pick(prng, &[0, 50, 1000])),
             send_max: pick(prng, &[1, 16, 256]) * KIB,
             history: HistoryConfig::OFF,
             ..ChannelSettings::default()

@@ -33,6 +33,8 @@ const DEAF_MAX: Duration = Duration::from_secs(40);
 const EMPTY_MAX: Duration = Duration::from_secs(30);
 /// Virtual time in which a shutdown has to end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(12);
+/// Steps of a crowd that talks all at once when the shutdown comes.
+const HURRY_STEPS: usize = 5;
 /// Bytes that a worker without connections may keep: its two open output buffers, of which the
 /// second is as large as the largest reply.
 const KEPT_SIZE_MAX: u64 = (4 + 256) * 1024;
@@ -50,6 +52,9 @@ pub(crate) trait Cast {
 
     /// What is still missing, for a failure's message.
     fn missing(&self) -> String;
+
+    /// Everybody has much to say at once.
+    fn hurry(&mut self);
 
     /// Everybody leaves in order.
     fn leave(&mut self);
@@ -226,6 +231,8 @@ impl Stage<'_> {
             if self.plan.shutdown_pace > 0 {
                 self.notes.add(Event::ShutdownPaced);
             }
+            self.cast.hurry();
+            (0..HURRY_STEPS).for_each(|_| self.step(STEP));
         }
         self.world.shutdown();
         self.until(STEP, SHUTDOWN_MAX, "all workers end", |stage| {

@@ -16,6 +16,10 @@ use crate::plan::Plan;
 /// Turns a worker may take to see the end of what was in flight when it stopped.
 const LAST_TURNS_MAX: usize = 1000;
 
+/// So many steps with nothing to do take at least so long.
+const QUIET_STEPS_MAX: u64 = 1000;
+const QUIET_TIME_MIN: Duration = Duration::from_millis(3);
+
 /// The longest stand-still of a worker, in steps.
 const STALL_STEPS_MAX: u64 = 60;
 
@@ -30,6 +34,8 @@ pub(crate) struct World {
     limits: Bounds,
     prng: Prng,
     stall_chance: u64,
+    /// Steps since a worker had something to do, and when that was.
+    quiet: (u64, Time),
 }
 
 struct Seat {
@@ -88,6 +94,7 @@ impl World {
             },
             prng: prng.fork(),
             stall_chance: plan.stall_chance,
+            quiet: (0, Time::ZERO),
         }
     }
 
@@ -103,6 +110,7 @@ impl World {
     pub(crate) fn step(&mut self, wait: Duration) {
         let count = self.workers.len();
         let first = self.prng.below(count as u64) as usize;
+        let mut handled = 0;
         for place in 0..count {
             let seat = &mut self.workers[(first + place) % count];
             if seat.stalled > 0 {
@@ -114,12 +122,30 @@ impl World {
                 self.notes.add(Event::WorkerStalled);
                 continue;
             }
-            seat.turn(wait, &self.limits);
+            handled += seat.turn(wait, &self.limits);
         }
+        self.check_rest(handled);
         if self.is_over() {
             let turned = self.clock.turn(Wait::For(wait), &mut Completions::new());
             turned.expect("a simulated driver does not break");
         }
+    }
+
+    /// Workers with nothing to do wait, and time goes on. Who does not wait stays at a microsecond a
+    /// turn.
+    fn check_rest(&mut self, handled: usize) {
+        let now = self.now();
+        if handled > 0 {
+            self.quiet = (0, now);
+            return;
+        }
+        self.quiet.0 += 1;
+        let (steps, since) = self.quiet;
+        assert!(
+            steps < QUIET_STEPS_MAX || now - since >= QUIET_TIME_MIN,
+            "workers turn in circles: {steps} steps with nothing to do within {:?}",
+            now - since
+        );
     }
 
     /// No more faults, and no worker stands still.
@@ -162,17 +188,18 @@ impl World {
 }
 
 impl Seat {
-    fn turn(&mut self, wait: Duration, bounds: &Bounds) {
+    /// Returns how many things were handled.
+    fn turn(&mut self, wait: Duration, bounds: &Bounds) -> usize {
         let Some(worker) = &mut self.worker else {
-            return;
+            return 0;
         };
-        worker
+        let handled = worker
             .turn(Wait::For(wait))
             .expect("a simulated driver does not break");
         self.stats = worker.stats();
         bounds.check(&self.stats);
         if !worker.is_stopped() {
-            return;
+            return handled;
         }
         // Its thread would drop it now, which drains the driver: that must come to an end.
         let mut turns = 0;
@@ -189,6 +216,7 @@ impl Seat {
         }
         self.stats = worker.stats();
         self.worker = None;
+        handled
     }
 }
 
