@@ -149,10 +149,7 @@ impl Cast for Echo {
         // What nothing struck is complete.
         if self.losses.is_empty() && end.faults.of(Fault::DeadReader) == 0 {
             let wanted = end.plan.clients as u64 * u64::from(end.plan.messages);
-            assert!(
-                echoed >= wanted,
-                "{echoed} messages came back of {wanted}"
-            );
+            assert!(echoed >= wanted, "{echoed} messages came back of {wanted}");
         }
     }
 
