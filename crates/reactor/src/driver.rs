@@ -155,7 +155,9 @@ pub struct DriverStats {
     pub accept_refused: u64,
     /// Cancels that found their operation already complete.
     pub cancel_late: u64,
-    /// Zero-copy sends that the kernel copied all the same.
+    /// Sends submitted with zero copy.
+    pub zero_copy: u64,
+    /// Zero-copy sends that the kernel copied all the same: their sockets' next sends are ordinary.
     pub zero_copy_copied: u64,
     /// Times another thread woke this driver.
     pub woken: u64,

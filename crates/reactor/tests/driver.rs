@@ -26,6 +26,12 @@ macro_rules! conformance {
                 if let Some(kit) = crate::kit::Kit::uring() { crate::$room::$script(&kit); }
             })*
         }
+        #[cfg(target_os = "linux")]
+        mod zero_copy {
+            $(#[test] fn $script() {
+                if let Some(kit) = crate::kit::Kit::zero_copy() { crate::$room::$script(&kit); }
+            })*
+        }
         mod poll {
             $(#[test] fn $script() { crate::$room::$script(&crate::kit::Kit::poll()); })*
         }
@@ -139,4 +145,54 @@ fn poll_reads_of_one_socket_are_bounded_per_turn() {
         let pieces = pair.server.turn_for(Wait::Forever);
         assert!(pieces <= hioload_reactor::poll::READS_PER_TURN && pieces <= 4);
     }
+}
+
+/// On loopback the kernel copies: a socket learns it from its first send, and the next is ordinary.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_socket_whose_pages_are_copied_sends_without_zero_copy() {
+    let Some(kit) = kit::Kit::zero_copy() else {
+        return;
+    };
+    let mut pair = kit.pair();
+    let (s, c) = (pair.server_socket, pair.client_socket);
+    pair.client.recv(c);
+    for round in 1..=3 {
+        pair.server.send(s, kit::segment(1000, round));
+        pair.until(|server, client| {
+            server.saw_sent(s) && client.byte_count(c) == 1000 * usize::from(round)
+        });
+        assert_eq!(pair.server.take_sent(s), Some(Ok(1000)));
+        pair.settle();
+        let stats = pair.server.driver.stats();
+        assert_eq!((stats.zero_copy, stats.zero_copy_copied), (1, 1));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_blocked_send_with_zero_copy_is_cancelled() {
+    use hioload_reactor::OpId;
+
+    const ZERO_COPY_MIN: usize = 1 << 20;
+    let Some(kit) = kit::Kit::uring() else {
+        return;
+    };
+    let mut pair = kit.pair_with(
+        |config| config.zero_copy_min = Some(ZERO_COPY_MIN),
+        |spec| spec.send_buffer = Some(4096),
+    );
+    let s = pair.server_socket;
+    pair.fill(&kit::segment(ZERO_COPY_MIN / 2, 1));
+    pair.server.driver.cancel(OpId::send(s));
+    pair.until(|server, _| server.saw_sent(s));
+    assert_eq!(pair.server.take_sent(s), Some(Err(libc::ECANCELED)));
+
+    pair.server.send(s, kit::segment(ZERO_COPY_MIN, 2));
+    pair.settle();
+    assert_eq!(pair.server.driver.stats().zero_copy, 1);
+    assert!(!pair.server.saw_sent(s), "the socket is full");
+    pair.server.driver.cancel(OpId::send(s));
+    pair.until(|server, _| server.saw_sent(s));
+    assert_eq!(pair.server.take_sent(s), Some(Err(libc::ECANCELED)));
 }

@@ -92,6 +92,16 @@ pub const LIMITS: &[Limit] = &[
         "the connection's log or output waits",
     ),
     limit(
+        "server.zero_copy",
+        "bytes",
+        // Off unless given.
+        16 * KIB,
+        4 * KIB,
+        GIB,
+        "pinning pages and a second completion cost more than copying a little",
+        "shorter sends are copied",
+    ),
+    limit(
         "ws.assembly_max",
         "bytes",
         32 * MIB,
@@ -369,18 +379,19 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("channel.send_max", channel.send_max.bytes()),
         ("shutdown.timeout", ms(shutdown.timeout)),
     ];
-    // Those that may be left to follow from others, or be unbounded.
+    // Those that may be left to follow from others, be unbounded, or be off.
     let sizes = [
-        ("server.memory", server.memory),
-        ("server.send_buffer", server.send_buffer),
-        ("ws.frame_size_max", ws.frame_size_max),
-        ("ws.assembly_max", ws.assembly_max),
-        ("output.max", output.max),
+        ("server.memory", server.memory.0),
+        ("server.send_buffer", server.send_buffer.0),
+        ("server.zero_copy", server.zero_copy.0),
+        ("ws.frame_size_max", ws.frame_size_max.0),
+        ("ws.assembly_max", ws.assembly_max.0),
+        ("output.max", output.max.0),
     ];
     numbers.extend(
         sizes
             .iter()
-            .filter_map(|(key, size)| Some((*key, size.0?.bytes()))),
+            .filter_map(|(key, size)| Some((*key, (*size)?.bytes()))),
     );
     let spans = [
         ("ws.ping_interval", ws.ping_interval),

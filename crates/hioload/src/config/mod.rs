@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
-pub use self::values::{Addr, AdminAddr, Driver, Level, Numa, Origins, Overrun, Size, Span};
+pub use self::values::{
+    Addr, AdminAddr, Driver, Level, Numa, Origins, Overrun, Size, Span, Threshold,
+};
 
 use self::values::switch;
 use crate::server::{ChannelSettings, SEND_BUFFER, Settings};
@@ -68,6 +70,7 @@ pub struct ServerSection {
     #[serde(with = "switch")]
     pub hugepages: bool,
     pub send_buffer: Size,
+    pub zero_copy: Threshold,
 }
 
 /// `[ws]`.
@@ -170,6 +173,7 @@ impl Default for ServerSection {
             memory: Size(None),
             hugepages: false,
             send_buffer: Size(Some(size(SEND_BUFFER))),
+            zero_copy: Threshold(None),
         }
     }
 }

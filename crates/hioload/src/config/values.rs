@@ -30,7 +30,9 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Addr, AdminAddr, Numa, Size, Span, Driver, Overrun, Level);
+as_text!(
+    Addr, AdminAddr, Numa, Size, Threshold, Span, Driver, Overrun, Level
+);
 
 /// Any scalar, as the text it was written as.
 struct Scalar;
@@ -157,6 +159,34 @@ impl FromStr for Size {
             .map(|size| Self(Some(size)))
             .map_err(|error: hioload_base::ByteSizeError| {
                 format!("this is neither `auto` nor a size: {error}")
+            })
+    }
+}
+
+/// A size from which on something is done, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold(pub Option<ByteSize>);
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(size) => size.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|size| Self(Some(size)))
+            .map_err(|error: hioload_base::ByteSizeError| {
+                format!("this is neither `off` nor a size: {error}")
             })
     }
 }
@@ -352,6 +382,8 @@ mod tests {
             (back::<Numa>("-1"), r#""auto""#),
             (back::<Size>("1048576"), r#""1MiB""#),
             (back::<Size>(r#""auto""#), r#""auto""#),
+            (back::<Threshold>("16384"), r#""16KiB""#),
+            (back::<Threshold>(r#""off""#), r#""off""#),
             (back::<Span>(r#""90s""#), r#""1m 30s""#),
             (back::<Span>(r#""off""#), r#""off""#),
             (back::<Driver>(r#""poll""#), r#""poll""#),
@@ -372,6 +404,7 @@ mod tests {
             (back::<AdminAddr>(r#""on""#), "neither `off` nor"),
             (back::<Numa>("-2"), "`lscpu` lists them"),
             (back::<Size>(r#""3furlongs""#), "KiB, MiB"),
+            (back::<Threshold>(r#""auto""#), "neither `off` nor a size"),
             (back::<Span>("10"), "250ms, 10s"),
             (back::<Driver>(r#""epoll""#), "auto, uring, poll"),
             (back::<Overrun>(r#""drop""#), "disconnect, skip, latest"),

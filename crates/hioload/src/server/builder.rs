@@ -108,6 +108,7 @@ impl ServerBuilder {
             .ring(server.ring as usize)
             .hugepages(server.hugepages)
             .send_buffer(server.send_buffer.0.map(|size| size.bytes() as usize))
+            .zero_copy(server.zero_copy.0.map(|size| size.bytes() as usize))
             .settings(current.settings())
             .shutdown(current.shutdown.timeout, current.shutdown.pace)
     }
@@ -217,6 +218,15 @@ impl ServerBuilder {
     #[must_use]
     pub fn send_buffer(mut self, bytes: Option<usize>) -> Self {
         self.send_buffer = bytes;
+        self
+    }
+
+    /// Sends payloads of at least so many bytes without copying them, where the driver and the device
+    /// can; `None`, the default: never. What a peer has not acknowledged then stays in the
+    /// worker's buffers, and counts towards [`memory`](Self::memory).
+    #[must_use]
+    pub fn zero_copy(mut self, bytes: Option<usize>) -> Self {
+        self.driver_config.zero_copy_min = bytes;
         self
     }
 

@@ -163,6 +163,7 @@ impl UringDriver {
             file,
             flags: Flags::default(),
             payload: None,
+            pages: None,
         };
         match self.sockets.insert(slot) {
             Ok(key) => out.push(Completion::Accepted {
@@ -352,22 +353,41 @@ impl UringDriver {
             self.stats.stale += 1;
             return;
         };
+        let socket = self.zero_copy.get(key).map(|slot| slot.socket);
         if cqueue::notif(entry.flags()) {
             if entry.result() as u32 & COPIED != 0 {
                 self.stats.zero_copy_copied += 1;
-                // Loopback and some devices always copy: not worth the second completion.
-                self.caps.zero_copy = false;
+                if let Some(socket) = socket.and_then(|key| self.sockets.get_mut(key)) {
+                    socket.flags.set(Flags::COPIES);
+                }
             }
             self.zero_copy.remove(key);
             return;
         }
-        let Some(socket) = self.zero_copy.get(key).map(|slot| slot.socket) else {
-            return;
-        };
         if !cqueue::more(entry.flags()) {
             self.zero_copy.remove(key);
         }
-        self.sent(socket, entry.result(), out);
+        let Some(key) = socket else { return };
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.pages = None;
+        }
+        match -entry.result() {
+            libc::ENOBUFS | libc::ENOMEM | libc::EOPNOTSUPP => self.send_again(key, out),
+            _ => self.sent(key, entry.result(), out),
+        }
+    }
+
+    /// Pages that cannot be pinned (`RLIMIT_MEMLOCK`), or a socket that knows no zero copy: the
+    /// bytes are copied.
+    fn send_again(&mut self, key: Key, out: &mut Completions) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        socket.flags.set(Flags::COPIES);
+        match socket.payload.take() {
+            Some(payload) if !socket.flags.has(Flags::CLOSING) => self.send_copied(key, payload),
+            _ => self.sent(key, -libc::ECANCELED, out),
+        }
     }
 
     fn handed_over(&mut self, key: Key, result: i32, out: &mut Completions) {

@@ -262,6 +262,7 @@ impl UringDriver {
             file,
             flags,
             payload: None,
+            pages: None,
         };
         let key = self.sockets.insert(slot).map_err(|_| Reject::Full)?;
         let (addr, len) = self.arena.address(connect.to);
@@ -313,6 +314,7 @@ impl UringDriver {
         if socket.flags.has(Flags::SENDING) {
             return Err(Reject::Busy);
         }
+        let zero_copy = zero_copy && !socket.flags.has(Flags::COPIES);
         socket.flags.set(Flags::SENDING);
         if zero_copy && self.caps.zero_copy {
             self.send_zero_copy(id.0, payload);
@@ -376,6 +378,8 @@ impl UringDriver {
             }
         };
         socket.payload = Some(payload);
+        socket.pages = Some(pages);
+        self.stats.zero_copy += 1;
         self.push(entry.user_data(tag(Kind::ZeroCopy, pages)));
     }
 
@@ -674,7 +678,10 @@ impl Driver for UringDriver {
                 if !socket.flags.has(Flags::SENDING) {
                     return;
                 }
-                tag(Kind::Send, op.key)
+                match socket.pages {
+                    Some(pages) => tag(Kind::ZeroCopy, pages),
+                    None => tag(Kind::Send, op.key),
+                }
             }
             OpKind::Connect => tag(Kind::Connect, op.key),
             OpKind::Shutdown | OpKind::Close | OpKind::HandOver => return,

@@ -6,6 +6,7 @@ use io_uring::squeue::Entry;
 use io_uring::types::{Fd, Fixed};
 
 use crate::op::Payload;
+use hioload_base::Key;
 
 /// A descriptor: private to the ring, or the process's own.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(super) struct Socket {
     pub(super) flags: Flags,
     /// What the kernel may be reading: present exactly while a send is in flight.
     pub(super) payload: Option<Payload>,
+    /// The slot that keeps the pages of the zero-copy send in flight.
+    pub(super) pages: Option<Key>,
 }
 
 /// What is in flight and what is wanted.
@@ -76,6 +79,9 @@ impl Flags {
     /// A half-close is in flight. The kernel does it on a thread of its own and looks a direct
     /// descriptor up only then: after a close it would hit the next owner's connection.
     pub(super) const SHUTTING: u16 = 256;
+    /// The kernel copied what was to go out with zero copy: loopback and some devices always do,
+    /// and the second completion is not worth it.
+    pub(super) const COPIES: u16 = 512;
 
     pub(super) fn has(self, bits: u16) -> bool {
         self.0 & bits != 0

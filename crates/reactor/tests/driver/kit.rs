@@ -20,6 +20,8 @@ pub(crate) struct Kit {
     pub(crate) kind: DriverKind,
     /// Poll over the `polling` crate, where poll has a selector of its own.
     portable: bool,
+    /// Every send with zero copy.
+    zero_copy: bool,
     clock: Clock,
     net: SimNet,
 }
@@ -35,6 +37,12 @@ impl Kit {
                 None
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn zero_copy() -> Option<Self> {
+        let zero_copy = true;
+        Self::uring().map(|kit| Self { zero_copy, ..kit })
     }
 
     pub(crate) fn poll() -> Self {
@@ -56,6 +64,7 @@ impl Kit {
         Self {
             kind,
             portable: false,
+            zero_copy: false,
             clock: Clock::start(),
             net: SimNet::new(1, SimConfig::calm()),
         }
@@ -77,6 +86,7 @@ impl Kit {
             sockets_max: 1024,
             recv_buffer_size: 16 * 1024,
             recv_buffer_count: 16,
+            zero_copy_min: self.zero_copy.then_some(1),
             clock: self.clock,
             ..DriverConfig::default()
         };
