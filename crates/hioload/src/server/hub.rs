@@ -54,6 +54,8 @@ pub(crate) struct Hub {
     shared: Arc<Shared>,
     meters: Option<Meters>,
     messages: usize,
+    /// Whose output is still in the cork: more of its input may come with the next event.
+    corked: Option<SocketId>,
     /// Where a paced shutdown is, and how many sessions it closes per tick.
     pub(super) drain_from: u32,
     pub(super) drain_step: u32,
@@ -75,6 +77,7 @@ impl Hub {
             shared,
             meters: None,
             messages: 0,
+            corked: None,
             drain_from: 0,
             drain_step: 0,
         }
@@ -142,7 +145,10 @@ impl Hub {
             Phase::Open if connection.facts.has(Facts::HELD) => {
                 self.stash(cx, socket, input.rest());
             }
-            Phase::Open => self.frames(cx, socket, input),
+            Phase::Open => {
+                self.corked = Some(socket);
+                self.take_frames(cx, socket, input);
+            }
             Phase::Handshake => self.head(cx, socket, input),
             Phase::Closing | Phase::Lingering => {}
         }
@@ -167,8 +173,23 @@ impl Hub {
         self.end_after_flush(cx, socket, CloseReason::Local(code));
     }
 
+    /// Takes frames off the input, and sends what they led to.
+    pub(super) fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: Input<'_>) {
+        self.take_frames(cx, socket, input);
+        self.core.flush(cx, socket);
+    }
+
+    /// Sends what the last input led to. A batch that did not fit into one receive buffer comes as
+    /// two events, one after the other: what they led to leaves in one send, or the client would
+    /// answer twice, and its batches would fall apart for good.
+    fn uncork(&mut self, cx: &mut Cx<'_>) {
+        if let Some(socket) = self.corked.take() {
+            self.core.flush(cx, socket);
+        }
+    }
+
     /// Takes frames off the input until it is used up, the session ends or is held.
-    pub(super) fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+    fn take_frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
         let limits = self.core.settings.ws;
         while self.has_room(cx, socket, &mut input) {
             // The payload can be sent on from where it lies if its header lies before it.
@@ -194,7 +215,6 @@ impl Hub {
                 input.advance(taken);
             }
         }
-        self.core.flush(cx, socket);
     }
 
     /// Whether another frame may be taken: there is room for what it may lead to. What cannot be
@@ -700,6 +720,11 @@ impl Service for Hub {
     }
 
     fn completion(&mut self, cx: &mut Cx<'_>, event: Completion) {
+        let goes_on =
+            matches!(&event, Completion::Received { socket, .. } if self.corked == Some(*socket));
+        if !goes_on {
+            self.uncork(cx);
+        }
         match event {
             Completion::Received { socket, mut buffer } => {
                 self.received(cx, socket, Input::Buffer(&mut buffer));
@@ -725,6 +750,7 @@ impl Service for Hub {
     }
 
     fn timer(&mut self, cx: &mut Cx<'_>, token: u64) {
+        self.uncork(cx);
         match token {
             TIMER_ACCEPT => self.accept(cx),
             TIMER_SWEEP => {
@@ -739,6 +765,7 @@ impl Service for Hub {
     }
 
     fn message(&mut self, cx: &mut Cx<'_>, from: Option<usize>, message: Message) {
+        self.uncork(cx);
         match message {
             Message::Shutdown { timeout, pace } => self.start_drain(cx, timeout, pace),
             Message::Settings(settings) => self.core.apply(settings),
@@ -753,6 +780,7 @@ impl Service for Hub {
     }
 
     fn turn_end(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.uncork(cx);
         if self.messages > 0 {
             let messages = std::mem::take(&mut self.messages);
             self.handler.batch(
