@@ -16,6 +16,9 @@ use crate::stop::{Outcome, Stop};
 /// Connecting, warming up and closing may take this long beside the measured window.
 const OVERHEAD_MAX: Duration = Duration::from_secs(90);
 
+/// Load before the measured window.
+const WARMUP_SECONDS: &str = "0.5";
+
 /// How often open sockets are counted.
 const COUNT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -38,6 +41,8 @@ pub(super) struct Sample {
     rss_peak: u64,
     /// Connections open at the same time, at most, as the kernel has it.
     connections_peak: u64,
+    /// Share of the machine's time that its host gave to others meanwhile.
+    pub(super) stolen: f64,
     /// Total of the memory plan in bytes, where the server has one.
     pub(super) plan: Option<u64>,
 }
@@ -52,6 +57,7 @@ impl Bench {
         let mut server = Server::start(&mut self.server_command(work, contender))?;
         let cpu_ns_before = cpu_ns(server.pid())?;
         let sockets_before = socket_count();
+        let time_before = MachineTime::now();
         let (reports, sockets_peak) = while_counting(|| self.load(work, &server))?;
         if server.has_ended() {
             return Err(Stop::Failed("the server ended under load".to_owned()));
@@ -69,6 +75,7 @@ impl Bench {
             )));
         }
         Ok(Sample {
+            stolen: MachineTime::now().stolen_since(&time_before),
             rss_peak: rss_peak(server.pid())?,
             // Both ends of a connection are on this machine.
             connections_peak: sockets_peak.saturating_sub(sockets_before) / 2,
@@ -127,6 +134,8 @@ impl Bench {
                 &seconds.to_string(),
                 "--cpu",
                 &self.load_cpu.to_string(),
+                "--warmup",
+                WARMUP_SECONDS,
                 "--json",
             ]);
             if work.load_process_count > 1 {
@@ -197,6 +206,7 @@ impl Sample {
             "reports": self.reports,
             "server_rss_peak": self.rss_peak,
             "connections_peak": self.connections_peak,
+            "stolen": self.stolen,
             "plan": self.plan,
         })
     }
@@ -229,6 +239,34 @@ fn cpu_ns(pid: u32) -> Outcome<u64> {
     Ok(texts
         .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
         .sum())
+}
+
+/// Time of all cores since boot, in ticks.
+struct MachineTime {
+    total: u64,
+    /// What the host of a virtual machine gave to others while this one wanted to run.
+    stolen: u64,
+}
+
+impl MachineTime {
+    fn now() -> Self {
+        let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+        // user nice system idle iowait irq softirq steal; what follows is counted in these already.
+        let ticks: Vec<u64> = text
+            .split_whitespace()
+            .skip(1)
+            .take(8)
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        Self {
+            total: ticks.iter().sum(),
+            stolen: ticks.get(7).copied().unwrap_or(0),
+        }
+    }
+
+    fn stolen_since(&self, before: &Self) -> f64 {
+        (self.stolen - before.stolen) as f64 / (self.total - before.total).max(1) as f64
+    }
 }
 
 /// Highest resident memory a process ever had.
@@ -280,6 +318,7 @@ mod tests {
             reports: vec![report],
             rss_peak: 0,
             connections_peak: 7,
+            stolen: 0.0,
             plan: None,
         }
     }
@@ -317,5 +356,8 @@ mod tests {
         let pid = std::process::id();
         assert!(cpu_ns(pid).is_ok_and(|ns| ns > 0));
         assert!(rss_peak(pid).is_ok_and(|bytes| bytes > 4096));
+        let time = MachineTime::now();
+        assert!(time.total > time.stolen);
+        assert!((0.0..=1.0).contains(&MachineTime::now().stolen_since(&time)));
     }
 }

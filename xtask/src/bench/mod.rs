@@ -16,7 +16,7 @@ mod report;
 use std::fs;
 use std::path::Path;
 
-use bars::{BARS, WORKS, Work};
+use bars::{BARS, Contender, WORKS, Work};
 use measure::{Bench, Sample};
 use report::Results;
 
@@ -29,14 +29,24 @@ cargo xtask bench [WORK]... [options]
 
   WORK              names of works, or their beginnings; all when none is named
   --list            the works and their bars
-  --rounds N        interleaved rounds (5)
-  --seconds S       measured window of one round (5); a work may need more
+  --rounds N        interleaved rounds (11)
+  --seconds S       measured window of one round (1); a work may need more
   --server-cpu C    core of the server (0)
   --load-cpu C      core of the load generator (1)
   --hioload PATH    use this binary instead of a release build
   --json FILE       write every sample and verdict
   --check           fail unless every bar is met
 ";
+
+/// Many short rounds: a machine that is shared changes its pace every few seconds, and only what runs
+/// right after one another can be compared.
+const ROUNDS: usize = 11;
+const SECONDS: u64 = 1;
+
+/// Share of the machine that its host may give to others during a round that counts.
+const STOLEN_MAX: f64 = 0.01;
+/// Disturbed rounds that are measured again, for each round; then the figures are taken as they are.
+const DISTURBED_PER_ROUND: usize = 3;
 
 /// Runs the works that the command line names.
 pub(crate) fn run(mut args: Args) -> Outcome {
@@ -46,8 +56,8 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     }
     let list = args.flag("--list");
     let check = args.flag("--check");
-    let rounds: usize = args.parsed("--rounds", 5)?;
-    let seconds: u64 = args.parsed("--seconds", 5)?;
+    let rounds: usize = args.parsed("--rounds", ROUNDS)?;
+    let seconds: u64 = args.parsed("--seconds", SECONDS)?;
     let server_cpu: usize = args.parsed("--server-cpu", 0)?;
     let load_cpu: usize = args.parsed("--load-cpu", 1)?;
     let json = args.value("--json")?;
@@ -111,27 +121,57 @@ fn select(names: &[String]) -> Outcome<Vec<&'static Work>> {
     Ok(WORKS.iter().filter(is_wanted).collect())
 }
 
-/// All rounds of one work. A contender that fails is not asked again: its bars say why.
+/// All rounds of one work. A contender that fails is not asked again: its bars say why. A round in
+/// which the host took the machine away is measured again.
 fn measure_work(bench: &Bench, work: &'static Work, rounds: usize, results: &mut Results) {
-    let contenders = work.contenders();
     let rounds = if work.is_once { 1 } else { rounds };
-    for round in 0..rounds {
-        for turn in 0..contenders.len() {
-            let contender = contenders[(round + turn) % contenders.len()];
-            if results.has_failed(work, contender) {
-                continue;
-            }
-            let result = bench.measure(work, contender);
+    let mut disturbed_left = rounds * DISTURBED_PER_ROUND;
+    let mut round = 0;
+    while round < rounds {
+        let samples = measure_round(bench, work, round, results);
+        let stolen = samples
+            .iter()
+            .filter_map(|(_, result)| Some(result.as_ref().ok()?.stolen))
+            .fold(0.0, f64::max);
+        if stolen > STOLEN_MAX && disturbed_left > 0 {
+            disturbed_left -= 1;
             eprintln!(
-                "{} {} {}: {}",
+                "{}: {:.0} % of the machine went to others; once more",
                 work.name,
-                round + 1,
-                contender.name(),
-                progress(&result)
+                stolen * 100.0
             );
+            continue;
+        }
+        for (contender, result) in samples {
             results.add(work, contender, result);
         }
+        round += 1;
     }
+}
+
+/// Everybody once; who begins changes from round to round.
+fn measure_round(
+    bench: &Bench,
+    work: &'static Work,
+    round: usize,
+    results: &Results,
+) -> Vec<(Contender, Outcome<Sample>)> {
+    let mut contenders = work.contenders();
+    let count = contenders.len();
+    contenders.rotate_left(round % count);
+    contenders.retain(|contender| !results.has_failed(work, *contender));
+    let measure = |contender: Contender| {
+        let result = bench.measure(work, contender);
+        let progress = progress(&result);
+        eprintln!(
+            "{} {} {}: {progress}",
+            work.name,
+            round + 1,
+            contender.name()
+        );
+        (contender, result)
+    };
+    contenders.into_iter().map(measure).collect()
 }
 
 fn progress(result: &Outcome<Sample>) -> String {
