@@ -154,6 +154,8 @@ pub(super) struct Engine<'a, W> {
     /// Links whose connect was asked for.
     begun_count: usize,
     pending_count: usize,
+    /// Whose input is being taken.
+    received_on: Option<usize>,
     open_count: usize,
     /// Most links open at the same time.
     open_count_max: usize,
@@ -211,6 +213,7 @@ impl<'a, W: Work> Engine<'a, W> {
             progress: now,
             begun_count: 0,
             pending_count: 0,
+            received_on: None,
             open_count: 0,
             open_count_max: 0,
             window: Window::default(),
@@ -250,6 +253,7 @@ impl<'a, W: Work> Engine<'a, W> {
             for event in events.drain(..) {
                 self.handle(event)?;
             }
+            self.tell_received();
             self.advance()?;
         }
         Ok(Finished {
@@ -303,7 +307,22 @@ impl<'a, W: Work> Engine<'a, W> {
         ))
     }
 
+    /// Input of one link may come as several events, one after the other: it is answered when all of
+    /// it was taken.
+    fn tell_received(&mut self) {
+        if let Some(link) = self.received_on.take()
+            && self.io.is_open(link)
+        {
+            self.work.received(&mut self.io, link);
+        }
+    }
+
     fn handle(&mut self, event: Completion) -> Result<(), BenchError> {
+        let goes_on = matches!(&event, Completion::Received { socket, .. }
+            if self.received_on.is_some() && self.io.find(*socket) == self.received_on);
+        if !goes_on {
+            self.tell_received();
+        }
         match event {
             Completion::Received { socket, buffer } => {
                 if let Some(link) = self.io.find(socket) {
@@ -482,9 +501,7 @@ impl<'a, W: Work> Engine<'a, W> {
             }
         }
         self.progress = self.io.now();
-        if self.io.is_open(link) {
-            self.work.received(&mut self.io, link);
-        }
+        self.received_on = Some(link);
         Ok(())
     }
 

@@ -191,19 +191,43 @@ impl Hub {
     /// Takes frames off the input until it is used up, the session ends or is held.
     fn take_frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
         let limits = self.core.settings.ws;
-        while self.has_room(cx, socket, &mut input) {
-            // The payload can be sent on from where it lies if its header lies before it.
-            let may_share = input.rest().len() >= FORWARD_MIN && input.may_share();
-            let share_from = may_share.then(|| input.rest().as_ptr() as usize);
+        let output_high = self.core.settings.output_high;
+        loop {
             let Some(connection) = self.core.table.get_mut(socket) else {
                 return;
             };
+            let has_room = connection.phase == Phase::Open
+                && !connection.facts.has(Facts::HELD)
+                && self.core.cork.len() + connection.output_size() < output_high;
+            if !has_room {
+                if self.make_room(cx, socket, &mut input) {
+                    continue;
+                }
+                return;
+            }
+            // The payload can be sent on from where it lies if its header lies before it.
+            let may_share = input.rest().len() >= FORWARD_MIN && input.may_share();
+            let share_from = may_share.then(|| input.rest().as_ptr() as usize);
             let mut rest = input.rest();
             let before = rest.len();
             let outcome = connection.protocol.handle_input(&limits, &mut rest);
             let taken = before - rest.len();
             match outcome {
-                Ok(Some(event)) => self.event(cx, socket, &limits, event, share_from),
+                // Taken apart where it is: moving the event costs more than all the rest here.
+                Ok(Some(Event::Data {
+                    kind,
+                    payload,
+                    first: true,
+                    last: true,
+                    compressed: false,
+                })) => {
+                    let (start, len) = place_of(payload);
+                    let has_header = |from| start - from >= header_size(len, false);
+                    self.core.shareable =
+                        share_from.is_some_and(has_header).then_some((start, len));
+                    self.message(cx, socket, kind, payload);
+                }
+                Ok(Some(event)) => self.event(cx, socket, &limits, event),
                 Ok(None) => break,
                 Err(offence) => {
                     self.offence(cx, socket, offence);
@@ -217,10 +241,10 @@ impl Hub {
         }
     }
 
-    /// Whether another frame may be taken: there is room for what it may lead to. What cannot be
-    /// taken now is kept.
-    #[inline]
-    fn has_room(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut Input<'_>) -> bool {
+    /// Sends what there is, or else holds the session. Whether another frame may be taken; if not, the
+    /// input is kept.
+    #[cold]
+    fn make_room(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut Input<'_>) -> bool {
         let output_high = self.core.settings.output_high;
         let Some(connection) = self.core.table.get(socket) else {
             return false;
@@ -249,28 +273,10 @@ impl Hub {
         !is_held
     }
 
-    #[inline]
-    fn event(
-        &mut self,
-        cx: &mut Cx<'_>,
-        socket: SocketId,
-        limits: &Limits,
-        event: Event<'_>,
-        share_from: Option<usize>,
-    ) {
+    /// All but a whole message in one frame.
+    #[inline(never)]
+    fn event(&mut self, cx: &mut Cx<'_>, socket: SocketId, limits: &Limits, event: Event<'_>) {
         match event {
-            Event::Data {
-                kind,
-                payload,
-                first: true,
-                last: true,
-                compressed: false,
-            } => {
-                let (start, len) = place_of(payload);
-                let has_header = |from| start - from >= header_size(len, false);
-                self.core.shareable = share_from.is_some_and(has_header).then_some((start, len));
-                self.message(cx, socket, kind, payload);
-            }
             Event::Data {
                 kind,
                 payload,

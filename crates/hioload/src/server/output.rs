@@ -16,6 +16,8 @@ use super::input::Input;
 const CORK_SIZE: usize = 4096;
 /// For output above a cork: several large frames share one buffer.
 const LARGE_SIZE: usize = 64 * 1024;
+/// So much of a session's output moves on to the next cork rather than to lie in two.
+const MOVE_MAX: usize = 1024;
 /// The largest buffer of the pool.
 const PIECE_MAX: usize = 1024 * 1024;
 
@@ -131,6 +133,7 @@ impl Cork {
                     .ok_or(NoMemory)?,
             )
         };
+        let fresh = fresh.map(|fresh| self.move_on(fresh, size));
         self.seal_open();
         self.open = if use_large { Open::Large } else { Open::Small };
         let place = if use_large {
@@ -142,6 +145,20 @@ impl Cork {
             *place = fresh;
         }
         place.as_mut().ok_or(NoMemory)
+    }
+
+    /// Takes a little unsealed output along into a fresh buffer that has room for `size` bytes more:
+    /// one piece of memory is a plain send.
+    fn move_on(&mut self, mut fresh: Buffer, size: usize) -> Buffer {
+        if self.open == Open::Small
+            && let Some(old) = &mut self.small
+            && old.len() <= MOVE_MAX
+            && fresh.room() >= old.len() + size
+            && fresh.extend_from_slice(old.as_slice()).is_ok()
+        {
+            old.clear();
+        }
+        fresh
     }
 
     /// A frame larger than any buffer: several full pieces, taken before anything is written.
@@ -242,6 +259,20 @@ mod tests {
         let piece = cork.take_one().expect("one piece");
         assert_eq!(&piece[..10], b"hbodyhbody");
         assert!(cork.take_one().is_none() && cork.len() == 0);
+    }
+
+    #[test]
+    fn a_little_output_never_lies_in_two_buffers() {
+        let pool = pool(1 << 20);
+        let mut cork = Cork::default();
+        for round in 0..100u8 {
+            for _ in 0..16 {
+                cork.write(&pool, &[round; 2], &[round; 20])
+                    .expect("budget");
+            }
+            let piece = cork.take_one().expect("one piece");
+            assert_eq!(*piece, [round; 16 * 22]);
+        }
     }
 
     #[test]
