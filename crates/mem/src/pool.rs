@@ -190,10 +190,14 @@ impl State {
     #[inline]
     fn take(&mut self, size: usize) -> Option<Writer> {
         match class_of(size) {
-            Some(class) => match self.pop(class) {
-                Some(writer) => Some(writer),
-                None => self.take_slowly(class),
-            },
+            Some(class) => {
+                // What came back last is in the cache; memory never touched is the last resort.
+                self.sort_in(Some(class));
+                match self.pop(class) {
+                    Some(writer) => Some(writer),
+                    None => self.take_slowly(class),
+                }
+            }
             None => {
                 self.counts.refusals_too_large += 1;
                 None
@@ -243,6 +247,7 @@ impl State {
     }
 
     /// Gives chunks that came back to their slabs: a batch, and on until `wanted` has one; all if nothing is wanted.
+    #[inline]
     fn sort_in(&mut self, wanted: Option<usize>) {
         let mut count = 0;
         while let Some(returned) = self.owner.take_returned() {

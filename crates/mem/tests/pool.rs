@@ -382,3 +382,18 @@ fn a_fresh_pool_has_one_slab_and_no_chunk() {
     } = stats;
     assert_eq!((refusals, upsized, slabs_moved, map_failures), (0, 0, 0, 0));
 }
+
+/// Otherwise a pool would touch all of a slab before it used anything twice.
+#[test]
+fn a_buffer_that_came_back_is_taken_before_a_fresh_one() {
+    let pool = BufferPool::new(PoolConfig::with_budget(4 << 20)).expect("memory");
+    let mut places = std::collections::HashSet::new();
+    for _ in 0..1000 {
+        let mut buffer = pool.take(4096).expect("budget");
+        places.insert(buffer.spare_mut().as_ptr() as usize);
+        buffer.spare_mut()[0] = 1;
+        buffer.advance(1);
+        drop(buffer.seal());
+    }
+    assert!(places.len() <= 2, "{} places", places.len());
+}
