@@ -15,7 +15,7 @@ use hioload_reactor::{
 };
 
 use crate::handler::Handler;
-use crate::server::hub::{Hub, listen_spec};
+use crate::server::hub::{Hub, KernelBuffers, listen_spec};
 use crate::server::message::Message;
 use crate::server::shared::Shared;
 use crate::server::{ServerHandle, Settings, Stats};
@@ -68,7 +68,11 @@ pub fn workers(
     let mut workers = Vec::with_capacity(count);
     for (index, port) in ports.into_iter().enumerate() {
         let mut driver = drivers.remove(0);
-        let listener = driver.listen(&listen_spec(config.addr, count > 1, None))?;
+        let listener = driver.listen(&listen_spec(
+            config.addr,
+            count > 1,
+            KernelBuffers::default(),
+        ))?;
         let pool = BufferPool::new(config.pool).map_err(|error| StartError {
             what: "no memory for buffers".to_owned(),
             cause: error.to_string(),

@@ -38,7 +38,7 @@ pub(crate) const RATE_MIN: Limit = Limit {
 pub(crate) const WINDOW: Limit = Limit {
     name: "live.window",
     unit: "ms",
-    default: 5_000,
+    default: 2_000,
     min: 1,
     max: 3_600_000,
     reason: "how long a full log may wait for one subscriber",

@@ -112,6 +112,12 @@ pub fn connect_socket(connect: &Connect) -> io::Result<Socket> {
     )?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    if let Some(size) = connect.send_buffer {
+        socket.set_send_buffer_size(size)?;
+    }
+    if let Some(size) = connect.recv_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
     if let Some(from) = connect.from {
         #[cfg(target_os = "linux")]
         if from.port() == 0 {

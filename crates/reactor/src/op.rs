@@ -64,6 +64,23 @@ pub struct Connect {
     /// The source address, when the system shall not choose it. Port 0 is chosen late
     /// (`IP_BIND_ADDRESS_NO_PORT`), so that one source address reaches many peers.
     pub from: Option<SocketAddr>,
+    /// Bytes the kernel keeps for what arrived and was not received; `None`: as the system tunes it.
+    pub recv_buffer: Option<usize>,
+    /// Bytes the kernel keeps for what was sent and is not acknowledged; `None`: as the system tunes it.
+    pub send_buffer: Option<usize>,
+}
+
+impl Connect {
+    /// From any address, as the system tunes it.
+    #[must_use]
+    pub fn new(to: SocketAddr) -> Self {
+        Self {
+            to,
+            from: None,
+            recv_buffer: None,
+            send_buffer: None,
+        }
+    }
 }
 
 /// The bytes of one send: segments that stay alive until the send's final completion.

@@ -200,6 +200,10 @@ impl Broadcast {
 }
 
 impl Work for Broadcast {
+    /// A publisher that goes as fast as it is let fills whatever the kernel gives it, and so does a load
+    /// that is slower than the server: latency would be the time that megabytes lie there.
+    const KERNEL_BUFFER: Option<usize> = Some(256 << 10);
+
     fn start(&mut self, io: &mut Io) {
         for link in self.healthy_count()..self.subscribers.len() {
             io.pause(link);

@@ -53,6 +53,9 @@ pub(super) trait Work {
     /// Whether connecting itself is what is measured; otherwise a window after it is.
     const MEASURES_CONNECTING: bool = false;
 
+    /// Bytes the kernel keeps of a link in each direction; `None`: as it tunes it.
+    const KERNEL_BUFFER: Option<usize> = None;
+
     /// Handshakes under way at the same time.
     fn connects_in_flight(&self) -> usize {
         128
@@ -276,6 +279,8 @@ impl<'a, W: Work> Engine<'a, W> {
             let connect = Connect {
                 to: self.addr,
                 from: self.options.source(link, self.addr),
+                recv_buffer: W::KERNEL_BUFFER,
+                send_buffer: W::KERNEL_BUFFER,
             };
             self.begun_count += 1;
             match self.io.connect(link, connect) {

@@ -123,10 +123,7 @@ fn converse(
         ..ClientOptions::default()
     };
     let session = ClientSession::new(&url, options).map_err(|error| error.to_string())?;
-    let connect = Op::Connect(Connect {
-        to: addr,
-        from: None,
-    });
+    let connect = Op::Connect(Connect::new(addr));
     let op = driver
         .submit(connect)
         .map_err(|reject: Reject| format!("{addr}: {reject}"))?;

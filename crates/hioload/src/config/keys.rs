@@ -68,6 +68,10 @@ pub(super) const RESTART: &[(&str, &str)] = &[
         "server.send_buffer",
         "connections take it from their listener",
     ),
+    (
+        "server.recv_buffer",
+        "connections take it from their listener",
+    ),
     ("server.zero_copy", "drivers are opened at start"),
     ("ws.assembly_max", PLAN),
     ("ws.deflate_takeover", PLAN),
@@ -101,6 +105,7 @@ keys! {
     "server.memory" --"memory" "SIZE": "Buffers of each worker at most; auto: the logs of its channels, and room for output beside them";
     "server.hugepages" --"hugepages" "on|off": "Take buffers from huge pages where the system has some";
     "server.send_buffer" --"send-buffer" "SIZE": "Kernel memory for what a connection was sent and has not taken; auto: as the system tunes it";
+    "server.recv_buffer" --"recv-buffer" "SIZE": "Kernel memory for what came from a connection and was not received; auto: as the system tunes it";
     "server.zero_copy" --"zero-copy" "SIZE": "Send so much or more without a copy, with io_uring; off: never";
     "ws.message_size_max" --"message-size-max" "SIZE": "Longest message that is taken; a longer one ends its session with 1009";
     "ws.frame_size_max": "Longest frame that is taken; auto: as long as a message";

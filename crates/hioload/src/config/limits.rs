@@ -92,6 +92,15 @@ pub const LIMITS: &[Limit] = &[
         "the connection's log or output waits",
     ),
     limit(
+        "server.recv_buffer",
+        "bytes",
+        256 * KIB,
+        4 * KIB,
+        GIB,
+        "kernel memory of a publisher that is held back, and how long its messages lie there; below it a distant publisher is slowed down",
+        "the peer's window closes",
+    ),
+    limit(
         "server.zero_copy",
         "bytes",
         // Off unless given.
@@ -266,7 +275,7 @@ pub const LIMITS: &[Limit] = &[
     limit(
         "channel.window",
         "ms",
-        5_000,
+        2_000,
         1,
         3_600_000,
         "how long a full log may wait for one subscriber",
@@ -383,6 +392,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
     let sizes = [
         ("server.memory", server.memory.0),
         ("server.send_buffer", server.send_buffer.0),
+        ("server.recv_buffer", server.recv_buffer.0),
         ("server.zero_copy", server.zero_copy.0),
         ("ws.frame_size_max", ws.frame_size_max.0),
         ("ws.assembly_max", ws.assembly_max.0),

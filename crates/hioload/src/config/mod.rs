@@ -32,7 +32,7 @@ pub use self::values::{
 };
 
 use self::values::switch;
-use crate::server::{ChannelSettings, SEND_BUFFER, Settings};
+use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings};
 
 /// Settings of a server and of the process around it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,7 @@ pub struct ServerSection {
     #[serde(with = "switch")]
     pub hugepages: bool,
     pub send_buffer: Size,
+    pub recv_buffer: Size,
     pub zero_copy: Threshold,
 }
 
@@ -172,7 +173,8 @@ impl Default for ServerSection {
             sessions_max: Settings::default().sessions_max as u32,
             memory: Size(None),
             hugepages: false,
-            send_buffer: Size(Some(size(SEND_BUFFER))),
+            send_buffer: Size(Some(size(KERNEL_BUFFER))),
+            recv_buffer: Size(Some(size(KERNEL_BUFFER))),
             zero_copy: Threshold(None),
         }
     }

@@ -9,7 +9,7 @@ use hioload_control::Config;
 use hioload_mem::PoolConfig;
 use hioload_reactor::{DriverConfig, DriverKind, StartError, WorkerConfig};
 
-use super::hub;
+use super::hub::{self, KernelBuffers};
 use super::meters::Catalogue;
 use super::place::{Machine, Wish};
 use super::seat::{MakeHandler, Seat, TellEnd};
@@ -33,8 +33,8 @@ pub enum DriverChoice {
     Poll,
 }
 
-/// Kernel memory for the unsent and unacknowledged bytes of one connection, unless told.
-pub(crate) const SEND_BUFFER: usize = 256 * 1024;
+/// Kernel memory of one connection in each direction, unless told.
+pub(crate) const KERNEL_BUFFER: usize = 256 * 1024;
 
 /// Settings of a server before it is built.
 pub struct ServerBuilder {
@@ -45,7 +45,7 @@ pub struct ServerBuilder {
     pub(super) worker_config: WorkerConfig,
     ring: usize,
     pub(super) pool: PoolConfig,
-    pub(super) send_buffer: Option<usize>,
+    pub(super) buffers: KernelBuffers,
     pin: bool,
     pub(super) settings: Settings,
     pub(super) layers: Vec<Arc<dyn Layer>>,
@@ -74,7 +74,10 @@ impl Default for ServerBuilder {
             worker_config: WorkerConfig::default(),
             ring: 2048,
             pool: PoolConfig::with_budget(settings.channel.budget_worker + (64 << 20)),
-            send_buffer: Some(SEND_BUFFER),
+            buffers: KernelBuffers {
+                send: Some(KERNEL_BUFFER),
+                recv: Some(KERNEL_BUFFER),
+            },
             pin: false,
             settings,
             layers: Vec::new(),
@@ -108,6 +111,7 @@ impl ServerBuilder {
             .ring(server.ring as usize)
             .hugepages(server.hugepages)
             .send_buffer(server.send_buffer.0.map(|size| size.bytes() as usize))
+            .recv_buffer(server.recv_buffer.0.map(|size| size.bytes() as usize))
             .zero_copy(server.zero_copy.0.map(|size| size.bytes() as usize))
             .settings(current.settings())
             .shutdown(current.shutdown.timeout, current.shutdown.pace)
@@ -217,7 +221,15 @@ impl ServerBuilder {
     /// tunes it, which may be megabytes for each slow reader. 256 KiB unless told.
     #[must_use]
     pub fn send_buffer(mut self, bytes: Option<usize>) -> Self {
-        self.send_buffer = bytes;
+        self.buffers.send = bytes;
+        self
+    }
+
+    /// Kernel memory for what came from one connection and was not received; `None`: as the system
+    /// tunes it, which may be megabytes for each publisher that is held back. 256 KiB unless told.
+    #[must_use]
+    pub fn recv_buffer(mut self, bytes: Option<usize>) -> Self {
+        self.buffers.recv = bytes;
         self
     }
 
@@ -383,7 +395,7 @@ fn check_port_free(addr: SocketAddr) -> Result<(), StartError> {
     if addr.port() == 0 {
         return Ok(());
     }
-    let spec = hub::listen_spec(addr, false, None);
+    let spec = hub::listen_spec(addr, false, KernelBuffers::default());
     hioload_reactor::listen_socket(&spec).map(drop)
 }
 

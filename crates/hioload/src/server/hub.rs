@@ -809,15 +809,25 @@ impl Service for Hub {
     }
 }
 
+/// Bytes the kernel keeps for one connection; `None`: as the system tunes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KernelBuffers {
+    /// Sent, and not acknowledged.
+    pub(crate) send: Option<usize>,
+    /// Arrived, and not received.
+    pub(crate) recv: Option<usize>,
+}
+
 /// How every worker listens.
 pub(crate) fn listen_spec(
     addr: std::net::SocketAddr,
     share_port: bool,
-    send_buffer: Option<usize>,
+    buffers: KernelBuffers,
 ) -> ListenSpec {
     ListenSpec {
         share_port,
-        send_buffer,
+        send_buffer: buffers.send,
+        recv_buffer: buffers.recv,
         ..ListenSpec::new(addr)
     }
 }

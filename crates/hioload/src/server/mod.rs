@@ -40,7 +40,7 @@ use std::thread::JoinHandle;
 
 use hioload_reactor::{Address, TurnError};
 
-pub(crate) use self::builder::SEND_BUFFER;
+pub(crate) use self::builder::KERNEL_BUFFER;
 pub use self::builder::{DriverChoice, ServerBuilder};
 pub use self::handle::ServerHandle;
 pub use self::inspect::ChannelStats;

@@ -13,7 +13,7 @@ use hioload_ring::Port;
 
 use super::ServerBuilder;
 use super::Settings;
-use super::hub::{self, Hub};
+use super::hub::{self, Hub, KernelBuffers};
 use super::message::Message;
 use super::meters::Catalogue;
 use super::place::Place;
@@ -32,7 +32,7 @@ pub(super) struct Seat {
     driver_config: DriverConfig,
     worker_config: WorkerConfig,
     pool: PoolConfig,
-    send_buffer: Option<usize>,
+    buffers: KernelBuffers,
     settings: Arc<Settings>,
     layers: Vec<Arc<dyn Layer>>,
     handler: Option<MakeHandler>,
@@ -79,7 +79,7 @@ impl Seat {
             driver_config,
             worker_config,
             pool: builder.pool,
-            send_buffer: builder.send_buffer,
+            buffers: builder.buffers,
             settings: Arc::new(builder.settings.clone()),
             layers: builder.layers.clone(),
             handler: builder.handler.clone(),
@@ -129,7 +129,7 @@ impl Seat {
         }
         let workers = self.places.len();
         let mut driver = self.driver()?;
-        let listener = driver.listen(&hub::listen_spec(addr, workers > 1, self.send_buffer))?;
+        let listener = driver.listen(&hub::listen_spec(addr, workers > 1, self.buffers))?;
         let addr = driver.local_addr(listener).unwrap_or(addr);
         let pool = PoolConfig {
             numa_node: *node,

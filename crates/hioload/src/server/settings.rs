@@ -103,7 +103,7 @@ impl Default for ChannelSettings {
             budget_worker: 64 << 20,
             policy: Policy::Disconnect,
             rate_min: 1024,
-            window: Duration::from_secs(5),
+            window: Duration::from_secs(2),
             exclude_sender: true,
             history: HistoryConfig::OFF,
             linger: Duration::from_secs(60),

@@ -770,9 +770,7 @@ mod tests {
         let listener = driver.listen(&spec).expect("a free port");
         driver.submit(Op::Accept { listener }).expect("taken");
         let to = driver.local_addr(listener).expect("bound");
-        driver
-            .submit(Op::Connect(Connect { to, from: None }))
-            .expect("taken");
+        driver.submit(Op::Connect(Connect::new(to))).expect("taken");
         let mut events = Vec::new();
         while events.len() < 2 {
             driver.turn(Wait::Forever, &mut events).expect("a turn");

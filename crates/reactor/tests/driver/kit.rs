@@ -242,7 +242,7 @@ impl End {
     pub(crate) fn connect(&mut self, to: SocketAddr) -> SocketId {
         let op = self
             .driver
-            .submit(Op::Connect(Connect { to, from: None }))
+            .submit(Op::Connect(Connect::new(to)))
             .expect("taken");
         SocketId::from_key(op.key)
     }

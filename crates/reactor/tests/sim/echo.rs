@@ -166,11 +166,7 @@ impl Clients {
     }
 
     fn connect(&mut self, cx: &mut Context<'_, ()>) {
-        let op = Op::Connect(Connect {
-            to: self.to,
-            from: None,
-        });
-        let _ = cx.submit(op);
+        let _ = cx.submit(Op::Connect(Connect::new(self.to)));
     }
 
     /// Says something, and calls something off now and then.
