@@ -15,7 +15,8 @@ use hioload_reactor::{
 };
 
 use crate::handler::Handler;
-use crate::server::hub::{Hub, KernelBuffers, listen_spec};
+use crate::server::hub::Hub;
+use crate::server::listen::{KernelBuffers, listen_spec};
 use crate::server::message::Message;
 use crate::server::shared::Shared;
 use crate::server::{ServerHandle, Settings, Stats};

@@ -9,7 +9,7 @@ use hioload_control::Config;
 use hioload_mem::PoolConfig;
 use hioload_reactor::{DriverConfig, DriverKind, StartError, WorkerConfig};
 
-use super::hub::{self, KernelBuffers};
+use super::listen::{KernelBuffers, listen_spec};
 use super::meters::Catalogue;
 use super::place::{Machine, Wish};
 use super::seat::{MakeHandler, Seat, TellEnd};
@@ -395,7 +395,7 @@ fn check_port_free(addr: SocketAddr) -> Result<(), StartError> {
     if addr.port() == 0 {
         return Ok(());
     }
-    let spec = hub::listen_spec(addr, false, KernelBuffers::default());
+    let spec = listen_spec(addr, false, KernelBuffers::default());
     hioload_reactor::listen_socket(&spec).map(drop)
 }
 

@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use hioload_base::Key;
 use hioload_mem::BufferPool;
-use hioload_reactor::{
-    Completion, DriverStats, ListenSpec, ListenerId, Op, RecvEnd, Service, SocketId,
-};
+use hioload_reactor::{Completion, ListenerId, Op, RecvEnd, Service, SocketId};
 use hioload_ws::handshake::Refusal;
 use hioload_ws::{
     Action, CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size,
@@ -28,7 +26,6 @@ use super::meters::Meters;
 use super::recovery::What;
 use super::settings::Settings;
 use super::shared::Shared;
-use super::stats::Stats;
 use crate::handler::{self, CloseReason, Handler};
 use crate::session::{Session, WorkerContext};
 
@@ -691,26 +688,6 @@ impl Hub {
         }
     }
 
-    /// The counters, and the gauges as they stand.
-    pub(crate) fn stats(&mut self, driver: &DriverStats) -> Stats {
-        let pool = self.core.pool.stats();
-        let stats = &mut self.core.stats;
-        stats.connections = self.core.table.len() as u64;
-        stats.channels = self.core.channels.len() as u64;
-        stats.turns = driver.turns;
-        stats.enters = driver.enters;
-        stats.completions = driver.completions;
-        stats.no_buffers = driver.no_buffers;
-        stats.stale = driver.stale;
-        stats.pool_mapped = pool.bytes_mapped as u64;
-        stats.pool_in_use = pool.bytes_in_use as u64;
-        stats.pool_refused = pool.refusals;
-        stats.log_size = self.core.budget.used() as u64;
-        stats.assembly_size = self.core.assembly_size as u64;
-        stats.mailbox_full = self.core.outlet.full_count();
-        *stats
-    }
-
     fn sweep_interval(&self) -> Duration {
         (self.core.settings.channel.window / 8)
             .clamp(Duration::from_millis(20), Duration::from_millis(250))
@@ -806,28 +783,5 @@ impl Service for Hub {
             cx.stop();
         }
         is_left || !self.core.resume.is_empty() || !self.core.news.is_empty()
-    }
-}
-
-/// Bytes the kernel keeps for one connection; `None`: as the system tunes it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct KernelBuffers {
-    /// Sent, and not acknowledged.
-    pub(crate) send: Option<usize>,
-    /// Arrived, and not received.
-    pub(crate) recv: Option<usize>,
-}
-
-/// How every worker listens.
-pub(crate) fn listen_spec(
-    addr: std::net::SocketAddr,
-    share_port: bool,
-    buffers: KernelBuffers,
-) -> ListenSpec {
-    ListenSpec {
-        share_port,
-        send_buffer: buffers.send,
-        recv_buffer: buffers.recv,
-        ..ListenSpec::new(addr)
     }
 }

@@ -18,6 +18,7 @@ mod handshake;
 pub(crate) mod hub;
 mod input;
 mod inspect;
+pub(crate) mod listen;
 pub(crate) mod message;
 mod meters;
 mod outlet;

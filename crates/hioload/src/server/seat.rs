@@ -13,7 +13,8 @@ use hioload_ring::Port;
 
 use super::ServerBuilder;
 use super::Settings;
-use super::hub::{self, Hub, KernelBuffers};
+use super::hub::Hub;
+use super::listen::{KernelBuffers, listen_spec};
 use super::message::Message;
 use super::meters::Catalogue;
 use super::place::Place;
@@ -129,7 +130,7 @@ impl Seat {
         }
         let workers = self.places.len();
         let mut driver = self.driver()?;
-        let listener = driver.listen(&hub::listen_spec(addr, workers > 1, self.buffers))?;
+        let listener = driver.listen(&listen_spec(addr, workers > 1, self.buffers))?;
         let addr = driver.local_addr(listener).unwrap_or(addr);
         let pool = PoolConfig {
             numa_node: *node,

@@ -1,5 +1,9 @@
 //! What a worker counts. Plain numbers on the worker, copied out for readers.
 
+use hioload_reactor::DriverStats;
+
+use super::hub::Hub;
+
 macro_rules! stats {
     ($(#[doc = $help:literal] $name:ident),+ $(,)?) => {
         /// Counters and gauges of one worker, or of all together.
@@ -139,6 +143,28 @@ impl std::ops::AddAssign for Stats {
             *value = value.saturating_add(more);
         }
         *self = Self::from_values(sum);
+    }
+}
+
+impl Hub {
+    /// The counters, and the gauges as they stand.
+    pub(crate) fn stats(&mut self, driver: &DriverStats) -> Stats {
+        let pool = self.core.pool.stats();
+        let stats = &mut self.core.stats;
+        stats.connections = self.core.table.len() as u64;
+        stats.channels = self.core.channels.len() as u64;
+        stats.turns = driver.turns;
+        stats.enters = driver.enters;
+        stats.completions = driver.completions;
+        stats.no_buffers = driver.no_buffers;
+        stats.stale = driver.stale;
+        stats.pool_mapped = pool.bytes_mapped as u64;
+        stats.pool_in_use = pool.bytes_in_use as u64;
+        stats.pool_refused = pool.refusals;
+        stats.log_size = self.core.budget.used() as u64;
+        stats.assembly_size = self.core.assembly_size as u64;
+        stats.mailbox_full = self.core.outlet.full_count();
+        *stats
     }
 }
 
