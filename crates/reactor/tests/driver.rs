@@ -48,6 +48,7 @@ conformance! {
     traffic::bytes_go_both_ways_in_order,
     traffic::a_vector_of_pieces_arrives_as_one_stream,
     traffic::a_send_to_a_peer_that_does_not_read_takes_a_part,
+    traffic::what_the_kernel_keeps_of_a_connection_is_bounded_as_asked,
     traffic::a_second_send_is_busy,
     traffic::an_empty_or_overlong_payload_is_refused,
     traffic::a_cancelled_receive_leaves_later_bytes_for_the_next,

@@ -240,10 +240,11 @@ impl End {
     }
 
     pub(crate) fn connect(&mut self, to: SocketAddr) -> SocketId {
-        let op = self
-            .driver
-            .submit(Op::Connect(Connect::new(to)))
-            .expect("taken");
+        self.connect_with(Connect::new(to))
+    }
+
+    pub(crate) fn connect_with(&mut self, connect: Connect) -> SocketId {
+        let op = self.driver.submit(Op::Connect(connect)).expect("taken");
         SocketId::from_key(op.key)
     }
 

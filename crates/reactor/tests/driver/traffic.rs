@@ -1,7 +1,7 @@
 //! Scripts about bytes: sending, receiving, half-closing, resetting.
 
 use hioload_mem::Segment;
-use hioload_reactor::{Op, OpId, Payload, RecvEnd, Reject};
+use hioload_reactor::{Connect, Op, OpId, Payload, RecvEnd, Reject};
 
 use crate::kit::{Event, Kit, both, pattern, segment};
 
@@ -65,6 +65,35 @@ pub(crate) fn a_send_to_a_peer_that_does_not_read_takes_a_part(kit: &Kit) {
         "the second send starts where the first ended"
     );
     assert_eq!(bytes[..64], payload[..64]);
+}
+
+pub(crate) fn what_the_kernel_keeps_of_a_connection_is_bounded_as_asked(kit: &Kit) {
+    let mut server = kit.end();
+    let mut client = kit.end();
+    let listener = server.listen_with(|spec| spec.recv_buffer = Some(4096));
+    let to = server.addr(listener);
+    server.submit(Op::Accept { listener });
+    let socket = client.connect_with(Connect {
+        send_buffer: Some(4096),
+        ..Connect::new(to)
+    });
+    server.accepted(&mut client);
+    both(&mut server, &mut client, |_, client| {
+        client.saw(&Event::Connected(socket))
+    });
+    // Nobody receives: what the kernel takes lies in its two buffers. Without a bound these grow to
+    // megabytes.
+    client.send(socket, segment(8 << 20, 1));
+    let mut taken = 0;
+    for _ in 0..20 {
+        server.turn();
+        client.turn();
+        if let Some(result) = client.take_sent(socket) {
+            taken += result.expect("bytes taken");
+            client.send(socket, segment(8 << 20, 1));
+        }
+    }
+    assert!((1..256 << 10).contains(&taken), "{taken} bytes");
 }
 
 pub(crate) fn a_second_send_is_busy(kit: &Kit) {
