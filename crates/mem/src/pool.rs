@@ -83,6 +83,14 @@ impl BufferPool {
         self.state.borrow_mut().stats()
     }
 
+    /// Bytes of buffers and segments in use, as in [`PoolStats::bytes_in_use`], without walking the slabs.
+    #[inline]
+    pub fn bytes_in_use(&self) -> usize {
+        let mut state = self.state.borrow_mut();
+        state.sort_in(None);
+        state.counts.bytes_in_use
+    }
+
     /// What the system refused when slabs were mapped, and what is done instead; each reason once.
     pub fn fallbacks(&self) -> Vec<String> {
         self.state.borrow().fallbacks.clone()
@@ -216,6 +224,7 @@ impl State {
             let was_empty = slab.out() == 0;
             if let Some(writer) = slab.take() {
                 self.slabs_empty -= usize::from(was_empty);
+                self.counts.bytes_in_use += CLASS_SIZES[class];
                 return Some(writer);
             }
             self.classes[class].available.pop();
@@ -267,6 +276,10 @@ impl State {
             .expect("invariant: slabs stay until chunks are back");
         slab.give(returned);
         self.slabs_empty += usize::from(slab.out() == 0);
+        let class = self.slots[index]
+            .class
+            .expect("invariant: only cut slabs have chunks");
+        self.counts.bytes_in_use -= CLASS_SIZES[usize::from(class)];
         self.list(index);
     }
 
@@ -427,7 +440,6 @@ impl State {
                 class.slabs += 1;
                 class.in_use += slab.out();
                 class.free += slab.chunk_count() - slab.out();
-                stats.bytes_in_use += slab.out() * class.size;
             }
         }
         stats

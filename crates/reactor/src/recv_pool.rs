@@ -23,6 +23,8 @@ use hioload_mem::{Buffer, BufferPool, CLASS_SIZES, Piece, PoolConfig, Segment};
 pub struct RecvPool {
     memory: BufferPool,
     buffer_size: usize,
+    /// Bytes of the memory behind one buffer.
+    memory_size: usize,
     slots: Box<[Slot]>,
     free: RefCell<Vec<u16>>,
 }
@@ -60,6 +62,7 @@ impl RecvPool {
         Rc::new(Self {
             memory: BufferPool::new(config).expect("misuse: no address space for receive buffers"),
             buffer_size,
+            memory_size: class,
             slots: (0..count).map(|_| Slot::default()).collect(),
             free: RefCell::new((0..count).rev().collect()),
         })
@@ -157,13 +160,8 @@ impl RecvPool {
 
     /// One more buffer may be held by segments alone.
     fn may_share(&self) -> bool {
-        let class = self.memory.stats().bytes_in_use;
         let slots_in_use = self.count() - self.free_count();
-        let size = CLASS_SIZES
-            .into_iter()
-            .find(|&size| size >= self.buffer_size)
-            .unwrap_or(self.buffer_size);
-        class / size < slots_in_use + self.count()
+        self.memory.bytes_in_use() < (slots_in_use + self.count()) * self.memory_size
     }
 }
 

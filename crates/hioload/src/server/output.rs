@@ -30,6 +30,8 @@ pub(super) struct NoMemory;
 pub(super) struct Cork {
     small: Option<Buffer>,
     large: Option<Buffer>,
+    /// Bytes gathered for the session at hand, in pieces, open or to be forwarded.
+    size: usize,
     /// Pieces of this session's output that are complete, in order.
     pieces: Vec<Segment>,
     /// Which buffer has unsealed bytes of this session.
@@ -49,16 +51,9 @@ enum Open {
 
 impl Cork {
     /// Bytes gathered for the session at hand.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        let open = match self.open {
-            Open::None => 0,
-            Open::Small => self.small.as_ref().map_or(0, Buffer::len),
-            Open::Large => self.large.as_ref().map_or(0, Buffer::len),
-        };
-        let forwarded = self
-            .forward
-            .map_or(0, |(_, header, len)| header.len() + len);
-        open + forwarded + self.pieces.iter().map(|piece| piece.len()).sum::<usize>()
+        self.size
     }
 
     /// Pieces complete so far; one more may be open.
@@ -69,6 +64,7 @@ impl Cork {
     /// Leaves a place for a frame whose payload of `len` bytes is shared instead of copied.
     pub(super) fn forward(&mut self, header: Header, len: usize) {
         self.seal_open();
+        self.size += header.len() + len;
         self.forward = Some((self.pieces.len(), header, len));
     }
 
@@ -109,6 +105,7 @@ impl Cork {
         spare[..head.len()].copy_from_slice(head);
         spare[head.len()..size].copy_from_slice(body);
         buffer.advance(size);
+        self.size += size;
         Ok(())
     }
 
@@ -191,6 +188,7 @@ impl Cork {
             }
             self.pieces.push(buffer.seal());
         }
+        self.size += head.len() + body.len();
         Ok(())
     }
 
@@ -213,7 +211,11 @@ impl Cork {
     pub(super) fn take_one(&mut self) -> Option<Segment> {
         if !self.pieces.is_empty() {
             let is_all = self.pieces.len() == 1 && self.open == Open::None;
-            return if is_all { self.pieces.pop() } else { None };
+            if !is_all {
+                return None;
+            }
+            self.size = 0;
+            return self.pieces.pop();
         }
         let buffer = match self.open {
             Open::None => return None,
@@ -221,6 +223,7 @@ impl Cork {
             Open::Large => self.large.as_mut(),
         };
         self.open = Open::None;
+        self.size = 0;
         buffer
             .filter(|buffer| !buffer.is_empty())
             .map(Buffer::split_seal)
@@ -229,6 +232,7 @@ impl Cork {
     /// Takes everything that was gathered, in order.
     pub(super) fn take_all(&mut self) -> std::vec::Drain<'_, Segment> {
         self.seal_open();
+        self.size = 0;
         self.pieces.drain(..)
     }
 }
