@@ -1,0 +1,35 @@
+//! Content-addressed block store: allocator, on-disk format, index.
+//!
+//! A block is 1 byte to 512 KiB, named by its SHA-256, kept once in one preallocated data file. The index says where; what is
+//! free is derived from it.
+//!
+//! | module | noun |
+//! |---|---|
+//! | `hash`, `sums` | the name of a content; the CRC-32 of each 4 KiB of it |
+//! | `class`, `block` | sizes, and places in the data file |
+//! | `buddy` | which places are free |
+//! | `record` | what the index keeps of a block, as bytes |
+//! | `index` | which blocks there are: libmdbx, and a model of it in memory |
+//!
+//! Must not know sockets. Layout and assumptions about the medium: `docs/ondisk.md`.
+
+#![forbid(unsafe_code)]
+
+mod block;
+mod buddy;
+mod class;
+mod hash;
+mod index;
+mod record;
+mod sums;
+
+pub use block::Block;
+pub use buddy::{Buddy, BuddyError, FILE_SIZE_MAX, Inconsistency, MACRO, ORDER_COUNT, Space};
+pub use class::{BLOCK_SIZE_MAX, Class, UNIT};
+pub use hash::{HASH_SIZE, Hash, HashSyntax, Hasher};
+pub use index::{
+    EachBlock, EachReference, Index, IndexError, IndexReader, MemoryIndex, MetaKey,
+    REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX, Table,
+};
+pub use record::{Flags, RECORD_FORMAT, RECORD_SIZE_MAX, Record};
+pub use sums::{CHUNK_SIZE, SUM_COUNT_MAX, SumMismatch, Sums, SumsBuilder};
