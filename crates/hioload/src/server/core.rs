@@ -40,6 +40,8 @@ pub(super) fn place_of(bytes: &[u8]) -> (usize, usize) {
 /// The state of a worker.
 pub(crate) struct Core {
     pub(super) settings: Arc<Settings>,
+    /// Workers in all; others may have a port beside them.
+    pub(super) workers: usize,
     pub(super) table: Table<Connection>,
     pub(super) pool: BufferPool,
     pub(super) cork: Cork,
@@ -110,6 +112,7 @@ impl Core {
             shareable: None,
             spare_context: AppContext::new(),
             settings,
+            workers,
         }
     }
 

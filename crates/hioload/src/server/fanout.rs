@@ -281,7 +281,7 @@ impl Core {
                 Some(owned) => owned.owner.on_progress(cx.index(), progress, now),
                 None => {
                     let name = Arc::clone(&channel.name);
-                    let owner = owner_of(&name, cx.workers());
+                    let owner = owner_of(&name, self.workers);
                     self.outlet
                         .send(cx, owner, Message::Progress { name, progress });
                 }

@@ -13,10 +13,7 @@ use std::time::Duration;
 use hioload_base::Key;
 use hioload_mem::BufferPool;
 use hioload_reactor::{Completion, ListenerId, Op, RecvEnd, Service, SocketId};
-use hioload_ws::handshake::Refusal;
-use hioload_ws::{
-    Action, CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size,
-};
+use hioload_ws::{CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size};
 
 use super::connection::{Connection, Facts, Phase};
 use super::core::{Core, Cx, FORWARD_MIN, place_of};
@@ -37,8 +34,6 @@ pub(super) const TIMER_DRAINED: u64 = TIMER_ACCEPT + (3 << 32);
 
 /// How long to wait before accepting again after descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Bytes of input kept for a held connection; more is an attack on the pause.
-const STASH_MAX: usize = 4 << 20;
 /// Vectors kept for messages of several pieces, and the bytes of one at most.
 pub(super) const SPARE_COUNT_MAX: usize = 64;
 pub(super) const SPARE_SIZE_MAX: usize = 64 << 10;
@@ -151,20 +146,13 @@ impl Hub {
         }
     }
 
-    fn stash(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &[u8]) {
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        if connection.cold().stash.len() + input.len() > STASH_MAX || !self.core.keep(input.len()) {
-            return self.fail_closed(cx, socket, CloseCode::TRY_AGAIN, "too much at once");
-        }
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        connection.cold().stash.extend_from_slice(input);
-    }
-
-    fn fail_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode, text: &str) {
+    pub(super) fn fail_closed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        code: CloseCode,
+        text: &str,
+    ) {
         self.core
             .close(cx, socket, code, text, CloseReason::Local(code));
         self.end_after_flush(cx, socket, CloseReason::Local(code));
@@ -236,38 +224,6 @@ impl Hub {
                 input.advance(taken);
             }
         }
-    }
-
-    /// Sends what there is, or else holds the session. Whether another frame may be taken; if not, the
-    /// input is kept.
-    #[cold]
-    fn make_room(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &mut Input<'_>) -> bool {
-        let output_high = self.core.settings.output_high;
-        let Some(connection) = self.core.table.get(socket) else {
-            return false;
-        };
-        if connection.phase != Phase::Open {
-            return false;
-        }
-        if self.core.cork.len() + connection.output_size() >= output_high {
-            self.core.flush(cx, socket);
-            let backed_up = self
-                .core
-                .table
-                .get(socket)
-                .is_some_and(|c| c.output_size() >= output_high);
-            if backed_up {
-                self.core.hold(cx, socket);
-            }
-        }
-        let Some(connection) = self.core.table.get(socket) else {
-            return false;
-        };
-        let is_held = connection.facts.has(Facts::HELD);
-        if is_held && !input.rest().is_empty() {
-            self.stash(cx, socket, input.rest());
-        }
-        !is_held
     }
 
     /// All but a whole message in one frame.
@@ -466,92 +422,6 @@ impl Hub {
         self.core.end(cx, socket, reason);
     }
 
-    /// Sets the timer of an open session to its next deadline.
-    pub(super) fn rearm(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.core.table.get(socket) else {
-            return;
-        };
-        let deadline = connection
-            .keepalive
-            .next_deadline(cx.now(), &self.core.settings.keepalive);
-        if let Some(deadline) = deadline {
-            self.core.set_timer(cx, socket, deadline);
-        } else if let Some(connection) = self.core.table.get_mut(socket)
-            && let Some(timer) = connection.timer.take()
-        {
-            cx.cancel_timer(timer);
-        }
-    }
-
-    fn due(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        connection.timer.set(None);
-        match connection.phase {
-            Phase::Handshake => {
-                self.core.stats.handshakes_late += 1;
-                self.refuse(
-                    cx,
-                    socket,
-                    &Refusal::new(408, "the request head took too long"),
-                );
-            }
-            // Our close frame was not answered in time.
-            Phase::Open if connection.reason.is_some() => {
-                self.core.end(cx, socket, CloseReason::Lost);
-                self.core.close_socket(cx, socket);
-            }
-            Phase::Open => self.keep_alive(cx, socket),
-            Phase::Closing | Phase::Lingering => self.core.close_socket(cx, socket),
-        }
-    }
-
-    fn keep_alive(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let config = self.core.settings.keepalive;
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        // Time spent held back by a channel is ours, not the peer's silence. One that is held because
-        // it does not take its output is heard of by what it takes.
-        let is_backed_up = connection.output_size() >= self.core.settings.output_high;
-        if connection.facts.has(Facts::HELD) && !is_backed_up {
-            connection.keepalive.heard(cx.now());
-        }
-        connection.trim();
-        match connection.keepalive.poll(cx.now(), &config) {
-            Action::None => {}
-            Action::Ping => {
-                if let Ok(frame) = connection.protocol.ping(&[], None) {
-                    let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
-                }
-            }
-            Action::CloseIdle => {
-                self.core.close(
-                    cx,
-                    socket,
-                    CloseCode::GOING_AWAY,
-                    "idle for too long",
-                    CloseReason::Idle,
-                );
-                return self.core.flush(cx, socket);
-            }
-            Action::CloseLifetime => {
-                let reason = CloseReason::Local(CloseCode::GOING_AWAY);
-                self.core.close(
-                    cx,
-                    socket,
-                    CloseCode::GOING_AWAY,
-                    "open for too long",
-                    reason,
-                );
-                return self.core.flush(cx, socket);
-            }
-        }
-        self.core.flush(cx, socket);
-        self.rearm(cx, socket);
-    }
-
     fn recv_ended(&mut self, cx: &mut Cx<'_>, socket: SocketId, end: RecvEnd) {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
@@ -618,65 +488,6 @@ impl Hub {
             self.core.flush(cx, socket);
         }
         self.core.end_news(cx, count);
-    }
-
-    /// Goes on with connections that are held no more.
-    fn resume(&mut self, cx: &mut Cx<'_>) {
-        let count = self.core.resume.len();
-        for place in 0..count {
-            let socket = self.core.resume[place];
-            self.resume_one(cx, socket);
-        }
-        self.core.resume.drain(..count);
-    }
-
-    fn resume_one(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        connection.facts.clear(Facts::RESUMING);
-        if connection.phase != Phase::Open {
-            return;
-        }
-        if connection.facts.has(Facts::FULL) {
-            connection.facts.clear(Facts::FULL);
-            self.handler
-                .drained(&mut Session::new(&mut self.core, cx.reborrow(), socket));
-            self.core.flush(cx, socket);
-        }
-        let output_high = self.core.settings.output_high;
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        let backed_up = connection.output_size() >= output_high;
-        if !connection.facts.has(Facts::HELD) || backed_up || !self.core.publish_blocked(cx, socket)
-        {
-            return;
-        }
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        connection.facts.clear(Facts::HELD);
-        let stash = connection
-            .cold
-            .as_mut()
-            .map(|cold| std::mem::take(&mut cold.stash));
-        if let Some(mut stash) = stash
-            && !stash.is_empty()
-        {
-            self.core.assembly_size -= stash.len();
-            self.frames(cx, socket, Input::Bytes(&mut stash));
-        }
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        if connection.facts.has(Facts::HELD) || connection.phase != Phase::Open {
-            return;
-        }
-        if connection.facts.has(Facts::EOF) {
-            return self.core.lost(cx, socket);
-        }
-        let _ = cx.submit(Op::Recv { socket });
     }
 
     fn publish_stats(&mut self, cx: &mut Cx<'_>) {

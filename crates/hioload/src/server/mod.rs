@@ -15,6 +15,7 @@ mod encoder;
 mod fanout;
 mod handle;
 mod handshake;
+mod holding;
 pub(crate) mod hub;
 mod input;
 mod inspect;
@@ -33,6 +34,7 @@ pub(crate) mod sizes;
 mod stats;
 mod subscribe;
 mod table;
+mod timing;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -217,7 +217,7 @@ impl Core {
             .extend_from_slice(payload)
             .expect("invariant: the buffer was asked for this size");
         let name = Arc::clone(&channel.name);
-        let owner = owner_of(&name, cx.workers());
+        let owner = owner_of(&name, self.workers);
         let publication = Publication {
             name,
             key: key.to_bits(),

@@ -184,7 +184,7 @@ impl Core {
             return;
         };
         let ask = slot.feed.ask(since);
-        let owner = owner_of(&name, cx.workers());
+        let owner = owner_of(&name, self.workers);
         let attach = Attach {
             name,
             ask,

@@ -23,7 +23,7 @@ impl Core {
         if let Some(key) = self.channels.find(name) {
             return Ok(key);
         }
-        let is_owner = owner_of(name, cx.workers()) == cx.index();
+        let is_owner = owner_of(name, self.workers) == cx.index();
         let (settings, budget) = (&self.settings.channel, &self.budget);
         self.channels.open(name, |epoch| {
             Channel::new(name, is_owner.then(|| Owned::new(settings, epoch, budget)))
@@ -233,7 +233,7 @@ impl Core {
             Some(owned) => owned.owner.detach(cx.index(), class, cx.now()),
             None => {
                 let name = Arc::clone(&channel.name);
-                let owner = owner_of(&name, cx.workers());
+                let owner = owner_of(&name, self.workers);
                 self.outlet.send(cx, owner, Message::Detach { name, class });
             }
         }

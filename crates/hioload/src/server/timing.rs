@@ -1,0 +1,98 @@
+//! The one timer of a connection: what is due when it fires depends on the phase.
+
+use hioload_reactor::SocketId;
+use hioload_ws::handshake::Refusal;
+use hioload_ws::{Action, CloseCode};
+
+use super::connection::{Facts, Phase};
+use super::core::Cx;
+use super::hub::Hub;
+use crate::handler::CloseReason;
+
+impl Hub {
+    /// Sets the timer of an open session to its next deadline.
+    pub(super) fn rearm(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get(socket) else {
+            return;
+        };
+        let deadline = connection
+            .keepalive
+            .next_deadline(cx.now(), &self.core.settings.keepalive);
+        if let Some(deadline) = deadline {
+            self.core.set_timer(cx, socket, deadline);
+        } else if let Some(connection) = self.core.table.get_mut(socket)
+            && let Some(timer) = connection.timer.take()
+        {
+            cx.cancel_timer(timer);
+        }
+    }
+
+    pub(super) fn due(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        connection.timer.set(None);
+        match connection.phase {
+            Phase::Handshake => {
+                self.core.stats.handshakes_late += 1;
+                self.refuse(
+                    cx,
+                    socket,
+                    &Refusal::new(408, "the request head took too long"),
+                );
+            }
+            // Our close frame was not answered in time.
+            Phase::Open if connection.reason.is_some() => {
+                self.core.end(cx, socket, CloseReason::Lost);
+                self.core.close_socket(cx, socket);
+            }
+            Phase::Open => self.keep_alive(cx, socket),
+            Phase::Closing | Phase::Lingering => self.core.close_socket(cx, socket),
+        }
+    }
+
+    fn keep_alive(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let config = self.core.settings.keepalive;
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        // Time spent held back by a channel is ours, not the peer's silence. One that is held because
+        // it does not take its output is heard of by what it takes.
+        let is_backed_up = connection.output_size() >= self.core.settings.output_high;
+        if connection.facts.has(Facts::HELD) && !is_backed_up {
+            connection.keepalive.heard(cx.now());
+        }
+        connection.trim();
+        match connection.keepalive.poll(cx.now(), &config) {
+            Action::None => {}
+            Action::Ping => {
+                if let Ok(frame) = connection.protocol.ping(&[], None) {
+                    let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+                }
+            }
+            Action::CloseIdle => {
+                self.core.close(
+                    cx,
+                    socket,
+                    CloseCode::GOING_AWAY,
+                    "idle for too long",
+                    CloseReason::Idle,
+                );
+                return self.core.flush(cx, socket);
+            }
+            Action::CloseLifetime => {
+                let reason = CloseReason::Local(CloseCode::GOING_AWAY);
+                self.core.close(
+                    cx,
+                    socket,
+                    CloseCode::GOING_AWAY,
+                    "open for too long",
+                    reason,
+                );
+                return self.core.flush(cx, socket);
+            }
+        }
+        self.core.flush(cx, socket);
+        self.rearm(cx, socket);
+    }
+}
