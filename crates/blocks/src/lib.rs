@@ -28,8 +28,8 @@ pub use buddy::{Buddy, BuddyError, FILE_SIZE_MAX, Inconsistency, MACRO, ORDER_CO
 pub use class::{BLOCK_SIZE_MAX, Class, UNIT};
 pub use hash::{HASH_SIZE, Hash, HashSyntax, Hasher};
 pub use index::{
-    EachBlock, EachReference, Index, IndexError, IndexReader, MemoryIndex, MetaKey,
-    REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX, Table,
+    EachBlock, EachReference, Index, IndexError, IndexReader, IndexSpace, Mdbx, MdbxIndex,
+    MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX, Table,
 };
 pub use record::{Flags, RECORD_FORMAT, RECORD_SIZE_MAX, Record};
 pub use sums::{CHUNK_SIZE, SUM_COUNT_MAX, SumMismatch, Sums, SumsBuilder};

@@ -67,7 +67,8 @@ impl Sums {
     /// The first chunk that is not what it was.
     pub fn check(&self, first_chunk_index: u32, piece: &[u8]) -> Result<(), SumMismatch> {
         let sums = self.as_slice();
-        for (chunk_index, chunk) in (first_chunk_index..).zip(piece.chunks(CHUNK_SIZE)) {
+        for (n, chunk) in piece.chunks(CHUNK_SIZE).enumerate() {
+            let chunk_index = first_chunk_index.saturating_add(n as u32);
             let expected = sums.get(chunk_index as usize).copied();
             let found = crc32fast::hash(chunk);
             if expected != Some(found) {

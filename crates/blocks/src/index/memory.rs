@@ -210,7 +210,6 @@ impl Shared {
             .count();
         let is_full = |max: usize| self.committed.len() + added >= max;
         if row.is_some() && !existed && self.row_count_max.is_some_and(is_full) {
-            self.batch.clear();
             return Err(IndexError::Full);
         }
         self.batch.insert((table, key.to_vec()), row);

@@ -8,9 +8,10 @@
 //! of the writer see it, [`Index::commit`] ends it: all of it or nothing. Readers see committed batches only. Must not know
 //! who asks, nor that there is a data file.
 //!
-//! Two implementations: one on libmdbx, and [`MemoryIndex`], which models crashes and failures for tests and
+//! Two implementations: [`MdbxIndex`] on libmdbx, and [`MemoryIndex`], which models crashes and failures for tests and
 //! simulation.
 
+mod mdbx;
 mod memory;
 mod row;
 
@@ -20,6 +21,7 @@ use std::fmt;
 use crate::hash::Hash;
 use crate::record::Record;
 
+pub use mdbx::{IndexSpace, Mdbx, MdbxIndex, MdbxOptions};
 pub use memory::{MemoryIndex, Table};
 pub use row::{MetaKey, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX};
 
@@ -73,6 +75,9 @@ pub trait IndexReader: Send {
 }
 
 /// The only writer.
+///
+/// After [`IndexError::Full`], [`IndexError::Limit`] and [`IndexError::Corrupt`] the change was not made, and the batch goes on
+/// without it. After any other error of a change the batch cannot be committed: commit says so again, and drops it.
 pub trait Index {
     /// The record of a block.
     ///
@@ -86,10 +91,10 @@ pub trait Index {
     /// [`IndexError::Full`]; [`IndexError::Limit`] for a record that could not be read again.
     fn put_block(&mut self, hash: &Hash, record: &Record) -> Result<(), IndexError>;
 
-    /// Forgets a block, damaged rows included; false when there was none.
+    /// Forgets a block, damaged rows included; false when there was none. Never [`IndexError::Full`].
     ///
     /// # Errors
-    /// [`IndexError::Full`]: deleting writes too.
+    /// What kept the index from writing.
     fn delete_block(&mut self, hash: &Hash) -> Result<bool, IndexError>;
 
     /// The value of a reference.
@@ -105,10 +110,10 @@ pub trait Index {
     fn put_reference(&mut self, hash: &Hash, name: &[u8], value: &[u8])
     -> Result<bool, IndexError>;
 
-    /// Forgets a reference; false when there was none.
+    /// Forgets a reference; false when there was none. Never [`IndexError::Full`].
     ///
     /// # Errors
-    /// [`IndexError::Full`]; [`IndexError::Limit`] for a name that could not be one.
+    /// [`IndexError::Limit`] for a name that could not be one.
     fn delete_reference(&mut self, hash: &Hash, name: &[u8]) -> Result<bool, IndexError>;
 
     /// How many references a block has.
@@ -132,8 +137,8 @@ pub trait Index {
     /// Ends the batch: from now on readers see it. With `sync` it is durable when this returns, and everything before it.
     ///
     /// # Errors
-    /// Nothing of the batch is kept. When it is not certain what the medium has, the index is poisoned: every later change
-    /// and commit fails until it is opened again.
+    /// Nothing of the batch is kept. Unless it was [`IndexError::Full`], or a change that had failed, it is not certain what the
+    /// medium has, and the index is poisoned: every later change and commit fails until it is opened again.
     fn commit(&mut self, sync: bool) -> Result<(), IndexError>;
 
     /// Makes all commits durable.
@@ -190,7 +195,7 @@ pub trait Index {
 /// Why the index did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IndexError {
-    /// The map has no room left: the batch is gone, and so is nothing else. Larger `map_size_max`, or fewer blocks.
+    /// There is no room for another row, in the map or on the medium. What is left is for deleting.
     Full,
     /// More readers than `readers_max`.
     ReadersFull,
@@ -239,7 +244,7 @@ impl fmt::Display for IndexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             IndexError::Full => {
-                f.write_str("the index is full: raise map_size_max, or delete blocks")
+                f.write_str("the index has no room: delete blocks, free some of the disk, or raise map_size_max")
             }
             IndexError::ReadersFull => {
                 f.write_str("the index has no room for another reader: raise readers_max")

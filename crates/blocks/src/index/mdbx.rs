@@ -1,0 +1,685 @@
+//! The index on libmdbx: a B+ tree in a mapped file, copied on write.
+//!
+//! ```text
+//!   Mdbx::open ──┬─▶ MdbxReader (each worker)   a read transaction for each call: the newest committed state
+//!                └─▶ MdbxIndex (one thread)     one write transaction from the first change to the commit
+//! ```
+//!
+//! libmdbx aborts the process on keys and values it cannot store: whatever reaches it was made or checked in `row` and
+//! `record`. What comes back is trusted no more than any other bytes. Must not know what the records mean.
+//!
+//! Room: a tree that is copied on write needs room to delete, too. So a part of the file is kept for that: a new row is refused
+//! with [`IndexError::Full`] before the rest is too small for the batch, and what is kept is allocated on the medium, not only
+//! in the map. A full disk blocks PUT, never DELETE.
+//!
+//! Limits: `readers_max`, `map_size_max`, and in [`MdbxOptions`]. Source: libmdbx 0.13, `mdbx.h`.
+
+use std::borrow::Cow;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use signet_libmdbx::sys::PageSize;
+use signet_libmdbx::tx::aliases::{RoTxUnsync, RwTxUnsync};
+use signet_libmdbx::{
+    Database, DatabaseFlags, Environment, EnvironmentFlags, Geometry, MdbxError, MdbxResult, Mode,
+    ReadError, SyncMode, TransactionKind, WriteFlags, tx::Tx,
+};
+
+use super::row::{
+    self, META, META_VALUE_SIZE_MAX, MetaKey, REFERENCE, REFERENCE_VALUE_SIZE_MAX, ReferenceKey,
+};
+use super::{EachBlock, EachReference, Index, IndexError, IndexReader};
+use crate::hash::Hash;
+use crate::record::Record;
+
+/// Bytes of a page: the same on every machine, so that a file can be moved.
+const PAGE_SIZE: u64 = 4096;
+
+/// Bytes of new pages that one change may need at worst: a leaf, a branch, and a page of the list of freed ones.
+const CHANGE_SIZE_MAX: u64 = 3 * PAGE_SIZE;
+
+/// How to open an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MdbxOptions {
+    /// Bytes the file may grow to. Costs address space only. One million blocks of 4 KiB take about 110 MiB.
+    pub map_size_max: u64,
+    /// Bytes by which the file grows.
+    pub growth_step: u64,
+    /// Bytes kept for deleting when there is no other room.
+    pub reserve_size: u64,
+    /// Readers at the same time: one for each worker and a few for tools.
+    pub readers_max: u32,
+    /// Whether commits need not be durable unless asked. A crash then undoes the last of them, and never breaks the file.
+    pub is_relaxed: bool,
+}
+
+impl Default for MdbxOptions {
+    fn default() -> MdbxOptions {
+        MdbxOptions {
+            map_size_max: 64 << 30,
+            growth_step: 16 << 20,
+            reserve_size: 16 << 20,
+            readers_max: 256,
+            is_relaxed: false,
+        }
+    }
+}
+
+/// The tables.
+#[derive(Clone, Copy, Debug)]
+struct Tables {
+    blocks: Database,
+    references: Database,
+    meta: Database,
+}
+
+/// An open index file: gives out the one writer and any number of readers. May be sent between threads.
+#[derive(Debug)]
+pub struct Mdbx {
+    environment: Environment,
+    tables: Tables,
+    options: MdbxOptions,
+    /// Kept open as long as the environment: closing any descriptor of a file drops the process's locks on it.
+    file: File,
+}
+
+impl Mdbx {
+    /// Opens the index in the file `path`, which is made when there is none. A second file beside it, with `-lck` at its end,
+    /// holds the locks.
+    ///
+    /// # Errors
+    /// What the system or the database refused.
+    pub fn open(path: &Path, options: MdbxOptions) -> Result<Mdbx, IndexError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| io_error(&error, "opening the index"))?;
+        let sync_mode = if options.is_relaxed {
+            SyncMode::SafeNoSync
+        } else {
+            SyncMode::Durable
+        };
+        let size_max = to_size(options.map_size_max)?;
+        let environment = Environment::builder()
+            .set_flags(EnvironmentFlags {
+                no_sub_dir: true,
+                mode: Mode::ReadWrite { sync_mode },
+                // Lookups are random: reading ahead would only push out other pages.
+                no_rdahead: true,
+                ..EnvironmentFlags::default()
+            })
+            .set_geometry(Geometry {
+                size: Some(0..size_max),
+                growth_step: Some(to_size(options.growth_step)?.cast_signed()),
+                // Never: what is allocated is what deleting relies on.
+                shrink_threshold: Some(0),
+                page_size: Some(PageSize::Set(PAGE_SIZE as usize)),
+            })
+            .set_max_readers(u64::from(options.readers_max))
+            .set_max_dbs(4)
+            .open(path)
+            .map_err(|error| mdbx_error(error, "opening the index"))?;
+        let tables = open_tables(&environment)
+            .map_err(|error| mdbx_error(error, "opening the tables of the index"))?;
+        Ok(Mdbx {
+            environment,
+            tables,
+            options,
+            file,
+        })
+    }
+
+    /// A view for one worker.
+    ///
+    /// # Errors
+    /// What the system or the database refused.
+    pub fn reader(&self) -> Result<Box<dyn IndexReader>, IndexError> {
+        Ok(Box::new(MdbxReader {
+            environment: self.environment.clone(),
+            tables: self.tables,
+        }))
+    }
+
+    /// The writer. It stays on the thread that made it.
+    pub fn writer(self) -> MdbxIndex {
+        MdbxIndex {
+            mdbx: self,
+            batch: None,
+            change_count: 0,
+            room: 0,
+            broken: None,
+            is_poisoned: false,
+            row: Vec::new(),
+            allocated_to: 0,
+        }
+    }
+
+    /// Bytes of the file, of which are in use, and of the map at most.
+    ///
+    /// # Errors
+    /// What the database refused.
+    pub fn space(&self) -> Result<IndexSpace, IndexError> {
+        let failed = |error| mdbx_error(error, "asking for the size of the index");
+        let info = self.environment.info().map_err(failed)?;
+        let file_size = self
+            .file
+            .metadata()
+            .map_err(|error| io_error(&error, "asking for the size of the index"))?;
+        Ok(IndexSpace {
+            file_size: file_size.len(),
+            used_to: (info.last_pgno() as u64 + 1) * PAGE_SIZE,
+            map_size_max: self.options.map_size_max,
+        })
+    }
+
+    fn begin_read(&self) -> Result<RoTxUnsync, IndexError> {
+        self.environment
+            .begin_ro_unsync()
+            .map_err(|error| mdbx_error(error, "reading the index"))
+    }
+}
+
+/// How large an index file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexSpace {
+    /// Bytes of the file.
+    pub file_size: u64,
+    /// Bytes up to the last page that was ever in use; pages freed below it are used again.
+    pub used_to: u64,
+    /// Bytes it may grow to.
+    pub map_size_max: u64,
+}
+
+fn open_tables(environment: &Environment) -> MdbxResult<Tables> {
+    let batch = environment.begin_rw_unsync()?;
+    let open = |name| batch.create_db(Some(name), DatabaseFlags::empty());
+    let tables = Tables {
+        blocks: open("blocks")?,
+        references: open("refs")?,
+        meta: open("meta")?,
+    };
+    batch.commit()?;
+    Ok(tables)
+}
+
+/// The writer of an index on libmdbx.
+///
+/// ```
+/// use hioload_blocks::{Hash, Index, Mdbx, MdbxOptions};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("index.mdbx");
+/// let mut index = Mdbx::open(&path, MdbxOptions::default())?.writer();
+/// index.put_reference(&Hash::of(b"content"), b"lock", b"mine")?;
+/// index.commit(true)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MdbxIndex {
+    mdbx: Mdbx,
+    batch: Option<RwTxUnsync>,
+    /// Changes of the batch.
+    change_count: u64,
+    /// Bytes that the batch can write without asking the system for more.
+    room: u64,
+    /// Why the batch cannot be committed.
+    broken: Option<IndexError>,
+    is_poisoned: bool,
+    /// Where rows are encoded.
+    row: Vec<u8>,
+    /// Bytes of the file that are known to be allocated on the medium.
+    allocated_to: u64,
+}
+
+impl MdbxIndex {
+    /// How large the file is.
+    ///
+    /// # Errors
+    /// What the database refused.
+    pub fn space(&self) -> Result<IndexSpace, IndexError> {
+        self.mdbx.space()
+    }
+
+    /// The batch, opened when there is none.
+    fn open_batch(&mut self) -> Result<(), IndexError> {
+        if self.is_poisoned {
+            return Err(IndexError::Poisoned);
+        }
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        if self.batch.is_none() {
+            let begun = self.mdbx.environment.begin_rw_unsync();
+            self.batch = Some(begun.map_err(|error| mdbx_error(error, "opening a batch"))?);
+            (self.change_count, self.room) = (0, 0);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that one more row leaves enough for deleting.
+    fn ensure_room(&mut self) -> Result<(), IndexError> {
+        let reserve_size = self.mdbx.options.reserve_size;
+        let needed = reserve_size + (self.change_count + 1) * CHANGE_SIZE_MAX;
+        if self.room < needed {
+            // More than needed, so that the system is not asked for each change.
+            self.room = self.find_room(needed, needed + reserve_size)?;
+        }
+        if self.room < needed {
+            Err(IndexError::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Bytes that can be written without asking the system for more, after asking it.
+    fn find_room(&mut self, needed: u64, wanted: u64) -> Result<u64, IndexError> {
+        let IndexSpace { used_to, .. } = self.mdbx.space()?;
+        let map_size_max = self.mdbx.options.map_size_max;
+        for size in [wanted, needed].map(|size| (used_to + size).min(map_size_max)) {
+            let is_short = self.allocated_to < used_to + needed && self.allocated_to < size;
+            if is_short && allocate(&self.mdbx.file, size) {
+                self.allocated_to = size;
+            }
+        }
+        let tail = self.allocated_to.saturating_sub(used_to);
+        if tail >= needed {
+            return Ok(tail);
+        }
+        // Pages that were freed are room as well. Counting them takes time, so only now.
+        let freed = self.mdbx.environment.freelist();
+        let freed = freed.map_err(|error| read_error(error, "counting free pages"))?;
+        Ok(tail + freed as u64 * PAGE_SIZE)
+    }
+
+    /// Puts the row that is encoded in `self.row`.
+    fn put(&mut self, table: Database, key: &[u8]) -> Result<(), IndexError> {
+        self.open_batch()?;
+        self.ensure_room()?;
+        let batch = self.batch.as_ref().expect("invariant: opened above");
+        self.change_count += 1;
+        let put = batch.put(table, key, &self.row, WriteFlags::UPSERT);
+        put.map_err(|error| self.break_batch(error, "writing to the index"))
+    }
+
+    fn delete(&mut self, table: Database, key: &[u8]) -> Result<bool, IndexError> {
+        self.open_batch()?;
+        let batch = self.batch.as_ref().expect("invariant: opened above");
+        self.change_count += 1;
+        let deleted = batch.del(table, key, None);
+        deleted.map_err(|error| self.break_batch(error, "deleting from the index"))
+    }
+
+    fn break_batch(&mut self, error: MdbxError, action: &'static str) -> IndexError {
+        let error = mdbx_error(error, action);
+        self.broken = Some(error.clone());
+        error
+    }
+
+    /// Calls `read` with a row as the writer sees it.
+    fn with_row<T>(
+        &self,
+        table: Database,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, IndexError>,
+    ) -> Result<Option<T>, IndexError> {
+        match &self.batch {
+            Some(batch) => with_row(batch, table, key, read),
+            None => with_row(&self.mdbx.begin_read()?, table, key, read),
+        }
+    }
+
+    fn walk(&self, table: Database, from: &[u8], each: EachRow<'_>) -> Result<(), IndexError> {
+        match &self.batch {
+            Some(batch) => walk(batch, table, from, each),
+            None => walk(&self.mdbx.begin_read()?, table, from, each),
+        }
+    }
+}
+
+impl Index for MdbxIndex {
+    fn block(&mut self, hash: &Hash) -> Result<Option<Record>, IndexError> {
+        self.with_row(self.mdbx.tables.blocks, hash.as_bytes(), |row| {
+            Record::decode(hash, row)
+        })
+    }
+
+    fn put_block(&mut self, hash: &Hash, record: &Record) -> Result<(), IndexError> {
+        record.try_encode(hash, &mut self.row)?;
+        self.put(self.mdbx.tables.blocks, hash.as_bytes())
+    }
+
+    fn delete_block(&mut self, hash: &Hash) -> Result<bool, IndexError> {
+        self.delete(self.mdbx.tables.blocks, hash.as_bytes())
+    }
+
+    fn reference(&mut self, hash: &Hash, name: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        let key = ReferenceKey::new(hash, name)?;
+        self.with_row(self.mdbx.tables.references, key.as_slice(), |row| {
+            row::decode(REFERENCE, key.as_slice(), row).map(<[u8]>::to_vec)
+        })
+    }
+
+    fn put_reference(
+        &mut self,
+        hash: &Hash,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<bool, IndexError> {
+        let key = ReferenceKey::new(hash, name)?;
+        let table = self.mdbx.tables.references;
+        row::encode(
+            key.as_slice(),
+            value,
+            REFERENCE_VALUE_SIZE_MAX,
+            &mut self.row,
+        )?;
+        let replaced = self.with_row(table, key.as_slice(), |_| Ok(()))?.is_some();
+        self.put(table, key.as_slice())?;
+        Ok(replaced)
+    }
+
+    fn delete_reference(&mut self, hash: &Hash, name: &[u8]) -> Result<bool, IndexError> {
+        let key = ReferenceKey::new(hash, name)?;
+        self.delete(self.mdbx.tables.references, key.as_slice())
+    }
+
+    fn reference_count(&mut self, hash: &Hash) -> Result<u64, IndexError> {
+        let mut count = 0;
+        self.walk(
+            self.mdbx.tables.references,
+            hash.as_bytes(),
+            &mut |key, _| {
+                let is_of_hash = key.starts_with(hash.as_bytes());
+                count += u64::from(is_of_hash);
+                Ok(is_of_hash)
+            },
+        )?;
+        Ok(count)
+    }
+
+    fn meta(&mut self, key: MetaKey) -> Result<Option<Vec<u8>>, IndexError> {
+        self.with_row(self.mdbx.tables.meta, &key.key(), |row| {
+            row::decode(META, &key.key(), row).map(<[u8]>::to_vec)
+        })
+    }
+
+    fn put_meta(&mut self, key: MetaKey, value: &[u8]) -> Result<(), IndexError> {
+        row::encode(&key.key(), value, META_VALUE_SIZE_MAX, &mut self.row)?;
+        self.put(self.mdbx.tables.meta, &key.key())
+    }
+
+    fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
+        if let Some(error) = self.broken.take() {
+            self.batch = None;
+            return Err(error);
+        }
+        let batch = self.batch.take();
+        if self.is_poisoned {
+            return Err(IndexError::Poisoned);
+        }
+        if let Some(batch) = batch {
+            batch.commit().map_err(|error| {
+                let error = commit_error(error);
+                // Out of room before the new root was written: the old one stands.
+                self.is_poisoned = error != IndexError::Full;
+                error
+            })?;
+        }
+        if sync { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), IndexError> {
+        if self.is_poisoned {
+            return Err(IndexError::Poisoned);
+        }
+        if !self.mdbx.options.is_relaxed {
+            return Ok(());
+        }
+        let synced = self.mdbx.environment.sync(true);
+        synced.map(|_| ()).map_err(|error| {
+            self.is_poisoned = true;
+            mdbx_error(error, "sync of the index")
+        })
+    }
+
+    fn rollback(&mut self) {
+        self.broken = None;
+        self.batch = None;
+    }
+
+    fn scan_from(
+        &mut self,
+        from: &Hash,
+        count_max: u64,
+        each: EachBlock<'_>,
+    ) -> Result<Option<Hash>, IndexError> {
+        scan_blocks(count_max, each, |each| {
+            self.walk(self.mdbx.tables.blocks, from.as_bytes(), each)
+        })
+    }
+
+    fn scan_references(&mut self, each: EachReference<'_>) -> Result<(), IndexError> {
+        self.walk(self.mdbx.tables.references, &[], &mut |key, row| {
+            each(row::decode_reference(key, row)).map(|()| true)
+        })
+    }
+
+    fn reader(&self) -> Result<Box<dyn IndexReader>, IndexError> {
+        self.mdbx.reader()
+    }
+}
+
+/// A worker's view of an index on libmdbx.
+#[derive(Debug)]
+struct MdbxReader {
+    environment: Environment,
+    tables: Tables,
+}
+
+impl MdbxReader {
+    fn begin(&self) -> Result<RoTxUnsync, IndexError> {
+        self.environment
+            .begin_ro_unsync()
+            .map_err(|error| mdbx_error(error, "reading the index"))
+    }
+}
+
+impl IndexReader for MdbxReader {
+    fn block(&mut self, hash: &Hash, into: &mut Record) -> Result<bool, IndexError> {
+        let transaction = self.begin()?;
+        let read = with_row(&transaction, self.tables.blocks, hash.as_bytes(), |row| {
+            into.decode_into(hash, row)
+        });
+        Ok(read?.is_some())
+    }
+
+    fn reference(
+        &mut self,
+        hash: &Hash,
+        name: &[u8],
+        into: &mut Vec<u8>,
+    ) -> Result<bool, IndexError> {
+        let key = ReferenceKey::new(hash, name)?;
+        let transaction = self.begin()?;
+        let read = with_row(
+            &transaction,
+            self.tables.references,
+            key.as_slice(),
+            |row| {
+                let value = row::decode(REFERENCE, key.as_slice(), row)?;
+                into.clear();
+                into.extend_from_slice(value);
+                Ok(())
+            },
+        );
+        Ok(read?.is_some())
+    }
+
+    fn references(
+        &mut self,
+        hash: &Hash,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<u64, IndexError> {
+        let transaction = self.begin()?;
+        let mut count = 0;
+        walk(
+            &transaction,
+            self.tables.references,
+            hash.as_bytes(),
+            &mut |key, row| {
+                if !key.starts_with(hash.as_bytes()) {
+                    return Ok(false);
+                }
+                let (_, name, value) = row::decode_reference(key, row)?;
+                each(name, value);
+                count += 1;
+                Ok(true)
+            },
+        )?;
+        Ok(count)
+    }
+
+    fn scan_from(
+        &mut self,
+        from: &Hash,
+        count_max: u64,
+        each: EachBlock<'_>,
+    ) -> Result<Option<Hash>, IndexError> {
+        let transaction = self.begin()?;
+        scan_blocks(count_max, each, |each| {
+            walk(&transaction, self.tables.blocks, from.as_bytes(), each)
+        })
+    }
+}
+
+/// What a walk calls with each key and row; false ends it.
+type EachRow<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, IndexError>;
+
+fn scan_blocks(
+    count_max: u64,
+    each: EachBlock<'_>,
+    walk: impl FnOnce(EachRow<'_>) -> Result<(), IndexError>,
+) -> Result<Option<Hash>, IndexError> {
+    let mut record = Record::blank();
+    let (mut count, mut next) = (0, None);
+    walk(&mut |key, row| {
+        if count == count_max {
+            // A key that is no hash was passed over, and is not a place to go on from.
+            return Ok(false);
+        }
+        count += 1;
+        next = row::hash_after(key).filter(|_| count == count_max);
+        match row::block_key(key).and_then(|hash| record.decode_into(&hash, row).map(|()| hash)) {
+            Ok(hash) => each(Ok((&hash, &record)))?,
+            Err(error) => each(Err(error))?,
+        }
+        Ok(true)
+    })?;
+    Ok(next)
+}
+
+/// Calls `read` with the row under `key`, in place in the map.
+fn with_row<K: TransactionKind, T>(
+    transaction: &Tx<K>,
+    table: Database,
+    key: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T, IndexError>,
+) -> Result<Option<T>, IndexError> {
+    let row = transaction.get::<Cow<'_, [u8]>>(table.dbi(), key);
+    let row = row.map_err(|error| read_error(error, "reading the index"))?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Calls `each` with the rows from the key `from` on, or all of them when it is empty.
+fn walk<K: TransactionKind>(
+    transaction: &Tx<K>,
+    table: Database,
+    from: &[u8],
+    each: EachRow<'_>,
+) -> Result<(), IndexError> {
+    const ACTION: &str = "walking the index";
+    let mut cursor = transaction
+        .cursor(table)
+        .map_err(|error| mdbx_error(error, ACTION))?;
+    let first = if from.is_empty() {
+        cursor.first::<Cow<'_, [u8]>, Cow<'_, [u8]>>()
+    } else {
+        cursor.set_range(from)
+    };
+    let mut row = first.map_err(|error| read_error(error, ACTION))?;
+    while let Some((key, value)) = row {
+        if !each(&key, &value)? {
+            break;
+        }
+        row = cursor.next().map_err(|error| read_error(error, ACTION))?;
+    }
+    Ok(())
+}
+
+/// Allocates the file on the medium up to `size` without making it longer; false when there is no room.
+fn allocate(file: &File, size: u64) -> bool {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
+        // A file system that cannot promise room is taken at its word: a failing commit tells.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => true,
+        Err(_) => false,
+    }
+}
+
+fn to_size(bytes: u64) -> Result<usize, IndexError> {
+    usize::try_from(bytes)
+        .map_err(|_| IndexError::Limit("this machine cannot address a map of that size"))
+}
+
+fn read_error(error: ReadError, action: &'static str) -> IndexError {
+    match error {
+        ReadError::Mdbx(error) => mdbx_error(error, action),
+        // Rows are read as bytes, which any bytes are.
+        ReadError::Decoding(error) => {
+            IndexError::corrupt("index", action, "bytes", error.to_string())
+        }
+    }
+}
+
+fn mdbx_error(error: MdbxError, action: &'static str) -> IndexError {
+    match error {
+        MdbxError::ReadersFull => IndexError::ReadersFull,
+        MdbxError::Corrupted
+        | MdbxError::PageNotFound
+        | MdbxError::Invalid
+        | MdbxError::VersionMismatch => IndexError::corrupt(
+            "index",
+            action,
+            "an undamaged file of libmdbx",
+            error.to_string(),
+        ),
+        other => IndexError::System {
+            code: other.to_err_code(),
+            action,
+        },
+    }
+}
+
+fn commit_error(error: MdbxError) -> IndexError {
+    use rustix::io::Errno;
+    let code = error.to_err_code();
+    let is_room = error == MdbxError::MapFull
+        || code == Errno::NOSPC.raw_os_error()
+        || code == Errno::DQUOT.raw_os_error();
+    if is_room {
+        IndexError::Full
+    } else {
+        mdbx_error(error, "commit of the index")
+    }
+}
+
+fn io_error(error: &std::io::Error, action: &'static str) -> IndexError {
+    IndexError::System {
+        code: error.raw_os_error().unwrap_or(0),
+        action,
+    }
+}
