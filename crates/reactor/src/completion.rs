@@ -1,10 +1,13 @@
 //! What a driver reports.
 
+use hioload_mem::Buffer;
+
 use crate::id::{ListenerId, SocketId};
 use crate::op::Payload;
 use crate::recv_pool::RecvBuf;
 
-/// One event. Events of one socket come in the order in which they happened.
+/// One event. Events of one socket come in the order in which they happened; operations on files
+/// complete in any order.
 #[derive(Debug)]
 pub enum Completion {
     /// A connection arrived, by accept or handed over by another driver.
@@ -69,6 +72,25 @@ pub enum Completion {
         socket: SocketId,
         /// The system's error number.
         errno: i32,
+    },
+    /// The read from a file is over.
+    Read {
+        /// As submitted.
+        token: u64,
+        /// Bytes read, fewer than asked for at the end of the file and now and then elsewhere; or the error
+        /// number.
+        result: Result<usize, i32>,
+        /// Holds what was read.
+        buffer: Buffer,
+    },
+    /// The write to a file is over. What it wrote survives a power failure only after a later sync.
+    Written {
+        /// As submitted.
+        token: u64,
+        /// Bytes written, maybe fewer than all; or the error number, and then any part may be written.
+        result: Result<usize, i32>,
+        /// As submitted.
+        buffer: Buffer,
     },
     /// Somebody woke this driver.
     Woken,

@@ -6,6 +6,7 @@
 //! - An operation's slot owns its payload and descriptor until its final completion.
 //! - `cancel` is a request: the operation still completes, cancelled or not.
 //! - `Close` may be submitted at any time; `Closed` is the last event of a socket.
+//! - Reads and writes of files complete in any order, whatever was done with sockets meanwhile.
 //! - Dropping a driver cancels and drains; what cannot be drained is leaked, never freed.
 
 use std::fmt;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use hioload_base::Time;
 
 use crate::completion::Completions;
-use crate::id::{ListenerId, OpId};
+use crate::file::{FileHandle, FileStats};
+use crate::id::{FileId, ListenerId, OpId};
 use crate::net::ListenSpec;
 use crate::op::{Op, Reject};
 
@@ -69,6 +71,8 @@ pub struct DriverConfig {
     /// With io_uring: wait up to this long for more than one event when the worker is about to
     /// sleep (`min_wait_usec`, Linux 6.12). Zero: return with the first event.
     pub gather: Duration,
+    /// Reads and writes of files in flight at most; zero: none is taken.
+    pub file_ops_max: usize,
     /// Keep accepted sockets as ring-private direct descriptors where the driver can.
     pub direct: bool,
     /// The clock every driver of the process shares.
@@ -85,6 +89,7 @@ impl Default for DriverConfig {
             recv_buffer_count: 8,
             zero_copy_min: None,
             gather: Duration::from_micros(50),
+            file_ops_max: 1024,
             direct: true,
             clock: Clock::start(),
         }
@@ -126,6 +131,8 @@ pub struct Caps {
     pub gather: bool,
     /// Sockets at most.
     pub sockets_max: usize,
+    /// Reads and writes of files in flight at most.
+    pub file_ops_max: usize,
 }
 
 /// Counters since start; all count events.
@@ -161,8 +168,10 @@ pub struct DriverStats {
     pub zero_copy_copied: u64,
     /// Times another thread woke this driver.
     pub woken: u64,
-    /// Operations in flight now.
+    /// Operations in flight now, those on files too.
     pub in_flight: u64,
+    /// Operations on files.
+    pub files: FileStats,
 }
 
 /// Where another driver can be reached: for wake-ups and for handing over sockets.
@@ -248,6 +257,13 @@ pub trait Driver {
 
     /// The address a listener is bound to.
     fn local_addr(&self, listener: ListenerId) -> Option<std::net::SocketAddr>;
+
+    /// Takes a file to read from and write to. It is closed when the driver is dropped.
+    ///
+    /// # Errors
+    /// The file is simulated and the driver is not, or the reverse; or the driver has
+    /// [`FILES_MAX`](crate::FILES_MAX) files.
+    fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError>;
 
     /// Starts an operation.
     ///

@@ -26,6 +26,10 @@ impl SocketId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub u16);
 
+/// A file of one driver, by [`Driver::open_file`](crate::Driver::open_file).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId(pub u16);
+
 /// What an operation does; part of its [`OpId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -44,6 +48,10 @@ pub enum OpKind {
     Close = 6,
     /// Hand a socket to another driver.
     HandOver = 7,
+    /// Read from a file.
+    Read = 8,
+    /// Write to a file.
+    Write = 9,
 }
 
 /// Names one submitted operation, for [`Driver::cancel`](crate::Driver::cancel).
@@ -51,7 +59,7 @@ pub enum OpKind {
 pub struct OpId {
     /// What it does.
     pub kind: OpKind,
-    /// The socket's slot (or the listener's number) and generation.
+    /// The slot of the socket or file operation (or the listener's number) and its generation.
     pub key: Key,
 }
 

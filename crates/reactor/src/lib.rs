@@ -19,6 +19,7 @@ pub mod affinity;
 mod completion;
 mod driver;
 pub mod executor;
+mod file;
 mod id;
 mod net;
 mod op;
@@ -38,7 +39,8 @@ pub use driver::{
     Wait, Waker,
 };
 pub use executor::{Executor, ExecutorConfig};
-pub use id::{ListenerId, OpId, OpKind, SocketId};
+pub use file::{FILES_MAX, FileHandle, FileStats};
+pub use id::{FileId, ListenerId, OpId, OpKind, SocketId};
 pub use net::{ListenSpec, connect_socket, listen_socket};
 pub use op::{Connect, Op, Payload, Reject};
 pub use recv_pool::{RecvBuf, RecvPool};

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use hioload_mem::Segment;
+use hioload_mem::{Buffer, Segment};
 
 use crate::driver::Address;
-use crate::id::{ListenerId, SocketId};
+use crate::id::{FileId, ListenerId, SocketId};
 
 /// An operation. Its slot in the driver owns what the operation needs until its final
 /// completion.
@@ -48,6 +48,31 @@ pub enum Op {
         listener: ListenerId,
         /// Where it goes.
         to: Address,
+    },
+    /// Read from a file once (`Completion::Read`); the system may bring less than asked for. Operations on
+    /// files complete in any order.
+    Read {
+        /// The file.
+        file: FileId,
+        /// Comes back with the completion.
+        token: u64,
+        /// Where in the file, bytes from its start.
+        offset: u64,
+        /// Bytes to read, above zero and no more than the buffer has room for.
+        len: usize,
+        /// Where they go; empty.
+        buffer: Buffer,
+    },
+    /// Write to a file once (`Completion::Written`); the system may take less than all.
+    Write {
+        /// The file.
+        file: FileId,
+        /// Comes back with the completion.
+        token: u64,
+        /// Where in the file, bytes from its start.
+        offset: u64,
+        /// The bytes, at least one.
+        buffer: Buffer,
     },
     /// Wake the driver at `to` out of its wait. No completion here.
     Wake {
@@ -130,17 +155,18 @@ impl From<Segment> for Payload {
 /// Why a submit was refused. Nothing was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reject {
-    /// The socket or listener is gone or was never there.
+    /// The socket, listener or file is gone or was never there.
     Stale,
     /// The socket is closing.
     Closing,
     /// Such an operation is in flight already.
     Busy,
-    /// The table of sockets is full.
+    /// The table of sockets is full, or as many file operations as may be are in flight.
     Full,
     /// The system refused at once, with this error number.
     System(i32),
-    /// The payload is empty or has too many pieces.
+    /// The payload is empty or has too many pieces; a read asks for nothing or for more than its empty buffer
+    /// holds.
     Payload,
     /// This driver cannot do that.
     Unsupported,
@@ -149,12 +175,16 @@ pub enum Reject {
 impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stale => f.write_str("the socket is gone"),
+            Self::Stale => f.write_str("the socket or file is gone"),
             Self::Closing => f.write_str("the socket is closing"),
             Self::Busy => f.write_str("an operation of this kind is in flight on the socket"),
-            Self::Full => f.write_str("the table of sockets is full: raise the connection limit"),
+            Self::Full => f.write_str(
+                "the table is full: raise the limit on connections or on file operations in flight",
+            ),
             Self::System(errno) => std::io::Error::from_raw_os_error(*errno).fmt(f),
-            Self::Payload => f.write_str("the payload is empty or has more than 64 pieces"),
+            Self::Payload => f.write_str(
+                "the payload is empty or has more than 64 pieces, or does not fit its buffer",
+            ),
             Self::Unsupported => f.write_str("this driver does not support the operation"),
         }
     }

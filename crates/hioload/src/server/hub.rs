@@ -538,6 +538,7 @@ impl Service for Hub {
                     cx.timer(cx.now() + ACCEPT_PAUSE, TIMER_ACCEPT);
                 }
             }
+            Completion::Read { .. } | Completion::Written { .. } => {}
             Completion::Connected { .. } | Completion::ConnectFailed { .. } | Completion::Woken => {
             }
         }

@@ -45,7 +45,8 @@ use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
     Wait,
 };
-use crate::id::{ListenerId, OpId, OpKind};
+use crate::file::{self, FileHandle};
+use crate::id::{FileId, ListenerId, OpId, OpKind};
 use crate::net::{ListenSpec, listen_socket};
 use crate::op::{Op, Reject};
 use crate::recv_pool::RecvPool;
@@ -136,6 +137,7 @@ impl PollDriver {
                 msg_ring: false,
                 gather: false,
                 sockets_max,
+                file_ops_max: config.file_ops_max,
             },
             stats: DriverStats::default(),
             sockets: Slab::with_limit(sockets_max),
@@ -232,6 +234,10 @@ impl Driver for PollDriver {
             .map(|listener| listener.addr)
     }
 
+    fn open_file(&mut self, _: FileHandle) -> Result<FileId, StartError> {
+        Err(file::unfit("poll", "sockets"))
+    }
+
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
         match op {
             Op::Accept { listener } => self.accept(listener),
@@ -245,6 +251,7 @@ impl Driver for PollDriver {
                 listener,
                 to,
             } => self.hand_over(socket, listener, &to),
+            Op::Read { .. } | Op::Write { .. } => Err(Reject::Unsupported),
             Op::Wake { to } => {
                 to.0.wake();
                 Ok(OpId {
@@ -266,7 +273,7 @@ impl Driver for PollDriver {
             OpKind::Recv => self.cancel_recv(op.key),
             OpKind::Send => self.cancel_send(op.key),
             OpKind::Connect => self.cancel_connect(op.key),
-            OpKind::Shutdown | OpKind::Close | OpKind::HandOver => {}
+            OpKind::Shutdown | OpKind::Close | OpKind::HandOver | OpKind::Read | OpKind::Write => {}
         }
     }
 

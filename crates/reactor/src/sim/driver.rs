@@ -24,7 +24,8 @@ use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
     Wait,
 };
-use crate::id::{ListenerId, OpId, OpKind, SocketId};
+use crate::file::{self, FileHandle};
+use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
 use crate::net::{ListenSpec, listen_error};
 use crate::op::{Connect, Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
@@ -96,6 +97,7 @@ impl SimDriver {
                 msg_ring: false,
                 gather: false,
                 sockets_max: config.sockets_max,
+                file_ops_max: config.file_ops_max,
             },
             stats: DriverStats::default(),
             sockets: Slab::with_limit(config.sockets_max),
@@ -315,8 +317,11 @@ impl SimDriver {
                 let slot = self.sockets.remove(socket.0)?;
                 self.stats.in_flight -= slot.in_flight();
             }
-            Completion::Accepted { .. } | Completion::HandOverFailed { .. } | Completion::Woken => {
-            }
+            Completion::Accepted { .. }
+            | Completion::HandOverFailed { .. }
+            | Completion::Read { .. }
+            | Completion::Written { .. }
+            | Completion::Woken => {}
         }
         Some(event)
     }
@@ -333,14 +338,12 @@ impl SimDriver {
             Completion::ConnectFailed { socket, errno } => [4, socket.0.to_bits(), *errno as u64],
             Completion::Received { socket, buffer } => [5, socket.0.to_bits(), buffer.len() as u64],
             Completion::RecvEnded { socket, .. } => [6, socket.0.to_bits(), 0],
-            Completion::Sent { socket, result, .. } => [
-                7,
-                socket.0.to_bits(),
-                result.map_or_else(|errno| errno as u64, |size| size as u64),
-            ],
+            Completion::Sent { socket, result, .. } => [7, socket.0.to_bits(), word(*result)],
             Completion::Closed { socket } => [8, socket.0.to_bits(), 0],
             Completion::HandOverFailed { socket, .. } => [9, socket.0.to_bits(), 0],
             Completion::Woken => [10, 0, 0],
+            Completion::Read { token, result, .. } => [11, *token, word(*result)],
+            Completion::Written { token, result, .. } => [12, *token, word(*result)],
         };
         let mut net = self.net.borrow_mut();
         if seq < self.reaped_seq {
@@ -391,6 +394,10 @@ impl Driver for SimDriver {
             .map(|listener| listener.addr)
     }
 
+    fn open_file(&mut self, _: FileHandle) -> Result<FileId, StartError> {
+        Err(file::unfit("simulation", "sockets"))
+    }
+
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
         match op {
             Op::Accept { listener } => self.accept(listener),
@@ -411,6 +418,7 @@ impl Driver for SimDriver {
                 listener,
                 to,
             } => self.hand_over(socket, listener, &to),
+            Op::Read { .. } | Op::Write { .. } => Err(Reject::Unsupported),
             Op::Wake { to } => {
                 self.submissions.push_back(Entry::Woken(to));
                 Ok(OpId {
@@ -450,7 +458,9 @@ impl Driver for SimDriver {
                 Entry::CancelSend(op.key, false)
             }
             OpKind::Connect => Entry::CancelConnect(op.key),
-            OpKind::Shutdown | OpKind::Close | OpKind::HandOver => return,
+            OpKind::Shutdown | OpKind::Close | OpKind::HandOver | OpKind::Read | OpKind::Write => {
+                return;
+            }
         };
         self.submissions.push_back(entry);
     }
@@ -506,4 +516,9 @@ impl Drop for SimDriver {
         }
         net.remove_driver(self.number);
     }
+}
+
+/// A result in one word of the trace.
+fn word(result: Result<usize, i32>) -> u64 {
+    result.map_or_else(|errno| errno as u64, |size| size as u64)
 }

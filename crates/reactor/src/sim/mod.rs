@@ -19,8 +19,10 @@
 //! doubled or reordered: TCP sees to that. See [`Fault`]; each counts how often it fired.
 
 mod config;
+mod disk;
 mod driver;
 mod fault;
+mod image;
 mod kernel;
 mod net;
 mod peer;
@@ -37,6 +39,7 @@ use std::rc::Rc;
 use hioload_base::Time;
 
 pub use self::config::{CHANCE_OF, SimConfig};
+pub use self::disk::{SimDisk, SimFile};
 pub use self::driver::SimDriver;
 pub use self::fault::{Fault, FaultCounts};
 use self::net::Net;

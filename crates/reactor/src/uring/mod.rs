@@ -42,7 +42,8 @@ use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
     Wait,
 };
-use crate::id::{ListenerId, OpId, OpKind, SocketId};
+use crate::file::{self, FileHandle};
+use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
 use crate::net::{ListenSpec, connect_socket, listen_socket};
 use crate::op::{Connect, Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
@@ -134,6 +135,7 @@ impl UringDriver {
             msg_ring: built.msg_ring,
             gather: built.gather,
             sockets_max,
+            file_ops_max: config.file_ops_max,
         };
         let mut driver = Self {
             ring,
@@ -631,6 +633,10 @@ impl Driver for UringDriver {
             .map(|entry| entry.addr)
     }
 
+    fn open_file(&mut self, _: FileHandle) -> Result<FileId, StartError> {
+        Err(file::unfit("io_uring", "sockets"))
+    }
+
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
         match op {
             Op::Accept { listener } => self.accept(listener),
@@ -644,6 +650,7 @@ impl Driver for UringDriver {
                 listener,
                 to,
             } => self.hand_over(socket, listener, &to),
+            Op::Read { .. } | Op::Write { .. } => Err(Reject::Unsupported),
             Op::Wake { to } => Ok(self.wake(&to)),
         }
     }
@@ -684,7 +691,9 @@ impl Driver for UringDriver {
                 }
             }
             OpKind::Connect => tag(Kind::Connect, op.key),
-            OpKind::Shutdown | OpKind::Close | OpKind::HandOver => return,
+            OpKind::Shutdown | OpKind::Close | OpKind::HandOver | OpKind::Read | OpKind::Write => {
+                return;
+            }
         };
         let target = io_uring::types::CancelBuilder::user_data(user_data);
         let entry = opcode::AsyncCancel2::new(target).build();

@@ -192,6 +192,9 @@ pub(crate) enum Event {
     Sent(SocketId, Result<usize, i32>),
     Closed(SocketId),
     HandOverFailed(SocketId, i32),
+    /// With what was read.
+    Read(u64, Result<usize, i32>, Vec<u8>),
+    Written(u64, Result<usize, i32>),
     Woken,
 }
 
@@ -207,7 +210,7 @@ impl Event {
             | Self::Sent(socket, _)
             | Self::Closed(socket)
             | Self::HandOverFailed(socket, _) => Some(*socket),
-            Self::AcceptEnded(..) | Self::Woken => None,
+            Self::AcceptEnded(..) | Self::Read(..) | Self::Written(..) | Self::Woken => None,
         }
     }
 }
@@ -300,6 +303,12 @@ impl End {
             Completion::Sent { socket, result, .. } => Event::Sent(socket, result),
             Completion::Closed { socket } => Event::Closed(socket),
             Completion::HandOverFailed { socket, errno } => Event::HandOverFailed(socket, errno),
+            Completion::Read {
+                token,
+                result,
+                buffer,
+            } => Event::Read(token, result, buffer.as_slice().to_vec()),
+            Completion::Written { token, result, .. } => Event::Written(token, result),
             Completion::Woken => Event::Woken,
         }
     }
