@@ -261,3 +261,141 @@ fn read_sums(into: &mut Sums, bytes: &[u8]) {
 fn u32_at(bytes: &[u8; HEADER_SIZE], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(class: Class, length: u32) -> Record {
+        Record {
+            block: Block::new(class.units() * 5, class).expect("aligned"),
+            length,
+            created: 0x0102_0304_0506_0708,
+            flags: Flags::DAMAGED,
+            sums: Sums::of(&vec![9; length as usize]),
+        }
+    }
+
+    fn encode(hash: &Hash, record: &Record) -> Vec<u8> {
+        let mut row = Vec::new();
+        record.encode(hash, &mut row);
+        row
+    }
+
+    /// The row with another byte at `at`, and a record sum that fits.
+    fn forge(hash: &Hash, mut row: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+        row[at] = byte;
+        let sum = record_sum(hash, &row);
+        row[RECORD_SUM].copy_from_slice(&sum.to_le_bytes());
+        row
+    }
+
+    fn is_corrupt(hash: &Hash, row: &[u8]) -> bool {
+        matches!(Record::decode(hash, row), Err(IndexError::Corrupt { .. }))
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for class in Class::ALL {
+            for length in [1, 4095, 4096, 4097, class.size() - 1, class.size()] {
+                let record = record(class, length.min(class.size()));
+                let hash = Hash::of(&length.to_le_bytes());
+                let row = encode(&hash, &record);
+                assert!(row.len() <= RECORD_SIZE_MAX);
+                assert_eq!(Record::decode(&hash, &row), Ok(record));
+            }
+        }
+        let longest = encode(&Hash::MIN, &record(Class::MAX, BLOCK_SIZE_MAX));
+        assert_eq!(longest.len(), RECORD_SIZE_MAX);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_key_is_found() {
+        let hash = Hash::of(b"key");
+        let row = encode(&hash, &record(Class::ALL[2], 9000));
+        for at in 0..row.len() {
+            for bit in 0..8 {
+                let mut damaged = row.clone();
+                damaged[at] ^= 1 << bit;
+                assert!(is_corrupt(&hash, &damaged), "byte {at}, bit {bit}");
+            }
+        }
+        assert!(is_corrupt(&Hash::of(b"other key"), &row));
+    }
+
+    #[test]
+    fn every_other_length_of_a_row_is_found() {
+        let hash = Hash::of(b"key");
+        let row = encode(&hash, &record(Class::ALL[2], 9000));
+        for len in 0..row.len() {
+            assert!(is_corrupt(&hash, &row[..len]), "{len}");
+        }
+        assert!(is_corrupt(&hash, &[&row[..], &[0; 4]].concat()));
+    }
+
+    #[test]
+    fn illegal_numbers_are_found_behind_a_right_sum() {
+        let hash = Hash::of(b"key");
+        let row = encode(&hash, &record(Class::ALL[1], 8192));
+        assert_eq!(
+            forge(&hash, row.clone(), 1, 1),
+            row,
+            "the forger leaves a good row alone"
+        );
+        for (at, byte, what) in [
+            (0, 0, "format 0"),
+            (0, 2, "format 2"),
+            (1, 8, "class 8"),
+            (1, 0, "a class too small for the length"),
+            (1, 2, "a class to which the unit is not aligned"),
+            (2, 3, "an unknown flag"),
+            (3, 1, "an unknown flag"),
+            (4, 11, "a unit not aligned to the class"),
+            (9, 0, "no content"),
+            (9, 0x10, "fewer sums than the length says"),
+            (9, 0x40, "a length beyond the block"),
+            (11, 1, "a length beyond every block"),
+        ] {
+            let forged = forge(&hash, row.clone(), at, byte);
+            assert!(is_corrupt(&hash, &forged), "{what}");
+        }
+    }
+
+    #[test]
+    fn reading_in_place_keeps_the_memory_of_sums_of_the_same_count() {
+        let hash = Hash::of(b"key");
+        let mut read = Record::blank();
+        let (short, long) = (record(Class::MIN, 7), record(Class::ALL[1], 8000));
+        read.decode_into(&hash, &encode(&hash, &long))
+            .expect("good");
+        let before = read.sums.as_slice().as_ptr();
+        read.decode_into(&hash, &encode(&hash, &long))
+            .expect("good");
+        assert_eq!(read.sums.as_slice().as_ptr(), before);
+        assert_eq!(read, long);
+        read.decode_into(&hash, &encode(&hash, &short))
+            .expect("good");
+        assert_eq!(read, short);
+        assert!(matches!(read.sums, Sums::One(_)));
+    }
+
+    #[test]
+    #[should_panic(expected = "could not be read again")]
+    fn an_illegal_record_is_not_written() {
+        let illegal = Record {
+            length: 0,
+            ..record(Class::MIN, 1)
+        };
+        encode(&Hash::MIN, &illegal);
+    }
+
+    #[test]
+    fn flags_are_a_set() {
+        let flags = Flags::NONE.with(Flags::DAMAGED);
+        assert!(flags.contains(Flags::DAMAGED) && flags.contains(Flags::NONE));
+        assert!(!Flags::NONE.contains(Flags::DAMAGED));
+        assert_eq!(flags.without(Flags::DAMAGED), Flags::NONE);
+        assert_eq!(Flags::from_bits(1), Some(Flags::DAMAGED));
+        assert_eq!(Flags::from_bits(2), None);
+    }
+}
