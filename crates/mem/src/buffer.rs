@@ -15,6 +15,9 @@ use crate::segment::Segment;
 
 /// A piece of pool memory with one owner. It may move to another thread; dropped there, it goes home all the same.
 ///
+/// A buffer of 4,096 bytes or more starts at a multiple of 4,096, as reading and writing files past the page cache
+/// (`O_DIRECT`, open(2)) demands; a smaller one starts at a multiple of its capacity.
+///
 /// A fresh buffer holds what its last user left: `spare_mut` shows old bytes, never uninitialised ones. Only what was
 /// written is ever sealed.
 ///

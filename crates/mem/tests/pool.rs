@@ -46,6 +46,28 @@ fn handles_travel() {
 }
 
 #[test]
+fn buffers_start_where_direct_io_can_reach() {
+    let pool = pool(8);
+    // Twice: the second time slabs come from other classes.
+    for size in CLASS_SIZES
+        .into_iter()
+        .chain(CLASS_SIZES)
+        .filter(|size| *size <= pool.size_max())
+    {
+        let mut buffers = take_all(&pool, size);
+        assert!(!buffers.is_empty());
+        for buffer in &mut buffers {
+            let start = buffer.spare_mut().as_ptr().addr();
+            assert!(
+                start.is_multiple_of(size.min(4 * KIB)),
+                "{start:x} of {size}"
+            );
+        }
+    }
+    assert!(pool.stats().slabs_moved > 0);
+}
+
+#[test]
 fn sizes_at_the_borders() {
     let pool = BufferPool::new(PoolConfig::with_budget(16 << 20)).expect("pool");
     assert_eq!(pool.size_max(), 1 << 20);

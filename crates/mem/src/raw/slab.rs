@@ -1,6 +1,8 @@
 //! One mapping cut into chunks of one size, with the headers beside it.
 //!
 //! Headers are written when a chunk is taken for the first time, so a fresh slab costs address space only.
+//! A chunk starts at a multiple of its size, or of the page size where that is less: the mapping starts at a page and all
+//! sizes are powers of two.
 //! Invariant: `out` counts the chunks that are in use, on the return stack or `Returned`; the mapping and the headers are
 //! freed or cut anew only when it is zero.
 
@@ -12,6 +14,9 @@ use super::home::{Home, Owner, Returned};
 use super::region::Region;
 use super::sync::Ordering;
 use super::writer::Writer;
+
+/// Bytes of the smallest page of any system.
+const PAGE_SIZE: usize = 4096;
 
 /// A region and its chunks. Once cut, neither mapping nor headers are reached through a reference to the whole: other
 /// threads use parts of them at the same time.
@@ -40,6 +45,10 @@ impl Slab {
             "invariant: a slab is below 4 GiB"
         );
         let base = NonNull::from(bytes).cast();
+        assert!(
+            base.addr().get().is_multiple_of(PAGE_SIZE),
+            "invariant: a mapping starts at a page"
+        );
         Slab {
             region: ManuallyDrop::new(region),
             base,
