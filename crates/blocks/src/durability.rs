@@ -106,7 +106,15 @@ mod tests {
         ] {
             assert_eq!(mode.to_string().parse(), Ok(mode));
         }
-        for text in ["", "Durable", "group", "group:", "group:0", "group:1001", "group:-1"] {
+        for text in [
+            "",
+            "Durable",
+            "group",
+            "group:",
+            "group:0",
+            "group:1001",
+            "group:-1",
+        ] {
             assert_eq!(text.parse::<Durability>(), Err(DurabilitySyntax), "{text}");
         }
     }

@@ -48,11 +48,15 @@ impl From<&IndexError> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::NoSpace => f.write_str("no space left for data: delete blocks or raise the size of the data file"),
-            Fault::IndexFull => f.write_str("no space left in the index: delete blocks or raise its map size"),
-            Fault::Poisoned => {
-                f.write_str("a sync failed earlier: the store changes nothing until it is opened again")
+            Fault::NoSpace => f.write_str(
+                "no space left for data: delete blocks or raise the size of the data file",
+            ),
+            Fault::IndexFull => {
+                f.write_str("no space left in the index: delete blocks or raise its map size")
             }
+            Fault::Poisoned => f.write_str(
+                "a sync failed earlier: the store changes nothing until it is opened again",
+            ),
             Fault::Busy => f.write_str("the store is at one of its limits: try again"),
             Fault::Index => f.write_str("the index could not be read or changed"),
             Fault::Io(code) => {

@@ -18,18 +18,39 @@
 mod block;
 mod buddy;
 mod class;
+mod config;
+mod controller;
+mod durability;
+mod fault;
 mod hash;
 mod index;
+mod limits;
+mod local;
+mod message;
+mod pools;
 mod record;
+mod stats;
 mod sums;
 
 pub use block::Block;
 pub use buddy::{Buddy, BuddyError, FILE_SIZE_MAX, Inconsistency, MACRO, ORDER_COUNT, Space};
 pub use class::{BLOCK_SIZE_MAX, Class, UNIT};
+pub use config::{ControllerConfig, LocalConfig, LookupBy, Verify};
+pub use controller::Disk;
+pub use durability::{Durability, DurabilitySyntax};
+pub use fault::{Damage, Fault, PutError};
 pub use hash::{HASH_SIZE, Hash, HashSyntax, Hasher};
 pub use index::{
     EachBlock, EachReference, Index, IndexError, IndexReader, IndexSpace, Mdbx, MdbxIndex,
     MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX, Table,
 };
+pub use limits::LIMITS;
+pub use local::{Event, FileOp, GetBegin, GetHead, GetKey, GetPoll, LocalStore, PutKey};
+pub use message::{
+    Leased, Refer, Referred, Released, Reply, Request, RequestId, Stored, Unrefer,
+};
 pub use record::{Flags, RECORD_FORMAT, RECORD_SIZE_MAX, Record};
+pub use stats::{
+    ControllerStats, DamagedBlock, LocalStats, PauseStats, PoolStats, SpaceStats, Tally,
+};
 pub use sums::{CHUNK_SIZE, SUM_COUNT_MAX, SumMismatch, Sums, SumsBuilder};

@@ -258,7 +258,10 @@ impl Leased {
     /// # Panics
     /// When it is of another class, or there are [`Leased::COUNT_MAX`] already.
     pub fn push(&mut self, block: Block) {
-        assert!(block.class() == self.class, "invariant: one reply, one class");
+        assert!(
+            block.class() == self.class,
+            "invariant: one reply, one class"
+        );
         self.units[usize::from(self.count)] = block.unit();
         self.count += 1;
     }
@@ -281,7 +284,9 @@ impl Leased {
     /// The blocks.
     pub fn iter(&self) -> impl Iterator<Item = Block> {
         let units = &self.units[..self.len()];
-        units.iter().filter_map(|unit| Block::new(*unit, self.class))
+        units
+            .iter()
+            .filter_map(|unit| Block::new(*unit, self.class))
     }
 }
 

@@ -1,0 +1,5 @@
+//! The controller.
+
+mod disk;
+
+pub use self::disk::Disk;

@@ -1,0 +1,199 @@
+//! Verified contents of small blocks that are asked for again and again.
+//!
+//! ```text
+//!   hash ─▶ place ─▶ [ content, was it asked for? ] …        the hand goes round: asked for? once more. If not: out
+//! ```
+//!
+//! CLOCK: an answer sets one bit, nothing is moved. Must not know the index: whoever asks has looked there first, so that a
+//! deleted block is never served from here. A content is named by its hash, so an entry is never out of date.
+//!
+//! Limits: the bytes of all contents, and of one. Memory is the cache's own: an entry holds no buffer of a pool.
+
+use std::collections::HashMap;
+
+use hioload_mem::Segment;
+
+use crate::hash::Hash;
+
+/// Bytes an entry costs beside its content: hash twice, place, header of the segment.
+const OVERHEAD: usize = 160;
+
+#[derive(Debug)]
+struct Entry {
+    hash: Hash,
+    content: Segment,
+    was_hit: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Cache {
+    places: HashMap<Hash, usize>,
+    entries: Vec<Entry>,
+    hand: usize,
+    bytes: usize,
+    bytes_max: usize,
+    content_max: usize,
+    evictions: u64,
+}
+
+impl Cache {
+    /// At most `bytes_max` in all, contents of at most `content_max`.
+    pub(super) fn new(bytes_max: usize, content_max: usize) -> Cache {
+        Cache {
+            places: HashMap::new(),
+            entries: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            bytes_max,
+            content_max,
+            evictions: 0,
+        }
+    }
+
+    /// Whether a content of so many bytes may be kept.
+    pub(super) fn takes(&self, length: usize) -> bool {
+        length <= self.content_max && length + OVERHEAD <= self.bytes_max
+    }
+
+    pub(super) fn get(&mut self, hash: &Hash) -> Option<Segment> {
+        let entry = &mut self.entries[*self.places.get(hash)?];
+        entry.was_hit = true;
+        Some(entry.content.clone())
+    }
+
+    /// Keeps a copy of a verified content, if it may.
+    pub(super) fn insert(&mut self, hash: &Hash, content: &[u8]) {
+        if !self.takes(content.len()) || self.places.contains_key(hash) {
+            return;
+        }
+        let cost = content.len() + OVERHEAD;
+        while self.bytes + cost > self.bytes_max {
+            self.evict();
+        }
+        self.bytes += cost;
+        self.places.insert(*hash, self.entries.len());
+        self.entries.push(Entry {
+            hash: *hash,
+            content: Segment::copy_from(content),
+            was_hit: false,
+        });
+    }
+
+    pub(super) fn remove(&mut self, hash: &Hash) {
+        if let Some(place) = self.places.get(hash) {
+            self.remove_at(*place);
+        }
+    }
+
+    /// Bytes kept, and contents.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.bytes, self.entries.len())
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    /// Removes the first entry from the hand on that was not asked for since the hand was there: two rounds at most.
+    fn evict(&mut self) {
+        loop {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
+            let entry = &mut self.entries[self.hand];
+            if !std::mem::take(&mut entry.was_hit) {
+                break;
+            }
+            self.hand += 1;
+        }
+        self.remove_at(self.hand);
+        self.evictions += 1;
+    }
+
+    fn remove_at(&mut self, place: usize) {
+        let entry = self.entries.swap_remove(place);
+        self.places.remove(&entry.hash);
+        self.bytes -= entry.content.len() + OVERHEAD;
+        if let Some(moved) = self.entries.get(place) {
+            self.places.insert(moved.hash, place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hioload_base::Prng;
+
+    fn content(n: u8) -> (Hash, Vec<u8>) {
+        let content = vec![n; 1000 - OVERHEAD];
+        (Hash::of(&content), content)
+    }
+
+    #[test]
+    fn what_is_asked_for_stays() {
+        let mut cache = Cache::new(3000, 1000);
+        let contents: Vec<_> = (0..5).map(content).collect();
+        for (hash, content) in &contents[..3] {
+            cache.insert(hash, content);
+        }
+        assert!(cache.get(&contents[0].0).is_some());
+        cache.insert(&contents[3].0, &contents[3].1);
+        cache.insert(&contents[4].0, &contents[4].1);
+        assert!(cache.get(&contents[0].0).is_some(), "asked for");
+        assert_eq!(cache.get(&contents[1].0), None);
+        assert_eq!(cache.size(), (3000, 3));
+        assert_eq!(cache.evictions(), 2);
+    }
+
+    #[test]
+    fn limits_of_all_and_of_one() {
+        for (bytes_max, content_max, length, is_kept) in [
+            (0, 1000, 0, false),
+            (OVERHEAD, 1000, 0, true),
+            (OVERHEAD + 9, 1000, 10, false),
+            (OVERHEAD + 10, 1000, 10, true),
+            (5000, 10, 10, true),
+            (5000, 10, 11, false),
+        ] {
+            let mut cache = Cache::new(bytes_max, content_max);
+            let content = vec![1; length];
+            cache.insert(&Hash::of(&content), &content);
+            assert_eq!(
+                cache.get(&Hash::of(&content)).is_some(),
+                is_kept,
+                "{bytes_max} {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_map_and_stays_within_its_bytes() {
+        let mut prng = Prng::new(7);
+        let mut cache = Cache::new(20_000, 4000);
+        let contents: Vec<(Hash, Vec<u8>)> = (0..100u8)
+            .map(|n| {
+                let content = vec![n; prng.below(4500) as usize];
+                (Hash::of(&content), content)
+            })
+            .collect();
+        for _ in 0..20_000 {
+            let (hash, content) = &contents[prng.below(100) as usize];
+            match prng.below(4) {
+                0 => cache.insert(hash, content),
+                1 => cache.remove(hash),
+                _ => assert!(cache.get(hash).is_none_or(|found| found == *content)),
+            }
+            let (bytes, count) = cache.size();
+            assert!(bytes <= 20_000);
+            assert_eq!((cache.places.len(), cache.entries.len()), (count, count));
+            let sum: usize = cache
+                .entries
+                .iter()
+                .map(|entry| entry.content.len() + OVERHEAD)
+                .sum();
+            assert_eq!(sum, bytes);
+        }
+        assert!(cache.evictions() > 100);
+    }
+}

@@ -1,0 +1,401 @@
+//! The store on one worker: bodies in, verified contents out, file operations and requests for others to carry.
+//!
+//! ```text
+//!                 put_begin, put_data, put_end          get_begin, get_start, get_poll      delete, missing, refer, …
+//!                           │                                    │                                 │
+//!   requests ◀──────────  puts ◀── pools of leased blocks       gets ◀── cache, pins             calls ─────▶ requests
+//!   (controller)            │ writes                             │ reads
+//!   replies ──▶             ▼                                    ▼
+//!                        file operations (driver) ── results ─▶ handle_file ─▶ events
+//! ```
+//!
+//! Call what happened ([`LocalStore::handle_reply`], [`LocalStore::handle_file`], commands), then [`LocalStore::poll`], then
+//! carry away `requests`, `file_ops` and `events`; a round of that brings a request as far as it can go. No I/O, clock, thread or
+//! socket is known here.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `put`, `puts` | one PUT; all of a worker |
+//! | `body` | pieces of a body, hashed and summed on the way |
+//! | `get`, `gets` | one GET; all of a worker |
+//! | `cache`, `pins` | contents kept; epochs that reads hold up |
+//! | `calls` | everything else that is asked for |
+//! | `desk`, `budget` | what all of them share; bounds on memory |
+//! | `event` | what comes out |
+
+mod body;
+mod budget;
+mod cache;
+mod calls;
+mod desk;
+mod event;
+mod get;
+mod gets;
+mod pins;
+mod put;
+mod puts;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use hioload_base::{LimitError, Time};
+use hioload_mem::{Buffer, BufferPool, Segment};
+
+use self::cache::Cache;
+use self::desk::{Asked, Desk, Owner};
+use self::gets::Gets;
+use self::puts::Puts;
+use crate::class::Class;
+use crate::config::LocalConfig;
+use crate::fault::{Fault, PutError};
+use crate::hash::Hash;
+use crate::index::IndexReader;
+use crate::message::{Reply, Request};
+use crate::record::Record;
+use crate::stats::LocalStats;
+
+pub use self::event::{Event, FileOp, GetBegin, GetHead, GetKey, GetPoll, PutKey};
+
+/// Requests that wait for memory and are tried again in one call of [`LocalStore::poll`].
+const RETRIED_MAX: usize = 64;
+
+/// How soon they are tried again when nothing else happens.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+
+/// The store of one worker.
+pub struct LocalStore {
+    desk: Desk,
+    puts: Puts,
+    gets: Gets,
+    reader: Box<dyn IndexReader>,
+    scratch: Record,
+}
+
+impl LocalStore {
+    /// A store with empty pools: the first [`LocalStore::poll`] asks for blocks. `buffers` may be shared with the worker's
+    /// sockets.
+    ///
+    /// # Errors
+    /// A value of the configuration that is out of its limit.
+    pub fn new(
+        config: LocalConfig,
+        reader: Box<dyn IndexReader>,
+        buffers: BufferPool,
+    ) -> Result<LocalStore, LimitError> {
+        config.check()?;
+        let cache = Cache::new(config.cache_size, config.cache_block_max as usize);
+        Ok(LocalStore {
+            puts: Puts::new(config.puts_max),
+            gets: Gets::new(config.gets_max, cache),
+            desk: Desk::new(config, buffers),
+            reader,
+            scratch: Record::blank(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LocalConfig {
+        &self.desk.config
+    }
+
+    /// A sync or commit failed: nothing is changed any more before the store is opened again.
+    pub fn is_poisoned(&self) -> bool {
+        self.desk.is_poisoned
+    }
+
+    // PUT.
+
+    /// Begins a PUT of a content with this name, or of one that is named when it is there; of this length, or of one that shows.
+    /// `user` comes back with its events.
+    ///
+    /// # Errors
+    /// The content can have no block, or the environment is in the way: nothing began, the body need not be read.
+    pub fn put_begin(
+        &mut self,
+        now: Time,
+        user: u64,
+        expected: Option<Hash>,
+        length: Option<u32>,
+    ) -> Result<PutKey, PutError> {
+        self.desk.now = now;
+        let LocalStore {
+            desk, puts, reader, ..
+        } = self;
+        puts.begin(desk, reader.as_mut(), user, expected, length)
+    }
+
+    /// Bytes the body may bring now. At 0 hold its socket until [`Event::PutReady`]. A stale key takes everything.
+    pub fn put_room(&mut self, key: PutKey) -> usize {
+        self.puts.room(&mut self.desk, key)
+    }
+
+    /// Takes as much of `bytes` as there is room for, and returns how much that was. Hold the rest, and the socket, until
+    /// [`Event::PutReady`]. A PUT that failed, or a stale key, takes everything and drops it.
+    pub fn put_data(&mut self, now: Time, key: PutKey, bytes: &[u8]) -> usize {
+        self.desk.now = now;
+        self.puts.data(&mut self.desk, key, bytes)
+    }
+
+    /// The body is whole. [`Event::Stored`] or [`Event::PutFailed`] follows.
+    pub fn put_end(&mut self, now: Time, key: PutKey) {
+        self.desk.now = now;
+        let LocalStore {
+            desk, puts, reader, ..
+        } = self;
+        puts.end(desk, reader.as_mut(), key);
+    }
+
+    /// The body will not come, or nobody waits for the answer. No event follows. Nothing is stored unless the controller has
+    /// been asked already.
+    pub fn put_abort(&mut self, now: Time, key: PutKey) {
+        self.desk.now = now;
+        self.puts.abort(&mut self.desk, key);
+    }
+
+    // GET.
+
+    /// Looks a block up. `user` comes back with the events.
+    ///
+    /// # Errors
+    /// [`Fault::Busy`] at the limit of GETs, [`Fault::Index`] when the index cannot be read.
+    pub fn get_begin(&mut self, now: Time, user: u64, hash: &Hash) -> Result<GetBegin, Fault> {
+        self.desk.now = now;
+        let LocalStore {
+            desk, gets, reader, ..
+        } = self;
+        gets.begin(desk, reader.as_mut(), user, hash)
+    }
+
+    /// Says which bytes are wanted, cut to what there is. Once, after the block was found.
+    pub fn get_start(&mut self, key: GetKey, range: Range<u32>) {
+        self.gets.start(&mut self.desk, key, range);
+    }
+
+    /// Adds to `out` what is verified, at most `room` bytes, and reads about as much ahead.
+    pub fn get_poll(
+        &mut self,
+        now: Time,
+        key: GetKey,
+        room: usize,
+        out: &mut Vec<Segment>,
+    ) -> GetPoll {
+        self.desk.now = now;
+        self.gets.poll(&mut self.desk, key, room, out)
+    }
+
+    /// Nobody wants the rest. No event follows.
+    pub fn get_abort(&mut self, now: Time, key: GetKey) {
+        self.desk.now = now;
+        self.gets.abort(&mut self.desk, key);
+    }
+
+    // What comes in.
+
+    /// The controller's answer.
+    pub fn handle_reply(&mut self, now: Time, reply: Reply) {
+        self.desk.now = now;
+        let id = match &reply {
+            Reply::Retire { epoch } => return self.gets.retire(&mut self.desk, *epoch),
+            Reply::Found { id, .. }
+            | Reply::Missing { id }
+            | Reply::Leased { id, .. }
+            | Reply::Stored { id, .. }
+            | Reply::Released { id, .. }
+            | Reply::ReleasedMany { id, .. }
+            | Reply::Promised { id, .. }
+            | Reply::Referred { id, .. }
+            | Reply::Unreferred { id, .. }
+            | Reply::Failed { id, .. } => *id,
+        };
+        let Some(asked) = self.desk.answered(id) else {
+            debug_assert!(false, "invariant: a request is answered once");
+            return;
+        };
+        if let Reply::Failed { fault, .. } = &reply {
+            self.desk.is_poisoned |= *fault == Fault::Poisoned;
+        }
+        match (asked, reply) {
+            (Asked::Lease(class), reply) => self.handle_lease(class, reply),
+            (Asked::Put(put), reply) => self.handle_put(put, reply),
+            (Asked::Lookup(get), Reply::Found { record, .. }) => {
+                self.gets.found(&mut self.desk, get, *record)
+            }
+            (Asked::Lookup(get), Reply::Failed { fault, .. }) => {
+                self.gets.not_found(&mut self.desk, get, Some(fault));
+            }
+            (Asked::Lookup(get), _) => self.gets.not_found(&mut self.desk, get, None),
+            (asked, reply) => self.finish_call(asked, reply),
+        }
+    }
+
+    /// The driver's result for a [`FileOp`]: bytes read or written, or the system's error number, and the buffer.
+    pub fn handle_file(
+        &mut self,
+        now: Time,
+        token: u64,
+        result: Result<usize, i32>,
+        buffer: Buffer,
+    ) {
+        self.desk.now = now;
+        let Some(pending) = self.desk.finished(token) else {
+            debug_assert!(false, "invariant: a file operation ends once");
+            return;
+        };
+        match pending.owner {
+            Owner::Put(key) => self
+                .puts
+                .written(&mut self.desk, key, pending, result, buffer),
+            Owner::Get(key) => self.gets.read(&mut self.desk, key, pending, result, buffer),
+        }
+    }
+
+    /// The end of a turn: keeps the pools filled, and tries again what found no memory. Returns when to call again if nothing
+    /// else happens before.
+    pub fn poll(&mut self, now: Time) -> Option<Time> {
+        self.desk.now = now;
+        self.puts.admit(&mut self.desk);
+        for _ in 0..self.desk.waiting.len().min(RETRIED_MAX) {
+            let Some(owner) = self.desk.waiting.pop_front() else {
+                break;
+            };
+            let is_served = match owner {
+                Owner::Put(key) => self.puts.retry(&mut self.desk, key),
+                Owner::Get(key) => self.gets.retry(&mut self.desk, key),
+            };
+            if !is_served {
+                // It stands at the end of the line now; the others want the same, or wait for another turn.
+                break;
+            }
+        }
+        // Buffers come back without a word when sockets have sent them.
+        let retry_at = (!self.desk.waiting.is_empty()).then_some(now + RETRY_PAUSE);
+        if self.desk.is_poisoned {
+            return retry_at;
+        }
+        for class in Class::ALL {
+            while let Some(block) = self.desk.pools.shrink(now, class) {
+                self.desk.requests.push_back(Request::Return {
+                    block,
+                    is_suspect: false,
+                });
+            }
+            if let Some(count) = self.desk.pools.ask(now, class) {
+                let asked = Asked::Lease(class);
+                self.desk
+                    .ask(asked, |id| Request::Lease { id, class, count });
+            }
+        }
+        self.desk.pools.deadline().into_iter().chain(retry_at).min()
+    }
+
+    // What goes out.
+
+    /// The next request for the controller, if its queue has room.
+    pub fn next_request(&mut self) -> Option<Request> {
+        self.desk.requests.pop_front()
+    }
+
+    /// Puts a request back that found no room: it is the next again.
+    pub fn put_back(&mut self, request: Request) {
+        self.desk.requests.push_front(request);
+    }
+
+    /// The next operation for the driver.
+    pub fn next_file_op(&mut self) -> Option<FileOp> {
+        self.desk.file_ops.pop_front()
+    }
+
+    /// The next event.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.desk.events.pop_front()
+    }
+
+    /// Nothing goes on: no PUT, GET or call, nothing in flight, nothing to carry away.
+    pub fn is_idle(&self) -> bool {
+        let desk = &self.desk;
+        let out = desk.requests.len() + desk.file_ops.len() + desk.events.len();
+        self.puts.len() + self.gets.len() + desk.unanswered() + desk.in_flight() + out == 0
+    }
+
+    /// Returns the blocks that are ready, for a worker that stops.
+    pub fn return_blocks(&mut self) {
+        let Desk {
+            pools, requests, ..
+        } = &mut self.desk;
+        requests.extend(pools.drain().map(|block| Request::Return {
+            block,
+            is_suspect: false,
+        }));
+    }
+
+    /// What was done, and what goes on.
+    pub fn stats(&mut self) -> LocalStats {
+        let desk = &self.desk;
+        let (cache_bytes, cache_entries) = self.gets.cache().size();
+        LocalStats {
+            pools: desk.pools.stats(),
+            puts: self.puts.len() as u64,
+            gets: self.gets.len() as u64,
+            calls: desk.call_count as u64,
+            requests_queued: desk.requests.len() as u64,
+            write_memory: desk.write_memory.used() as u64,
+            gather_memory: desk.gather_memory.used() as u64,
+            read_memory: desk.read_memory.used() as u64,
+            cache_bytes: cache_bytes as u64,
+            cache_entries: cache_entries as u64,
+            cache_evictions: self.gets.cache().evictions(),
+            ..desk.stats.clone()
+        }
+    }
+
+    fn handle_lease(&mut self, class: Class, reply: Reply) {
+        let LocalStore { desk, puts, .. } = self;
+        match reply {
+            Reply::Leased { blocks, .. } => {
+                desk.pools.answered(class);
+                for block in blocks.iter() {
+                    if let Some(put) = desk.pools.arrived(block) {
+                        puts.leased(desk, put, block);
+                    }
+                }
+            }
+            Reply::Failed {
+                fault: Fault::Busy, ..
+            } => desk.pools.postponed(desk.now, class),
+            reply => {
+                let fault = match reply {
+                    Reply::Failed { fault, .. } => fault,
+                    _ => Fault::Misuse,
+                };
+                for put in desk.pools.refused(desk.now, class) {
+                    puts.refused(desk, put, fault);
+                }
+            }
+        }
+    }
+
+    fn handle_put(&mut self, put: hioload_base::Key, reply: Reply) {
+        let LocalStore { desk, puts, .. } = self;
+        match reply {
+            Reply::Stored {
+                outcome,
+                is_durable,
+                ..
+            } => puts.stored(desk, put, outcome, is_durable),
+            Reply::Missing { .. } => puts.vanished(desk, put),
+            Reply::Failed { fault, .. } => puts.failed(desk, put, fault),
+            _ => puts.failed(desk, put, Fault::Misuse),
+        }
+    }
+}
+
+impl std::fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalStore")
+            .field("puts", &self.puts.len())
+            .field("gets", &self.gets.len())
+            .field("unanswered", &self.desk.unanswered())
+            .field("in_flight", &self.desk.in_flight())
+            .finish_non_exhaustive()
+    }
+}

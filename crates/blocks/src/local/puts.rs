@@ -1,0 +1,605 @@
+//! The PUTs of one worker: bodies in, writes out, the controller asked.
+//!
+//! Must not know sockets or HTTP. Every PUT ends with exactly one event, or with none when it was aborted; its block is then
+//! with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is known to be right.
+//!
+//! A write that fails makes its block suspect: it is returned as such and not given out again, for what refused one
+//! write may refuse the next. ENOSPC says nothing about the block, which goes back to its pool.
+
+use hioload_base::{Key, Slab};
+use hioload_mem::Buffer;
+
+use super::body::buffer_cost;
+use super::desk::{Asked, Desk, Owner, Pending};
+use super::event::{Event, PutKey};
+use super::put::{Hold, Put, Stage};
+use crate::block::Block;
+use crate::class::{BLOCK_SIZE_MAX, Class, UNIT};
+use crate::fault::{Fault, PutError};
+use crate::hash::Hash;
+use crate::index::IndexReader;
+use crate::limits;
+use crate::message::{Request, Stored};
+use crate::pools::Given;
+use crate::record::Record;
+
+const EIO: i32 = 5;
+const EINTR: i32 = 4;
+const EAGAIN: i32 = 11;
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
+
+/// What came of a write.
+enum Written {
+    Whole,
+    /// So many whole units; the rest is to be written again.
+    Part(usize),
+    Failed(Fault),
+}
+
+#[derive(Debug)]
+pub(super) struct Puts {
+    slots: Slab<Put>,
+    /// Those that wait for memory for a whole body, first come first.
+    gathers: std::collections::VecDeque<Key>,
+    /// Read into again and again.
+    scratch: Record,
+}
+
+impl Puts {
+    pub(super) fn new(limit: usize) -> Puts {
+        Puts {
+            slots: Slab::with_limit(limit),
+            gathers: std::collections::VecDeque::new(),
+            scratch: Record::blank(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    // What the carrier of the request calls.
+
+    pub(super) fn begin(
+        &mut self,
+        desk: &mut Desk,
+        reader: &mut dyn IndexReader,
+        user: u64,
+        expected: Option<Hash>,
+        length: Option<u32>,
+    ) -> Result<PutKey, PutError> {
+        match length {
+            Some(0) => return Err(PutError::Empty),
+            Some(length) if length > BLOCK_SIZE_MAX => return Err(PutError::TooLong),
+            _ => {}
+        }
+        if desk.is_poisoned {
+            return Err(Fault::Poisoned.into());
+        }
+        if self.slots.is_full() {
+            return Err(Fault::Busy.into());
+        }
+        let is_present = expected.is_some_and(|hash| self.is_stored(reader, &hash));
+        let piece_size = desk.config.piece_size_of(length.unwrap_or(u32::MAX));
+        let mut put = Put::new(user, expected, length, piece_size);
+        let (class, reserved) = match length {
+            Some(length) => (Class::for_length(length), whole_cost(length, piece_size)),
+            None => (None, whole_cost(BLOCK_SIZE_MAX, piece_size)),
+        };
+        // A content that seems to be stored is not written again; without memory to hold it, it is written after all.
+        let gathers = is_present || length.is_none();
+        if gathers && self.gathers.is_empty() && desk.gather_memory.try_take(reserved) {
+            put.hold = Hold::Gather {
+                is_present,
+                reserved,
+            };
+        } else if length.is_none() {
+            put.hold = Hold::WaitToGather;
+        } else if class.is_some_and(|class| desk.pools.is_exhausted(class)) {
+            return Err(Fault::NoSpace.into());
+        }
+        let waits = put.hold == Hold::WaitToGather;
+        let key = self.slots.insert(put).map_err(|_| Fault::Busy)?;
+        if waits {
+            self.gathers.push_back(key);
+        }
+        Ok(PutKey(key))
+    }
+
+    /// How much the body may bring now; a buffer for it is taken. What is stale or failed takes everything, and drops it.
+    pub(super) fn room(&mut self, desk: &mut Desk, key: PutKey) -> usize {
+        let Some(put) = self.slots.get_mut(key.0) else {
+            return usize::MAX;
+        };
+        let room = room(desk, key.0, put);
+        put.wants_room = room == 0 && put.stage == Stage::Body;
+        room
+    }
+
+    /// Takes what there is room for and returns how much that was.
+    pub(super) fn data(&mut self, desk: &mut Desk, key: PutKey, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = self.room(desk, key);
+            let Some(put) = self.slots.get_mut(key.0) else {
+                return bytes.len();
+            };
+            if put.stage == Stage::Closing {
+                return bytes.len();
+            }
+            if rest.len() > put.rest() as usize {
+                let error = match put.length {
+                    None => PutError::TooLong,
+                    Some(expected) => PutError::Length {
+                        expected,
+                        received: put.received.saturating_add(rest.len() as u32),
+                    },
+                };
+                self.fail(desk, key.0, error);
+                return bytes.len();
+            }
+            if room == 0 {
+                break;
+            }
+            let (now, later) = rest.split_at(rest.len().min(room));
+            put.received += now.len() as u32;
+            desk.stats.bytes_received += now.len() as u64;
+            let body = put
+                .body
+                .as_mut()
+                .expect("invariant: a body that comes has its hasher");
+            if let Some(piece) = body.add(now) {
+                put.queue.push_back(piece);
+                self.advance(desk, key.0);
+            }
+            rest = later;
+        }
+        bytes.len() - rest.len()
+    }
+
+    pub(super) fn end(&mut self, desk: &mut Desk, reader: &mut dyn IndexReader, key: PutKey) {
+        let Some(put) = self.slots.get_mut(key.0) else {
+            return;
+        };
+        if put.stage != Stage::Body {
+            return;
+        }
+        let received = put.received;
+        let error = match put.length {
+            Some(expected) if expected != received => Some(PutError::Length { expected, received }),
+            None if received == 0 => Some(PutError::Empty),
+            _ => None,
+        };
+        if let Some(error) = error {
+            return self.fail(desk, key.0, error);
+        }
+        let body = put
+            .body
+            .take()
+            .expect("invariant: a body that comes has its hasher");
+        let (hash, sums, last) = body.finish();
+        put.queue.extend(last);
+        put.named = Some((hash, sums));
+        put.stage = Stage::Flushing;
+        if put.expected.is_some_and(|expected| expected != hash) {
+            return self.fail(desk, key.0, PutError::Mismatch { found: hash });
+        }
+        let is_present = match put.hold {
+            Hold::Gather {
+                is_present: true, ..
+            } => true,
+            // Nobody looked yet: its name was not known, and nothing is written so far.
+            _ => put.expected.is_none() && put.placed == 0 && self.is_stored(reader, &hash),
+        };
+        if is_present {
+            self.confirm(desk, key.0, hash);
+        } else {
+            self.advance(desk, key.0);
+        }
+    }
+
+    pub(super) fn abort(&mut self, desk: &mut Desk, key: PutKey) {
+        let Some(put) = self.slots.get_mut(key.0) else {
+            return;
+        };
+        put.is_silent = true;
+        match put.stage {
+            // What the controller decides is done; only nobody is told.
+            Stage::Asking { .. } | Stage::Closing => {}
+            Stage::Body | Stage::Flushing => self.close(desk, key.0),
+        }
+    }
+
+    // What happens meanwhile.
+
+    /// The block it waited for, or one that came back.
+    pub(super) fn leased(&mut self, desk: &mut Desk, key: Key, block: Block) {
+        match self.slots.get_mut(key) {
+            Some(put) if put.awaits == Some(block.class()) => {
+                put.awaits = None;
+                put.block = Some(block);
+                self.advance(desk, key);
+                self.wake(desk, key);
+            }
+            _ => self.give_back(desk, block, false),
+        }
+    }
+
+    /// There is none.
+    pub(super) fn refused(&mut self, desk: &mut Desk, key: Key, fault: Fault) {
+        if let Some(put) = self.slots.get_mut(key) {
+            put.awaits = None;
+            self.fail(desk, key, fault.into());
+        }
+    }
+
+    pub(super) fn written(
+        &mut self,
+        desk: &mut Desk,
+        key: Key,
+        pending: Pending,
+        result: Result<usize, i32>,
+        mut buffer: Buffer,
+    ) {
+        let Some(put) = self.slots.get_mut(key) else {
+            debug_assert!(false, "invariant: a PUT stays until its writes end");
+            return;
+        };
+        put.writes -= 1;
+        match judge(result, buffer.len(), pending.repeats) {
+            Written::Part(size) if put.stage != Stage::Closing => {
+                desk.stats.short_ops += 1;
+                let rest = buffer.len() - size;
+                buffer.as_mut_slice().copy_within(size.., 0);
+                buffer.truncate(rest);
+                put.writes += 1;
+                // The place of the write that just ended is free.
+                let again = Pending {
+                    offset: pending.offset + size as u64,
+                    start: pending.start + size as u32,
+                    len: rest as u32,
+                    repeats: if size == 0 { pending.repeats + 1 } else { 0 },
+                    ..pending
+                };
+                return desk.write(again, buffer);
+            }
+            Written::Whole | Written::Part(_) => {}
+            Written::Failed(fault) => {
+                desk.stats.write_errors += 1;
+                put.is_suspect |= fault != Fault::NoSpace;
+                drop_buffer(desk, put, buffer);
+                return self.fail(desk, key, fault.into());
+            }
+        }
+        drop_buffer(desk, put, buffer);
+        if put.stage == Stage::Closing {
+            return self.close(desk, key);
+        }
+        self.advance(desk, key);
+        self.wake(desk, key);
+    }
+
+    /// The controller's word on [`Request::Occupy`] or [`Request::Confirm`].
+    pub(super) fn stored(&mut self, desk: &mut Desk, key: Key, outcome: Stored, is_durable: bool) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Some((hash, _)) = put.named else {
+            return;
+        };
+        if outcome != Stored::Present {
+            put.block = None;
+        }
+        match outcome {
+            Stored::Present => {
+                desk.stats.present += 1;
+                let was_written = matches!(put.stage, Stage::Asking { is_written: true });
+                desk.stats.unwritten += u64::from(!was_written);
+            }
+            Stored::New | Stored::Repaired => desk.stats.stored += 1,
+        }
+        if !put.is_silent {
+            desk.events.push_back(Event::Stored {
+                key: PutKey(key),
+                user: put.user,
+                hash,
+                length: put.received,
+                outcome,
+                is_durable,
+            });
+        }
+        put.is_silent = true;
+        self.close(desk, key);
+    }
+
+    /// What was to be confirmed is gone, or damaged: it is written after all.
+    pub(super) fn vanished(&mut self, desk: &mut Desk, key: Key) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        put.stage = Stage::Flushing;
+        if put.is_silent {
+            self.close(desk, key);
+        } else {
+            self.advance(desk, key);
+        }
+    }
+
+    /// The controller did nothing.
+    pub(super) fn failed(&mut self, desk: &mut Desk, key: Key, fault: Fault) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        if fault == Fault::Poisoned {
+            // The index may name the block all the same, on the medium: nobody is to write to it again.
+            put.block = None;
+        }
+        put.stage = Stage::Flushing;
+        self.fail(desk, key, fault.into());
+    }
+
+    /// Tries again what found no memory, buffer or place. False when it still finds none.
+    pub(super) fn retry(&mut self, desk: &mut Desk, key: Key) -> bool {
+        let Some(put) = self.slots.get_mut(key) else {
+            return true;
+        };
+        put.is_waiting = false;
+        self.advance(desk, key);
+        self.wake(desk, key);
+        self.slots.get(key).is_none_or(|put| !put.is_waiting)
+    }
+
+    /// Lets bodies of unknown length begin as far as there is memory to hold them.
+    pub(super) fn admit(&mut self, desk: &mut Desk) {
+        while let Some(key) = self.gathers.front().copied() {
+            if let Some(put) = self.slots.get_mut(key)
+                && put.stage == Stage::Body
+            {
+                let reserved = whole_cost(BLOCK_SIZE_MAX, desk.config.piece_size_of(u32::MAX));
+                if !desk.gather_memory.try_take(reserved) {
+                    return;
+                }
+                put.hold = Hold::Gather {
+                    is_present: false,
+                    reserved,
+                };
+            }
+            self.gathers.pop_front();
+            self.wake(desk, key);
+        }
+    }
+
+    /// Does what can be done now: writes pieces, asks the controller when all are written.
+    fn advance(&mut self, desk: &mut Desk, key: Key) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        let may_write = match put.stage {
+            Stage::Body => put.hold == Hold::Write,
+            Stage::Flushing => true,
+            Stage::Asking { .. } | Stage::Closing => false,
+        };
+        if !may_write {
+            return;
+        }
+        while !put.queue.is_empty() {
+            let Some(block) = place(desk, key, put) else {
+                return;
+            };
+            if put.writes >= desk.config.depth {
+                return;
+            }
+            if !desk.has_place() {
+                return wait(desk, key, put);
+            }
+            let buffer = put.queue.pop_front().expect("invariant: just looked");
+            let pending = Pending {
+                owner: Owner::Put(key),
+                offset: block.offset() + u64::from(put.placed),
+                len: buffer.len() as u32,
+                start: put.placed,
+                repeats: 0,
+                is_second: false,
+            };
+            put.placed += buffer.len() as u32;
+            put.writes += 1;
+            desk.write(pending, buffer);
+        }
+        if put.stage == Stage::Flushing && put.writes == 0 {
+            occupy(desk, key, put);
+        }
+    }
+
+    fn confirm(&mut self, desk: &mut Desk, key: Key, hash: Hash) {
+        if let Some(put) = self.slots.get_mut(key) {
+            put.stage = Stage::Asking { is_written: false };
+            desk.ask(Asked::Put(key), |id| Request::Confirm { id, hash });
+        }
+    }
+
+    /// Tells a carrier that was held back that there is room.
+    fn wake(&mut self, desk: &mut Desk, key: Key) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        if put.wants_room && room(desk, key, put) > 0 {
+            put.wants_room = false;
+            desk.events.push_back(Event::PutReady {
+                key: PutKey(key),
+                user: put.user,
+            });
+        }
+    }
+
+    fn fail(&mut self, desk: &mut Desk, key: Key, error: PutError) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !std::mem::replace(&mut put.is_silent, true) {
+            desk.stats.puts_failed += 1;
+            desk.events.push_back(Event::PutFailed {
+                key: PutKey(key),
+                user: put.user,
+                error,
+            });
+        }
+        self.close(desk, key);
+    }
+
+    /// Lets go of everything that is not in flight, and of the place when nothing is.
+    fn close(&mut self, desk: &mut Desk, key: Key) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        put.stage = Stage::Closing;
+        put.wants_room = false;
+        if let Some(class) = put.awaits.take() {
+            desk.pools.forget(class, key);
+        }
+        let begun = put.body.as_mut().and_then(|body| body.drop_piece());
+        for buffer in std::mem::take(&mut put.queue).into_iter().chain(begun) {
+            drop_buffer(desk, put, buffer);
+        }
+        if put.writes > 0 {
+            return;
+        }
+        let Some(put) = self.slots.remove(key) else {
+            return;
+        };
+        if let Hold::Gather { reserved, .. } = put.hold {
+            desk.gather_memory.give(reserved);
+        }
+        if put.hold == Hold::WaitToGather {
+            self.gathers.retain(|waiting| *waiting != key);
+        }
+        if let Some(block) = put.block {
+            self.give_back(desk, block, put.is_suspect);
+        }
+    }
+
+    /// A leased block that was not used: to who waits, to the pool, or to the controller.
+    fn give_back(&mut self, desk: &mut Desk, block: Block, is_suspect: bool) {
+        if desk.is_poisoned {
+            return;
+        }
+        let given = if is_suspect {
+            Given::Surplus
+        } else {
+            desk.pools.give(block)
+        };
+        match given {
+            Given::To(put) => self.leased(desk, put, block),
+            Given::Kept => {}
+            Given::Surplus => desk
+                .requests
+                .push_back(Request::Return { block, is_suspect }),
+        }
+    }
+
+    /// Whether the index has it, whole. An index that cannot be read has nothing: the controller decides in the end.
+    fn is_stored(&mut self, reader: &mut dyn IndexReader, hash: &Hash) -> bool {
+        matches!(reader.block(hash, &mut self.scratch), Ok(true)) && !self.scratch.is_damaged()
+    }
+}
+
+/// Bytes of memory a body held whole takes.
+fn whole_cost(length: u32, piece_size: u32) -> usize {
+    let pieces = length.div_ceil(piece_size) as usize;
+    pieces * buffer_cost(piece_size as usize)
+}
+
+fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
+    match put.stage {
+        Stage::Body => {}
+        Stage::Closing => return usize::MAX,
+        Stage::Flushing | Stage::Asking { .. } => return 0,
+    }
+    if put.rest() == 0 {
+        return 0;
+    }
+    let piece_size = desk.config.piece_size_of(put.length.unwrap_or(u32::MAX)) as usize;
+    let Some(body) = &put.body else {
+        return 0;
+    };
+    if body.room() > 0 {
+        return body.room().min(put.rest() as usize);
+    }
+    let buffer = match put.hold {
+        // Reserved: only the pool itself may have nothing left.
+        Hold::Gather { .. } => desk.buffers.take(piece_size),
+        Hold::Write if desk.is_behind() => None,
+        Hold::Write if put.pieces() < desk.config.depth => {
+            Desk::buffer(&desk.buffers, &mut desk.write_memory, piece_size)
+        }
+        // A write that ends makes room, or memory for a whole body does.
+        Hold::Write | Hold::WaitToGather => return 0,
+    };
+    let (Some(buffer), Some(body)) = (buffer, &mut put.body) else {
+        wait(desk, key, put);
+        return 0;
+    };
+    body.begin_piece(buffer);
+    body.room().min(put.rest() as usize)
+}
+
+/// Its block; taken from the pool, or waited for.
+fn place(desk: &mut Desk, key: Key, put: &mut Put) -> Option<Block> {
+    if put.block.is_some() {
+        return put.block;
+    }
+    if put.awaits.is_some() {
+        return None;
+    }
+    let class = put.class();
+    put.block = desk.pools.take(class);
+    if put.block.is_none() {
+        put.awaits = Some(class);
+        desk.pools.wait(desk.now, class, key);
+    }
+    put.block
+}
+
+/// Everything is written: the controller may name it.
+fn occupy(desk: &mut Desk, key: Key, put: &mut Put) {
+    let (Some((hash, sums)), Some(block)) = (&mut put.named, put.block) else {
+        return;
+    };
+    let sums = std::mem::replace(sums, crate::sums::Sums::One(0));
+    let (hash, length) = (*hash, put.received);
+    put.stage = Stage::Asking { is_written: true };
+    desk.ask(Asked::Put(key), |id| Request::Occupy {
+        id,
+        hash,
+        unit: block.unit(),
+        length,
+        sums,
+    });
+}
+
+fn wait(desk: &mut Desk, key: Key, put: &mut Put) {
+    if !std::mem::replace(&mut put.is_waiting, true) {
+        desk.wait(Owner::Put(key));
+    }
+}
+
+fn drop_buffer(desk: &mut Desk, put: &Put, buffer: Buffer) {
+    if put.counts_buffers() {
+        desk.write_memory.give(buffer.capacity());
+    }
+}
+
+fn judge(result: Result<usize, i32>, wanted: usize, repeats: u8) -> Written {
+    let size = match result {
+        Ok(size) if size >= wanted => return Written::Whole,
+        // Whole units only: the next write has to be aligned too.
+        Ok(size) => size - size % UNIT as usize,
+        Err(EINTR | EAGAIN) => 0,
+        Err(ENOSPC | EDQUOT) => return Written::Failed(Fault::NoSpace),
+        Err(code) => return Written::Failed(Fault::Io(code)),
+    };
+    if size == 0 && u64::from(repeats) >= limits::RETRIES.default {
+        return Written::Failed(Fault::Io(EIO));
+    }
+    Written::Part(size)
+}
