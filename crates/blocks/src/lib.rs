@@ -10,6 +10,8 @@
 //! | `buddy` | which places are free |
 //! | `record` | what the index keeps of a block, as bytes |
 //! | `index` | which blocks there are: libmdbx, and a model of it in memory |
+//! | `file`, `medium` | the data file; what is asked of a file system |
+//! | `format`, `store` | what a store says of itself; a store as a directory |
 //!
 //! Must not know sockets. Layout and assumptions about the medium: `docs/ondisk.md`.
 
@@ -22,23 +24,29 @@ mod config;
 mod controller;
 mod durability;
 mod fault;
+mod file;
+mod format;
 mod hash;
 mod index;
 mod limits;
 mod local;
+mod medium;
 mod message;
 mod pools;
 mod record;
 mod stats;
+mod store;
 mod sums;
 
 pub use block::Block;
 pub use buddy::{Buddy, BuddyError, FILE_SIZE_MAX, Inconsistency, MACRO, ORDER_COUNT, Space};
 pub use class::{BLOCK_SIZE_MAX, Class, UNIT};
 pub use config::{ControllerConfig, LocalConfig, LookupBy, Verify};
-pub use controller::Disk;
+pub use controller::{Controller, Disk, Next, Replies, StartError};
 pub use durability::{Durability, DurabilitySyntax};
 pub use fault::{Damage, Fault, PutError};
+pub use file::{FileDisk, FileOptions};
+pub use format::{FormatError, STORE_FORMAT, StoreId, Superblock};
 pub use hash::{HASH_SIZE, Hash, HashSyntax, Hasher};
 pub use index::{
     EachBlock, EachReference, Index, IndexError, IndexReader, IndexSpace, Mdbx, MdbxIndex,
@@ -53,4 +61,5 @@ pub use record::{Flags, RECORD_FORMAT, RECORD_SIZE_MAX, Record};
 pub use stats::{
     ControllerStats, DamagedBlock, LocalStats, PauseStats, PoolStats, SpaceStats, Tally,
 };
+pub use store::{DATA_FILE, INDEX_FILE, LOCK_FILE, Store, StoreError, StoreLock, StoreOptions};
 pub use sums::{CHUNK_SIZE, SUM_COUNT_MAX, SumMismatch, Sums, SumsBuilder};

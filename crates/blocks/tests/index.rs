@@ -14,7 +14,6 @@ const OPTIONS: MdbxOptions = MdbxOptions {
     growth_step: 1 << 20,
     reserve_size: 256 << 10,
     readers_max: 8,
-    is_relaxed: false,
 };
 
 fn open(directory: &Path, options: MdbxOptions) -> Box<dyn Index> {
@@ -25,14 +24,8 @@ fn open(directory: &Path, options: MdbxOptions) -> Box<dyn Index> {
 /// Runs a test on both.
 fn on_each(test: impl Fn(&mut dyn Index)) {
     test(&mut MemoryIndex::new());
-    for is_relaxed in [false, true] {
-        let directory = tempfile::tempdir().expect("a place for files");
-        let options = MdbxOptions {
-            is_relaxed,
-            ..OPTIONS
-        };
-        test(&mut *open(directory.path(), options));
-    }
+    let directory = tempfile::tempdir().expect("a place for files");
+    test(&mut *open(directory.path(), OPTIONS));
 }
 
 fn hash(n: u64) -> Hash {

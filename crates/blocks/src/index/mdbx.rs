@@ -12,6 +12,9 @@
 //! with [`IndexError::Full`] before the rest is too small for the batch, and what is kept is allocated on the medium, not only
 //! in the map. A full disk blocks PUT, never DELETE.
 //!
+//! Durability: a commit that is not synced is undone by a crash of the machine, together with those before it that were not;
+//! the file is never broken by it. A commit that is synced, and everything before it, stays.
+//!
 //! Limits: `readers_max`, `map_size_max`, and in [`MdbxOptions`]. Source: libmdbx 0.13, `mdbx.h`.
 
 use std::borrow::Cow;
@@ -30,6 +33,7 @@ use super::row::{
 };
 use super::{EachBlock, EachReference, Index, IndexError, IndexReader};
 use crate::hash::Hash;
+use crate::medium;
 use crate::record::Record;
 
 /// Bytes of a page: the same on every machine, so that a file can be moved.
@@ -49,8 +53,6 @@ pub struct MdbxOptions {
     pub reserve_size: u64,
     /// Readers at the same time: one for each worker and a few for tools.
     pub readers_max: u32,
-    /// Whether commits need not be durable unless asked. A crash then undoes the last of them, and never breaks the file.
-    pub is_relaxed: bool,
 }
 
 impl Default for MdbxOptions {
@@ -60,7 +62,6 @@ impl Default for MdbxOptions {
             growth_step: 16 << 20,
             reserve_size: 16 << 20,
             readers_max: 256,
-            is_relaxed: false,
         }
     }
 }
@@ -97,16 +98,14 @@ impl Mdbx {
             .truncate(false)
             .open(path)
             .map_err(|error| io_error(&error, "opening the index"))?;
-        let sync_mode = if options.is_relaxed {
-            SyncMode::SafeNoSync
-        } else {
-            SyncMode::Durable
-        };
         let size_max = to_size(options.map_size_max)?;
         let environment = Environment::builder()
             .set_flags(EnvironmentFlags {
                 no_sub_dir: true,
-                mode: Mode::ReadWrite { sync_mode },
+                // Syncing is asked for by commit: faster than the mode that always does, and just as durable.
+                mode: Mode::ReadWrite {
+                    sync_mode: SyncMode::SafeNoSync,
+                },
                 // Lookups are random: reading ahead would only push out other pages.
                 no_rdahead: true,
                 ..EnvironmentFlags::default()
@@ -152,6 +151,7 @@ impl Mdbx {
             room: 0,
             broken: None,
             is_poisoned: false,
+            is_synced: false,
             row: Vec::new(),
             allocated_to: 0,
         }
@@ -228,6 +228,8 @@ pub struct MdbxIndex {
     /// Why the batch cannot be committed.
     broken: Option<IndexError>,
     is_poisoned: bool,
+    /// Whether every commit is on the medium. Not known of what an earlier process left.
+    is_synced: bool,
     /// Where rows are encoded.
     row: Vec<u8>,
     /// Bytes of the file that are known to be allocated on the medium.
@@ -241,6 +243,11 @@ impl MdbxIndex {
     /// What the database refused.
     pub fn space(&self) -> Result<IndexSpace, IndexError> {
         self.mdbx.space()
+    }
+
+    /// Gives the file back; a batch is dropped.
+    pub fn close(self) -> Mdbx {
+        self.mdbx
     }
 
     /// The batch, opened when there is none.
@@ -280,7 +287,7 @@ impl MdbxIndex {
         let map_size_max = self.mdbx.options.map_size_max;
         for size in [wanted, needed].map(|size| (used_to + size).min(map_size_max)) {
             let is_short = self.allocated_to < used_to + needed && self.allocated_to < size;
-            if is_short && allocate(&self.mdbx.file, size) {
+            if is_short && medium::reserve(&self.mdbx.file, size) {
                 self.allocated_to = size;
             }
         }
@@ -421,6 +428,7 @@ impl Index for MdbxIndex {
             return Err(IndexError::Poisoned);
         }
         if let Some(batch) = batch {
+            self.is_synced = false;
             batch.commit().map_err(|error| {
                 let error = commit_error(error);
                 // Out of room before the new root was written: the old one stands.
@@ -435,14 +443,15 @@ impl Index for MdbxIndex {
         if self.is_poisoned {
             return Err(IndexError::Poisoned);
         }
-        if !self.mdbx.options.is_relaxed {
+        if self.is_synced {
             return Ok(());
         }
-        let synced = self.mdbx.environment.sync(true);
-        synced.map(|_| ()).map_err(|error| {
+        self.mdbx.environment.sync(true).map_err(|error| {
             self.is_poisoned = true;
             mdbx_error(error, "sync of the index")
-        })
+        })?;
+        self.is_synced = true;
+        Ok(())
     }
 
     fn rollback(&mut self) {
@@ -619,17 +628,6 @@ fn walk<K: TransactionKind>(
     Ok(())
 }
 
-/// Allocates the file on the medium up to `size` without making it longer; false when there is no room.
-fn allocate(file: &File, size: u64) -> bool {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
-        // A file system that cannot promise room is taken at its word: a failing commit tells.
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => true,
-        Err(_) => false,
-    }
-}
-
 fn to_size(bytes: u64) -> Result<usize, IndexError> {
     usize::try_from(bytes)
         .map_err(|_| IndexError::Limit("this machine cannot address a map of that size"))
@@ -665,12 +663,7 @@ fn mdbx_error(error: MdbxError, action: &'static str) -> IndexError {
 }
 
 fn commit_error(error: MdbxError) -> IndexError {
-    use rustix::io::Errno;
-    let code = error.to_err_code();
-    let is_room = error == MdbxError::MapFull
-        || code == Errno::NOSPC.raw_os_error()
-        || code == Errno::DQUOT.raw_os_error();
-    if is_room {
+    if error == MdbxError::MapFull || medium::is_out_of_room(error.to_err_code()) {
         IndexError::Full
     } else {
         mdbx_error(error, "commit of the index")

@@ -1,0 +1,124 @@
+//! What the store asks of a file system beyond reading and writing: room that is promised, unbuffered access, durable names.
+//!
+//! The one file with calls that differ between systems. Must not know what files hold. Whatever a system lacks is told as
+//! such, so that callers can say what they do instead.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use crate::class::UNIT;
+
+/// Whether a number of the system says that a disk, or a quota on it, is full.
+pub(crate) fn is_out_of_room(code: i32) -> bool {
+    use rustix::io::Errno;
+    [Errno::NOSPC, Errno::DQUOT]
+        .iter()
+        .any(|errno| errno.raw_os_error() == code)
+}
+
+/// Allocates a file up to `size` without making it longer; false when there is no room. A file system that cannot promise room
+/// is taken to have it: whoever writes is told.
+pub(crate) fn reserve(file: &File, size: u64) -> bool {
+    !matches!(system::allocate(file, size, true), Err(error) if error.kind() != io::ErrorKind::Unsupported)
+}
+
+/// Makes a file `size` bytes long, allocated. Returns false when the file system can only make it longer.
+///
+/// # Errors
+/// What the system refused: no room above all. The file is as it was.
+pub(crate) fn extend(file: &File, size: u64) -> io::Result<bool> {
+    match system::allocate(file, size, false) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            file.set_len(size).map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes names in a directory durable: a file that was made is found again.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        // Elsewhere directories cannot be opened, and names need no help.
+        Ok(())
+    }
+}
+
+/// Opens a file past the page cache. `Unsupported` when the file system does not do that, or not for one unit.
+pub(crate) fn open_direct(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let file = system::open_direct(&mut options, path)?;
+    // Some only refuse the first read.
+    match read_unit(&file) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(file),
+    }
+}
+
+/// Reads one unit, as aligned as a block is.
+fn read_unit(mut file: &File) -> io::Result<()> {
+    let unit = UNIT as usize;
+    let mut memory = vec![0; 2 * unit];
+    let skipped = memory.as_ptr().align_offset(unit);
+    let buffer = memory
+        .get_mut(skipped..skipped + unit)
+        .ok_or(io::ErrorKind::Unsupported)?;
+    io::Read::read(&mut file, buffer).map(|_| ())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod system {
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::Path;
+
+    use rustix::fs::{FallocateFlags, OFlags, fallocate};
+    use rustix::io::Errno;
+
+    pub(super) fn allocate(file: &File, size: u64, keeps_size: bool) -> io::Result<()> {
+        let flags = if keeps_size {
+            FallocateFlags::KEEP_SIZE
+        } else {
+            FallocateFlags::empty()
+        };
+        match fallocate(file, flags, 0, size) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            done => Ok(done?),
+        }
+    }
+
+    pub(super) fn open_direct(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+        let opened = options
+            .custom_flags(OFlags::DIRECT.bits().cast_signed())
+            .open(path);
+        match opened {
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            opened => opened,
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod system {
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn allocate(_: &File, _: u64, _: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn open_direct(_: &mut OpenOptions, _: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
