@@ -19,7 +19,7 @@ use crate::op::Reject;
 use crate::sim::SimFile;
 
 /// Files of one driver.
-pub const FILES_MAX: usize = 1024;
+pub const FILES_MAX: usize = 64;
 
 /// How often one operation is started again after `EINTR` or `EAGAIN`; then it fails with that number.
 pub(crate) const RETRIES_MAX: u8 = 16;
@@ -186,6 +186,7 @@ impl FileStats {
             (&mut self.reads, &mut self.bytes_read)
         };
         *count += 1;
+        self.retried += u64::from(op.retries);
         match result {
             Ok(size) => {
                 *bytes += size as u64;

@@ -8,6 +8,8 @@
 //!    7. received bytes do not pin the driver's buffers; 8. a dropped driver drains; 9. a refusal
 //!    says what, why and what to do.
 
+#[path = "driver/files.rs"]
+mod files;
 #[path = "driver/kit.rs"]
 mod kit;
 #[path = "driver/limits.rs"]
@@ -86,6 +88,19 @@ conformance! {
     limits::a_turn_waits_no_longer_than_told,
     limits::a_paused_socket_does_not_keep_the_driver_awake,
     limits::a_receive_without_buffers_does_not_keep_the_driver_awake,
+    files::what_was_written_is_read,
+    files::many_operations_are_in_flight_at_once,
+    files::a_read_past_the_end_is_short,
+    files::files_and_sockets_are_served_together,
+    files::no_more_than_the_limit_are_in_flight,
+    files::an_unknown_file_is_refused,
+    files::a_file_of_the_other_world_is_refused,
+    files::what_cannot_be_read_or_written_is_refused,
+    files::a_driver_takes_so_many_files_and_no_more,
+    files::a_turn_yields_at_most_a_batch_of_files,
+    files::a_cancelled_operation_completes_once,
+    files::a_driver_dropped_with_operations_in_flight_gives_the_buffers_back,
+    files::an_idle_file_costs_nothing_per_turn,
 }
 
 /// Scripts that change limits of the process run in a process of their own: this test binary,

@@ -32,7 +32,6 @@ impl Inbox {
     }
 
     /// Ends the next wait: something is left to take.
-    #[cfg(unix)]
     pub(super) fn ring(&self) {
         self.bell.ring();
     }

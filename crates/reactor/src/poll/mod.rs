@@ -15,9 +15,12 @@
 //! completion; a descriptor leaves the selector before it is closed. Every queue holds keys with
 //! generations, each socket at most once (a flag says so).
 //!
-//! Limits: `batch` events a turn, [`READS_PER_TURN`] reads a socket, [`ACCEPTS_PER_TURN`] accepts
+//! Files know no readiness: a few threads read and write them, and what they finished rings the bell.
+//!
+//! Limits: `batch` events a turn, [`FILE_THREADS`] threads, [`READS_PER_TURN`] reads a socket, [`ACCEPTS_PER_TURN`] accepts
 //! a listener.
 
+mod files;
 mod inbox;
 mod input;
 mod interest;
@@ -35,6 +38,8 @@ use std::sync::Arc;
 
 use hioload_base::{Key, Slab, Time};
 
+pub use self::files::FILE_THREADS;
+use self::files::Files;
 use self::inbox::Inbox;
 use self::input::OpenBuffer;
 use self::listener::Listener;
@@ -45,7 +50,7 @@ use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
     Wait,
 };
-use crate::file::{self, FileHandle};
+use crate::file::{FileHandle, FileOp};
 use crate::id::{FileId, ListenerId, OpId, OpKind};
 use crate::net::{ListenSpec, listen_socket};
 use crate::op::{Op, Reject};
@@ -83,6 +88,7 @@ pub struct PollDriver {
     /// Rare events that are due.
     staged: VecDeque<Completion>,
     inbox: Arc<Inbox>,
+    files: Files,
 }
 
 impl std::fmt::Debug for PollDriver {
@@ -149,6 +155,7 @@ impl PollDriver {
             starved: VecDeque::new(),
             dirty: Vec::new(),
             staged: VecDeque::new(),
+            files: Files::new(config.file_ops_max),
             config,
         })
     }
@@ -176,6 +183,7 @@ impl PollDriver {
     fn wait(&mut self, wait: Wait, produced: bool) -> Result<(), TurnError> {
         let busy = produced
             || !self.staged.is_empty()
+            || self.files.has_done()
             || !self.incoming.is_empty()
             || !self.outgoing.is_empty()
             || self
@@ -234,8 +242,8 @@ impl Driver for PollDriver {
             .map(|listener| listener.addr)
     }
 
-    fn open_file(&mut self, _: FileHandle) -> Result<FileId, StartError> {
-        Err(file::unfit("poll", "sockets"))
+    fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError> {
+        self.take_file(handle)
     }
 
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
@@ -251,7 +259,19 @@ impl Driver for PollDriver {
                 listener,
                 to,
             } => self.hand_over(socket, listener, &to),
-            Op::Read { .. } | Op::Write { .. } => Err(Reject::Unsupported),
+            Op::Read {
+                file,
+                token,
+                offset,
+                len,
+                buffer,
+            } => self.start_file_op(FileOp::read(file, token, offset, len, buffer)?),
+            Op::Write {
+                file,
+                token,
+                offset,
+                buffer,
+            } => self.start_file_op(FileOp::write(file, token, offset, buffer)?),
             Op::Wake { to } => {
                 to.0.wake();
                 Ok(OpId {
@@ -273,7 +293,9 @@ impl Driver for PollDriver {
             OpKind::Recv => self.cancel_recv(op.key),
             OpKind::Send => self.cancel_send(op.key),
             OpKind::Connect => self.cancel_connect(op.key),
-            OpKind::Shutdown | OpKind::Close | OpKind::HandOver | OpKind::Read | OpKind::Write => {}
+            // A thread may have it already: it goes on.
+            OpKind::Read | OpKind::Write => self.stats.cancel_late += 1,
+            OpKind::Shutdown | OpKind::Close | OpKind::HandOver => {}
         }
     }
 
@@ -289,6 +311,7 @@ impl Driver for PollDriver {
         self.sort_ready();
         self.take_arrivals(end, out);
         self.accept_ready(end, out);
+        self.take_done((self.config.batch / 2).max(1), end, out);
         self.read_ready(end, out);
         self.drain_outgoing(end, out);
         self.stats.completions += (out.len() - start) as u64;
@@ -302,6 +325,7 @@ impl Driver for PollDriver {
 
 impl Drop for PollDriver {
     fn drop(&mut self) {
+        self.files.stop();
         self.inbox.close();
         for (_, socket) in &self.sockets {
             if let Some(file) = &socket.file

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use hioload_base::{Key, Slab, Time};
 
+use super::disk::SimFile;
 use super::fault::Fault;
+use super::files::Slot;
 use super::net::{Net, Note};
 use super::reach::SimReach;
 use super::socket::Socket;
@@ -24,7 +26,7 @@ use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
     Wait,
 };
-use crate::file::{self, FileHandle};
+use crate::file::{FileHandle, FileOp};
 use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
 use crate::net::{ListenSpec, listen_error};
 use crate::op::{Connect, Op, Payload, Reject};
@@ -43,7 +45,16 @@ pub(super) enum Entry {
     CancelRecv(Key, bool),
     CancelSend(Key, bool),
     CancelConnect(Key),
+    File(Key),
+    CancelFile(Key),
     Woken(Address),
+}
+
+/// What waits for its time.
+pub(super) enum Posted {
+    Event(Completion),
+    /// A file operation: its slot has the rest.
+    File(Key),
 }
 
 pub(super) struct Listener {
@@ -66,11 +77,13 @@ pub struct SimDriver {
     pub(super) pool: Rc<RecvPool>,
     pub(super) submissions: VecDeque<Entry>,
     /// By due time, then in order of posting.
-    pub(super) completions: BTreeMap<(Time, u64), Completion>,
+    pub(super) completions: BTreeMap<(Time, u64), Posted>,
     pub(super) starved: VecDeque<Key>,
     /// The latest posted of the reaped: what is reaped after it was overtaken.
     pub(super) reaped_seq: u64,
     pub(super) reach: Arc<SimReach>,
+    pub(super) files: Vec<SimFile>,
+    pub(super) file_ops: Slab<Slot>,
 }
 
 impl std::fmt::Debug for SimDriver {
@@ -108,6 +121,8 @@ impl SimDriver {
             starved: VecDeque::new(),
             reaped_seq: 0,
             reach,
+            files: Vec::new(),
+            file_ops: Slab::with_limit(config.file_ops_max),
             config,
         }
     }
@@ -246,10 +261,14 @@ impl SimDriver {
             && let Some(entry) = self.completions.first_entry()
             && entry.key().0 <= self.net.borrow().now
         {
-            let ((_, seq), event) = entry.remove_entry();
+            let ((_, seq), posted) = entry.remove_entry();
             self.stats.completions += 1;
-            if let Some(event) = self.settle(event) {
-                self.trace(seq, &event);
+            let event = match posted {
+                Posted::Event(event) => self.settle(event).inspect(|_| self.note_order(seq)),
+                Posted::File(key) => self.end_file_op(key),
+            };
+            if let Some(event) = event {
+                self.trace(&event);
                 out.push(event);
                 count += 1;
             }
@@ -326,7 +345,15 @@ impl SimDriver {
         Some(event)
     }
 
-    fn trace(&mut self, seq: u64, event: &Completion) {
+    /// Counts an event that was overtaken.
+    fn note_order(&mut self, seq: u64) {
+        if seq < self.reaped_seq {
+            self.net.borrow_mut().counts.add(Fault::Reordered);
+        }
+        self.reaped_seq = self.reaped_seq.max(seq);
+    }
+
+    fn trace(&self, event: &Completion) {
         let words = match event {
             Completion::Accepted { listener, socket } => {
                 [1, u64::from(listener.0), socket.0.to_bits()]
@@ -346,10 +373,6 @@ impl SimDriver {
             Completion::Written { token, result, .. } => [12, *token, word(*result)],
         };
         let mut net = self.net.borrow_mut();
-        if seq < self.reaped_seq {
-            net.counts.add(Fault::Reordered);
-        }
-        self.reaped_seq = self.reaped_seq.max(seq);
         let (now, number) = (net.now.as_nanos(), self.number as u64);
         net.trace.add(&[now, number, words[0], words[1], words[2]]);
     }
@@ -394,8 +417,8 @@ impl Driver for SimDriver {
             .map(|listener| listener.addr)
     }
 
-    fn open_file(&mut self, _: FileHandle) -> Result<FileId, StartError> {
-        Err(file::unfit("simulation", "sockets"))
+    fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError> {
+        self.take_file(handle)
     }
 
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
@@ -418,7 +441,19 @@ impl Driver for SimDriver {
                 listener,
                 to,
             } => self.hand_over(socket, listener, &to),
-            Op::Read { .. } | Op::Write { .. } => Err(Reject::Unsupported),
+            Op::Read {
+                file,
+                token,
+                offset,
+                len,
+                buffer,
+            } => self.start_file_op(FileOp::read(file, token, offset, len, buffer)?),
+            Op::Write {
+                file,
+                token,
+                offset,
+                buffer,
+            } => self.start_file_op(FileOp::write(file, token, offset, buffer)?),
             Op::Wake { to } => {
                 self.submissions.push_back(Entry::Woken(to));
                 Ok(OpId {
@@ -458,9 +493,8 @@ impl Driver for SimDriver {
                 Entry::CancelSend(op.key, false)
             }
             OpKind::Connect => Entry::CancelConnect(op.key),
-            OpKind::Shutdown | OpKind::Close | OpKind::HandOver | OpKind::Read | OpKind::Write => {
-                return;
-            }
+            OpKind::Read | OpKind::Write => Entry::CancelFile(op.key),
+            OpKind::Shutdown | OpKind::Close | OpKind::HandOver => return,
         };
         self.submissions.push_back(entry);
     }
@@ -510,6 +544,7 @@ impl SimDriver {
 
 impl Drop for SimDriver {
     fn drop(&mut self) {
+        self.abandon_file_ops();
         let mut net = self.net.borrow_mut();
         for (_, socket) in &self.sockets {
             net.close(socket.end);

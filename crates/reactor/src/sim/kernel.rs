@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hioload_base::Key;
 
-use super::driver::{Entry, SimDriver};
+use super::driver::{Entry, Posted, SimDriver};
 use super::fault::Fault;
 use super::net::Note;
 use super::socket::Socket;
@@ -37,7 +37,7 @@ impl SimDriver {
             socket.last_due = due;
         }
         let seq = net.next_seq();
-        self.completions.insert((due, seq), event);
+        self.completions.insert((due, seq), Posted::Event(event));
     }
 
     /// Submissions take effect, in order.
@@ -75,6 +75,8 @@ impl SimDriver {
                 Entry::CancelRecv(key, again) => self.cancel_recv(key, again),
                 Entry::CancelSend(key, again) => self.cancel_send(key, again),
                 Entry::CancelConnect(key) => self.connect_over(key, Err(libc::ECANCELED)),
+                Entry::File(key) => self.begin_file_op(key),
+                Entry::CancelFile(key) => self.cancel_file_op(key),
                 Entry::Woken(to) => to.0.wake(),
             }
         }

@@ -20,8 +20,10 @@
 
 mod config;
 mod disk;
+mod disk_fault;
 mod driver;
 mod fault;
+mod files;
 mod image;
 mod kernel;
 mod net;
@@ -31,6 +33,7 @@ mod reach;
 mod socket;
 mod stream;
 mod trace;
+mod volume;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -40,6 +43,7 @@ use hioload_base::Time;
 
 pub use self::config::{CHANCE_OF, SimConfig};
 pub use self::disk::{SimDisk, SimFile};
+pub use self::disk_fault::{DiskConfig, DiskFault, DiskFaultCounts};
 pub use self::driver::SimDriver;
 pub use self::fault::{Fault, FaultCounts};
 use self::net::Net;

@@ -80,6 +80,7 @@ impl UringDriver {
                 }
             }
             Kind::CloseStray => {}
+            Kind::FileRead | Kind::FileWrite => self.file_op_over(index, generation, result, out),
             Kind::ZeroCopy => self.zero_copied(index, generation, entry, out),
             Kind::Recv => match self.live_key(index, generation) {
                 Some(key) => self.received(key, entry, out),

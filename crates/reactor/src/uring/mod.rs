@@ -15,37 +15,39 @@
 mod arena;
 mod buffers;
 mod complete;
+mod files;
 mod setup;
 mod socket;
+mod submit;
 mod tag;
 mod wake;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hioload_base::{Key, Slab, Time};
-use io_uring::types::{Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use self::arena::Arena;
 use self::buffers::Buffers;
-use self::socket::{File, Flags, Socket, on_file};
-use self::tag::{Kind, plain, tag};
+use self::socket::{Flags, Socket};
+use self::tag::{Kind, plain};
 use self::wake::Doorbell;
 use crate::completion::Completions;
 use crate::driver::{
     Address, Caps, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError, TurnError,
     Wait,
 };
-use crate::file::{self, FileHandle};
-use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
-use crate::net::{ListenSpec, connect_socket, listen_socket};
-use crate::op::{Connect, Op, Payload, Reject};
+use crate::file::{FileHandle, FileOp};
+use crate::id::{FileId, ListenerId, OpId};
+use crate::net::{ListenSpec, listen_socket};
+use crate::op::{Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
 
 /// How long a dropped driver waits for what is in flight before it leaks the memory.
@@ -72,6 +74,10 @@ pub struct UringDriver {
     staged: VecDeque<cqueue::Entry>,
     arena: Arena,
     zero_copy: Slab<ZeroCopy>,
+    /// Open until the ring is gone.
+    files: Vec<std::fs::File>,
+    /// Reads and writes of files in flight.
+    file_ops: Slab<FileOp>,
     doorbell: Arc<Doorbell>,
     /// Where the kernel puts the doorbell's count; stable while the read is in flight.
     doorbell_value: Box<u64>,
@@ -151,6 +157,8 @@ impl UringDriver {
             staged: VecDeque::new(),
             arena: Arena::new(),
             zero_copy: Slab::with_limit(sockets_max),
+            files: Vec::new(),
+            file_ops: Slab::with_limit(config.file_ops_max),
             doorbell,
             doorbell_value: Box::new(0),
             quick: 0,
@@ -220,266 +228,6 @@ impl UringDriver {
         let fd = Fd(self.doorbell.event_fd());
         let entry = opcode::Read::new(fd, target, 8).build();
         self.push(entry.user_data(plain(Kind::WakeRead, 0)));
-    }
-
-    fn socket(&mut self, id: SocketId) -> Result<&mut Socket, Reject> {
-        let socket = self.sockets.get_mut(id.0).ok_or(Reject::Stale)?;
-        if socket.flags.has(Flags::CLOSING | Flags::HANDING) {
-            return Err(Reject::Closing);
-        }
-        Ok(socket)
-    }
-
-    fn accept(&mut self, listener: ListenerId) -> Result<OpId, Reject> {
-        let direct = self.caps.direct;
-        let entry = self
-            .listeners
-            .get_mut(usize::from(listener.0))
-            .ok_or(Reject::Stale)?;
-        if entry.accepting {
-            return Err(Reject::Busy);
-        }
-        entry.accepting = true;
-        let fd = Fd(entry.socket.as_raw_fd());
-        let flags = libc::SOCK_NONBLOCK | if direct { 0 } else { libc::SOCK_CLOEXEC };
-        let accept = opcode::AcceptMulti::new(fd)
-            .allocate_file_index(direct)
-            .flags(flags);
-        self.push(
-            accept
-                .build()
-                .user_data(plain(Kind::Accept, u32::from(listener.0))),
-        );
-        Ok(OpId::accept(listener))
-    }
-
-    fn connect(&mut self, connect: &Connect) -> Result<OpId, Reject> {
-        let system = |error: io::Error| Reject::System(error.raw_os_error().unwrap_or(libc::EIO));
-        let socket = connect_socket(connect).map_err(system)?;
-        let fd = Fd(socket.as_raw_fd());
-        let mut flags = Flags::default();
-        flags.set(Flags::CONNECTING);
-        let file = File::Plain(OwnedFd::from(socket));
-        let slot = Socket {
-            file,
-            flags,
-            payload: None,
-            pages: None,
-        };
-        let key = self.sockets.insert(slot).map_err(|_| Reject::Full)?;
-        let (addr, len) = self.arena.address(connect.to);
-        let entry = opcode::Connect::new(fd, addr, len).build();
-        self.push(entry.user_data(tag(Kind::Connect, key)));
-        Ok(OpId {
-            kind: OpKind::Connect,
-            key,
-        })
-    }
-
-    fn recv(&mut self, id: SocketId) -> Result<OpId, Reject> {
-        let socket = self.socket(id)?;
-        if socket.flags.has(Flags::WANTS_INPUT) {
-            return Err(Reject::Busy);
-        }
-        socket.flags.set(Flags::WANTS_INPUT);
-        if !socket.flags.has(Flags::RECEIVING) {
-            self.arm_recv(id.0);
-        }
-        Ok(OpId::recv(id))
-    }
-
-    /// Starts a multishot receive on a slot that wants input and has none in flight.
-    fn arm_recv(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if self.draining {
-            return;
-        }
-        socket.flags.set(Flags::RECEIVING);
-        socket.flags.clear(Flags::FED);
-        let entry = on_file!(&socket.file, |fd| opcode::RecvMulti::new(
-            fd,
-            buffers::GROUP
-        )
-        .build());
-        self.push(entry.user_data(tag(Kind::Recv, key)));
-    }
-
-    fn send(&mut self, id: SocketId, payload: Payload) -> Result<OpId, Reject> {
-        let size = payload.len();
-        if size == 0 || payload.pieces().len() > Payload::PIECES_MAX {
-            return Err(Reject::Payload);
-        }
-        let zero_copy = self.config.zero_copy_min.is_some_and(|min| size >= min);
-        let socket = self.socket(id)?;
-        if socket.flags.has(Flags::SENDING) {
-            return Err(Reject::Busy);
-        }
-        let zero_copy = zero_copy && !socket.flags.has(Flags::COPIES);
-        socket.flags.set(Flags::SENDING);
-        if zero_copy && self.caps.zero_copy {
-            self.send_zero_copy(id.0, payload);
-        } else {
-            self.send_copied(id.0, payload);
-        }
-        Ok(OpId::send(id))
-    }
-
-    fn send_copied(&mut self, key: Key, payload: Payload) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        let entry = match &payload {
-            Payload::One(segment) => {
-                let (start, len) = (segment.as_ptr(), segment.len() as u32);
-                on_file!(&socket.file, |fd| opcode::Send::new(fd, start, len)
-                    .flags(libc::MSG_NOSIGNAL)
-                    .build())
-            }
-            Payload::Many(segments) => {
-                let message = self.arena.message(segments);
-                let flags = libc::MSG_NOSIGNAL as u32;
-                on_file!(&socket.file, |fd| opcode::SendMsg::new(fd, message)
-                    .flags(flags)
-                    .build())
-            }
-        };
-        socket.payload = Some(payload);
-        self.quick += 1;
-        self.push(entry.user_data(tag(Kind::Send, key)));
-    }
-
-    fn send_zero_copy(&mut self, key: Key, payload: Payload) {
-        let slot = ZeroCopy {
-            socket: key,
-            _payload: payload.clone(),
-        };
-        let Ok(pages) = self.zero_copy.insert(slot) else {
-            return self.send_copied(key, payload);
-        };
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        let report = 1 << 3; // IORING_SEND_ZC_REPORT_USAGE
-        let entry = match &payload {
-            Payload::One(segment) => {
-                let (start, len) = (segment.as_ptr(), segment.len() as u32);
-                on_file!(&socket.file, |fd| opcode::SendZc::new(fd, start, len)
-                    .flags(libc::MSG_NOSIGNAL)
-                    .zc_flags(report)
-                    .build())
-            }
-            Payload::Many(segments) => {
-                let message = self.arena.message(segments);
-                let flags = libc::MSG_NOSIGNAL as u32;
-                on_file!(&socket.file, |fd| opcode::SendMsgZc::new(fd, message)
-                    .flags(flags)
-                    .ioprio(report)
-                    .build())
-            }
-        };
-        socket.payload = Some(payload);
-        socket.pages = Some(pages);
-        self.stats.zero_copy += 1;
-        self.push(entry.user_data(tag(Kind::ZeroCopy, pages)));
-    }
-
-    fn shutdown(&mut self, id: SocketId) -> Result<OpId, Reject> {
-        let socket = self.socket(id)?;
-        if !socket.flags.has(Flags::SHUTTING) {
-            socket.flags.set(Flags::SHUTTING);
-            let entry = on_file!(&socket.file, |fd| opcode::Shutdown::new(fd, libc::SHUT_WR)
-                .build());
-            self.push(entry.user_data(tag(Kind::Shutdown, id.0)));
-        }
-        Ok(OpId {
-            kind: OpKind::Shutdown,
-            key: id.0,
-        })
-    }
-
-    fn close(&mut self, id: SocketId) -> Result<OpId, Reject> {
-        let socket = self.socket(id)?;
-        socket.flags.set(Flags::CLOSING);
-        socket.flags.clear(Flags::WANTS_INPUT);
-        if socket.flags.is_in_flight() {
-            let cancel = socket.file.cancel_all();
-            self.push(cancel.user_data(plain(Kind::Quiet, 0)));
-        } else {
-            self.close_now(id.0);
-        }
-        Ok(OpId {
-            kind: OpKind::Close,
-            key: id.0,
-        })
-    }
-
-    /// Closes the descriptor of a slot with nothing in flight.
-    fn close_now(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        debug_assert!(
-            !socket.flags.is_in_flight(),
-            "a descriptor in use is not closed"
-        );
-        if socket.flags.has(Flags::CLOSE_SENT) {
-            return;
-        }
-        socket.flags.set(Flags::CLOSE_SENT);
-        let entry = match &socket.file {
-            File::Direct(index) => opcode::Close::new(Fixed(*index)).build(),
-            // The descriptor itself closes when the slot is dropped; a no-op keeps the order of
-            // events the same for both kinds.
-            File::Plain(_) => opcode::Nop::new().build(),
-        };
-        self.push(entry.user_data(tag(Kind::Close, key)));
-    }
-
-    fn hand_over(
-        &mut self,
-        id: SocketId,
-        listener: ListenerId,
-        to: &Address,
-    ) -> Result<OpId, Reject> {
-        let msg_ring = self.caps.msg_ring;
-        let socket = self.socket(id)?;
-        if socket.flags.is_in_flight() {
-            return Err(Reject::Busy);
-        }
-        let (File::Direct(index), Some(ring_fd), true) = (&socket.file, to.0.ring_fd(), msg_ring)
-        else {
-            return Err(Reject::Unsupported);
-        };
-        let entry = opcode::MsgRingSendFd::new(
-            Fd(ring_fd),
-            Fixed(*index),
-            io_uring::types::DestinationSlot::auto_target(),
-            plain(Kind::Arrived, u32::from(listener.0)),
-        )
-        .build();
-        socket.flags.set(Flags::HANDING);
-        self.push(entry.user_data(tag(Kind::HandOver, id.0)));
-        Ok(OpId {
-            kind: OpKind::HandOver,
-            key: id.0,
-        })
-    }
-
-    fn wake(&mut self, to: &Address) -> OpId {
-        match to.0.ring_fd() {
-            Some(fd) if self.caps.msg_ring => {
-                let data = plain(Kind::WakeMessage, 0);
-                let entry = opcode::MsgRingData::new(Fd(fd), 0, data, None).build();
-                self.push(entry.user_data(plain(Kind::Quiet, 0)));
-            }
-            _ => to.0.wake(),
-        }
-        OpId {
-            kind: OpKind::HandOver,
-            key: Key::from_bits(0),
-        }
     }
 
     /// Re-arms receives that ran out of buffers, as many as there are buffers.
@@ -633,8 +381,8 @@ impl Driver for UringDriver {
             .map(|entry| entry.addr)
     }
 
-    fn open_file(&mut self, _: FileHandle) -> Result<FileId, StartError> {
-        Err(file::unfit("io_uring", "sockets"))
+    fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError> {
+        self.take_file(handle)
     }
 
     fn submit(&mut self, op: Op) -> Result<OpId, Reject> {
@@ -650,54 +398,25 @@ impl Driver for UringDriver {
                 listener,
                 to,
             } => self.hand_over(socket, listener, &to),
-            Op::Read { .. } | Op::Write { .. } => Err(Reject::Unsupported),
+            Op::Read {
+                file,
+                token,
+                offset,
+                len,
+                buffer,
+            } => self.start_file_op(FileOp::read(file, token, offset, len, buffer)?),
+            Op::Write {
+                file,
+                token,
+                offset,
+                buffer,
+            } => self.start_file_op(FileOp::write(file, token, offset, buffer)?),
             Op::Wake { to } => Ok(self.wake(&to)),
         }
     }
 
     fn cancel(&mut self, op: OpId) {
-        let user_data = match op.kind {
-            OpKind::Accept => {
-                let accepting = self.listeners.get(op.key.index() as usize);
-                if !accepting.is_some_and(|listener| listener.accepting) {
-                    return;
-                }
-                plain(Kind::Accept, op.key.index())
-            }
-            OpKind::Recv => {
-                let Some(socket) = self.sockets.get_mut(op.key) else {
-                    return;
-                };
-                let wanted = socket.flags.has(Flags::WANTS_INPUT);
-                socket.flags.clear(Flags::WANTS_INPUT);
-                if !socket.flags.has(Flags::RECEIVING) {
-                    if wanted {
-                        self.ended.push_back(op.key);
-                    }
-                    return;
-                }
-                tag(Kind::Recv, op.key)
-            }
-            OpKind::Send => {
-                let Some(socket) = self.sockets.get(op.key) else {
-                    return;
-                };
-                if !socket.flags.has(Flags::SENDING) {
-                    return;
-                }
-                match socket.pages {
-                    Some(pages) => tag(Kind::ZeroCopy, pages),
-                    None => tag(Kind::Send, op.key),
-                }
-            }
-            OpKind::Connect => tag(Kind::Connect, op.key),
-            OpKind::Shutdown | OpKind::Close | OpKind::HandOver | OpKind::Read | OpKind::Write => {
-                return;
-            }
-        };
-        let target = io_uring::types::CancelBuilder::user_data(user_data);
-        let entry = opcode::AsyncCancel2::new(target).build();
-        self.push(entry.user_data(plain(Kind::Quiet, 0)));
+        self.cancel_op(op);
     }
 
     fn turn(&mut self, wait: Wait, out: &mut Completions) -> Result<(), TurnError> {
@@ -733,6 +452,7 @@ impl Drop for UringDriver {
             std::mem::forget(Rc::clone(&self.pool));
             std::mem::forget(std::mem::replace(&mut self.sockets, Slab::with_limit(0)));
             std::mem::forget(std::mem::replace(&mut self.zero_copy, Slab::with_limit(0)));
+            std::mem::forget(std::mem::replace(&mut self.file_ops, Slab::with_limit(0)));
             std::mem::forget(std::mem::replace(&mut self.arena, Arena::new()));
             std::mem::forget(std::mem::replace(&mut self.doorbell_value, Box::new(0)));
         }
@@ -767,6 +487,7 @@ fn descriptor_limit() -> usize {
 mod tests {
     use super::*;
     use crate::completion::Completion;
+    use crate::op::Connect;
 
     #[test]
     fn a_drained_ring_has_nothing_in_flight() {

@@ -35,6 +35,10 @@ pub(super) enum Kind {
     CloseStray = 12,
     /// A half-close.
     Shutdown = 13,
+    /// A read of a file.
+    FileRead = 14,
+    /// A write to a file.
+    FileWrite = 15,
 }
 
 const GENERATION: u64 = (1 << 24) - 1;
@@ -65,6 +69,8 @@ pub(super) fn untag(user_data: u64) -> Option<(Kind, u32, u32)> {
         11 => Kind::ZeroCopy,
         12 => Kind::CloseStray,
         13 => Kind::Shutdown,
+        14 => Kind::FileRead,
+        15 => Kind::FileWrite,
         _ => return None,
     };
     let generation = (user_data >> 32 & GENERATION) as u32;

@@ -1,14 +1,17 @@
 //! Drivers under test, and one end of a conversation.
 
+use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hioload_mem::Segment;
+use hioload_mem::{Buffer, BufferPool, PoolConfig, Segment};
 use hioload_reactor::poll::PollDriver;
-use hioload_reactor::sim::{SimConfig, SimNet};
+use hioload_reactor::sim::{DiskConfig, SimConfig, SimDisk, SimNet};
 use hioload_reactor::{
-    Clock, Completion, Connect, Driver, DriverConfig, DriverKind, ListenSpec, ListenerId, Op,
-    Payload, RecvBuf, RecvEnd, SocketId, Wait,
+    Clock, Completion, Connect, Driver, DriverConfig, DriverKind, FileHandle, FileId, ListenSpec,
+    ListenerId, Op, Payload, RecvBuf, RecvEnd, SocketId, Wait,
 };
 
 /// Turns of both ends after which a script has failed. Each waits at most [`PATIENCE`].
@@ -24,6 +27,7 @@ pub(crate) struct Kit {
     zero_copy: bool,
     clock: Clock,
     net: SimNet,
+    disk: SimDisk,
 }
 
 impl Kit {
@@ -67,6 +71,7 @@ impl Kit {
             zero_copy: false,
             clock: Clock::start(),
             net: SimNet::new(1, SimConfig::calm()),
+            disk: SimDisk::new(1, DiskConfig::calm()),
         }
     }
 
@@ -104,6 +109,15 @@ impl Kit {
             driver,
             seen: Vec::new(),
             held: None,
+        }
+    }
+
+    /// A new, empty file: of the simulated disk, or a temporary one that is gone when its handles are.
+    pub(crate) fn file(&self) -> FileHandle {
+        if self.is_sim() {
+            FileHandle::Sim(self.disk.create())
+        } else {
+            FileHandle::System(TempFile::new().open(|_| {}))
         }
     }
 
@@ -178,6 +192,44 @@ impl Pair {
             }
         }
     }
+}
+
+/// A file of the system, removed when dropped; whoever opened it goes on.
+pub(crate) struct TempFile(pub(crate) PathBuf);
+
+impl TempFile {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("driver-{}-{number}", std::process::id());
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    /// Opened to read and write, and made if need be.
+    pub(crate) fn open(&self, tweak: impl FnOnce(&mut OpenOptions)) -> File {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        tweak(&mut options);
+        options.open(&self.0).expect("a temporary file")
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Buffers for files.
+pub(crate) fn buffers() -> BufferPool {
+    BufferPool::new(PoolConfig::with_budget(16 << 20)).expect("a pool")
+}
+
+/// A buffer of `pool` that holds a pattern.
+pub(crate) fn filled(pool: &BufferPool, len: usize, seed: u8) -> Buffer {
+    let mut buffer = pool.take(len).expect("budget");
+    buffer.extend_from_slice(&pattern(len, seed)).expect("room");
+    buffer
 }
 
 /// What an end saw, without the driver's buffers.
@@ -260,6 +312,45 @@ impl End {
             socket,
             payload: payload.into(),
         });
+    }
+
+    pub(crate) fn open(&mut self, handle: FileHandle) -> FileId {
+        self.driver.open_file(handle).expect("room for a file")
+    }
+
+    pub(crate) fn write(&mut self, file: FileId, token: u64, offset: u64, buffer: Buffer) {
+        self.submit(Op::Write {
+            file,
+            token,
+            offset,
+            buffer,
+        });
+    }
+
+    /// A read of `len` bytes into a buffer of just that size or the next class.
+    pub(crate) fn read(&mut self, pool: &BufferPool, file: FileId, token: u64, at: (u64, usize)) {
+        let (offset, len) = at;
+        self.submit(Op::Read {
+            file,
+            token,
+            offset,
+            len,
+            buffer: pool.take(len).expect("budget"),
+        });
+    }
+
+    /// Turns until `count` operations on files are over; takes them out of the record.
+    pub(crate) fn file_events(&mut self, count: usize) -> Vec<Event> {
+        let is_file = |event: &Event| matches!(event, Event::Read(..) | Event::Written(..));
+        for _ in 0..ROUNDS_MAX {
+            if self.count(is_file) >= count {
+                let (files, rest) = self.seen.drain(..).partition(is_file);
+                self.seen = rest;
+                return files;
+            }
+            self.turn();
+        }
+        panic!("nothing more happens; the end saw {}", tail(self));
     }
 
     pub(crate) fn close(&mut self, socket: SocketId) {
