@@ -32,6 +32,7 @@ mod limits;
 mod local;
 mod medium;
 mod message;
+mod pause;
 mod pools;
 mod record;
 mod stats;
@@ -57,6 +58,7 @@ pub use local::{Event, FileOp, GetBegin, GetHead, GetKey, GetPoll, LocalStore, P
 pub use message::{
     Leased, Refer, Referred, Released, Reply, Request, RequestId, Stored, Unrefer,
 };
+pub use pause::{Pause, PauseConfig, Pauser};
 pub use record::{Flags, RECORD_FORMAT, RECORD_SIZE_MAX, Record};
 pub use stats::{
     ControllerStats, DamagedBlock, LocalStats, PauseStats, PoolStats, SpaceStats, Tally,

@@ -47,6 +47,8 @@ struct Pool {
     target_max: usize,
     /// A request is unanswered.
     is_asked: bool,
+    /// It was worth a message, and is not full since.
+    is_filling: bool,
     /// The last answer was a refusal.
     is_refused: bool,
     ask_after: Time,
@@ -57,6 +59,16 @@ struct Pool {
     /// The fewest blocks ready since the target changed: what nobody needed.
     free_min: usize,
     stats: PoolStats,
+}
+
+impl Pool {
+    /// Blocks to ask for. Not for each single one: a quarter of the pool, or a PUT that waits, is worth a message; then the
+    /// pool is filled.
+    fn missing(&self) -> usize {
+        let missing = (self.target + self.waiting.len()).saturating_sub(self.free.len());
+        let is_worth_it = self.is_filling || !self.waiting.is_empty() || missing * 4 >= self.target;
+        if is_worth_it { missing } else { 0 }
+    }
 }
 
 /// The pools of one worker.
@@ -76,6 +88,7 @@ impl Pools {
                 // A class without a target of its own serves its PUTs all the same.
                 target_max: base.max(1) * usize::from(factor),
                 is_asked: false,
+                is_filling: false,
                 is_refused: false,
                 ask_after: Time::ZERO,
                 has_grown: false,
@@ -139,9 +152,9 @@ impl Pools {
         if pool.is_asked || (now < pool.ask_after && pool.waiting.is_empty()) {
             return None;
         }
-        let missing = (pool.target + pool.waiting.len()).saturating_sub(pool.free.len());
-        // Not for each single one: a quarter of the pool is worth a message.
-        if missing == 0 || (missing < pool.target / 4 && pool.waiting.is_empty()) {
+        let missing = pool.missing();
+        pool.is_filling = missing > 0;
+        if missing == 0 {
             return None;
         }
         pool.is_asked = true;
@@ -205,7 +218,7 @@ impl Pools {
     /// When [`Pools::ask`] or [`Pools::shrink`] may have something to do that they have not now.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let wakes = self.0.iter().filter_map(|pool| {
-            let asks = !pool.is_asked && pool.free.len() < pool.target;
+            let asks = !pool.is_asked && pool.missing() > 0;
             let shrinks = pool.target > pool.base;
             let asks = asks.then_some(pool.ask_after);
             let shrinks = shrinks.then_some(pool.calm_at);

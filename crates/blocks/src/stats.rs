@@ -133,7 +133,7 @@ pub struct SpaceStats {
     pub free_bytes: u64,
     /// Bytes of the largest free piece.
     pub largest_free: u64,
-    /// From 0, all free space in whole megabytes, to 1.
+    /// The share of the free bytes in pieces too small for the largest class, from 0 to 1.
     pub fragmentation: f64,
     /// Times the file grew.
     pub grown: u64,

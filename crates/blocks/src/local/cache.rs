@@ -182,7 +182,7 @@ mod tests {
             match prng.below(4) {
                 0 => cache.insert(hash, content),
                 1 => cache.remove(hash),
-                _ => assert!(cache.get(hash).is_none_or(|found| found == *content)),
+                _ => assert!(cache.get(hash).is_none_or(|found| found == content[..])),
             }
             let (bytes, count) = cache.size();
             assert!(bytes <= 20_000);

@@ -38,7 +38,7 @@ mod puts;
 use std::ops::Range;
 use std::time::Duration;
 
-use hioload_base::{LimitError, Time};
+use hioload_base::{Key, LimitError, Time};
 use hioload_mem::{Buffer, BufferPool, Segment};
 
 use self::cache::Cache;
@@ -216,9 +216,9 @@ impl LocalStore {
         }
         match (asked, reply) {
             (Asked::Lease(class), reply) => self.handle_lease(class, reply),
-            (Asked::Put(put), reply) => self.handle_put(put, reply),
+            (Asked::Put(put), reply) => self.handle_put(put, &reply),
             (Asked::Lookup(get), Reply::Found { record, .. }) => {
-                self.gets.found(&mut self.desk, get, *record)
+                self.gets.found(&mut self.desk, get, *record);
             }
             (Asked::Lookup(get), Reply::Failed { fault, .. }) => {
                 self.gets.not_found(&mut self.desk, get, Some(fault));
@@ -374,16 +374,16 @@ impl LocalStore {
         }
     }
 
-    fn handle_put(&mut self, put: hioload_base::Key, reply: Reply) {
+    fn handle_put(&mut self, put: Key, reply: &Reply) {
         let LocalStore { desk, puts, .. } = self;
         match reply {
             Reply::Stored {
                 outcome,
                 is_durable,
                 ..
-            } => puts.stored(desk, put, outcome, is_durable),
+            } => puts.stored(desk, put, *outcome, *is_durable),
             Reply::Missing { .. } => puts.vanished(desk, put),
-            Reply::Failed { fault, .. } => puts.failed(desk, put, fault),
+            Reply::Failed { fault, .. } => puts.failed(desk, put, *fault),
             _ => puts.failed(desk, put, Fault::Misuse),
         }
     }

@@ -32,6 +32,10 @@ impl Pins {
 
     /// Ends a read. Returns an epoch that no read holds any more.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a pin is given back once: this is where it ends"
+    )]
     pub(super) fn unpin(&mut self, pin: Pin) -> Option<u64> {
         let Pin(side) = pin;
         let count = &mut self.counts[usize::from(side)];

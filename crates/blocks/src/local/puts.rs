@@ -587,6 +587,7 @@ fn drop_buffer(desk: &mut Desk, put: &Put, buffer: Buffer) {
     if put.counts_buffers() {
         desk.write_memory.give(buffer.capacity());
     }
+    drop(buffer);
 }
 
 fn judge(result: Result<usize, i32>, wanted: usize, repeats: u8) -> Written {
