@@ -1,0 +1,49 @@
+//! `Repr-Digest`: the digest of a representation (RFC 9530 3), base64 (RFC 4648 4) between colons.
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Appends the value for a SHA-256.
+///
+/// ```
+/// let mut value = String::new();
+/// hioload_http::write_repr_digest(&[0; 32], &mut value);
+/// assert_eq!(value, "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:");
+/// ```
+pub fn write_repr_digest(sha256: &[u8; 32], out: &mut String) {
+    out.push_str("sha-256=:");
+    for group in sha256.chunks(3) {
+        let byte = |place: usize| u32::from(group.get(place).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= group.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
+        }
+    }
+    out.push(':');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_as_others_write_it() {
+        // The SHA-256 of nothing; `openssl dgst -sha256 -binary | base64`.
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            let text = std::str::from_utf8(pair).expect("ASCII");
+            *byte = u8::from_str_radix(text, 16).expect("hex");
+        }
+        let mut value = String::new();
+        write_repr_digest(&bytes, &mut value);
+        assert_eq!(
+            value,
+            "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
+        );
+    }
+}

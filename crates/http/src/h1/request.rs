@@ -1,0 +1,256 @@
+//! A request's head.
+
+use std::mem::MaybeUninit;
+
+use super::head::{Fields, after_first_line, content_length, elements, lines_are_sound};
+use super::limits::{HEADERS_MAX, Limits};
+use super::server::Refusal;
+
+/// How the body of a request is framed (RFC 9112 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// So many bytes, at least one.
+    Length(u64),
+    /// Chunks, up to the empty one.
+    Chunked,
+}
+
+/// The head of a request. Every field is well-formed, and what frames the message is without doubt.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    method: &'a str,
+    target: &'a str,
+    fields: &'a [u8],
+    pub(super) facts: Facts,
+}
+
+/// What a head says of its message and connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) body: Body,
+    pub(super) is_1_0: bool,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+    pub(super) wants_upgrade: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Its method, as it was sent: methods are case-sensitive.
+    #[must_use]
+    pub fn method(&self) -> &'a str {
+        self.method
+    }
+
+    /// What it is for, as it was sent.
+    #[must_use]
+    pub fn target(&self) -> &'a str {
+        self.target
+    }
+
+    /// The path of its target, without query; `*` for `OPTIONS *`.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        let target = origin_form(self.target);
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The query of its target, without the question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        origin_form(self.target)
+            .split_once('?')
+            .map(|(_, query)| query)
+    }
+
+    /// Sent by a peer that speaks HTTP/1.0.
+    #[must_use]
+    pub fn is_1_0(&self) -> bool {
+        self.facts.is_1_0
+    }
+
+    /// Its fields, in order.
+    #[must_use]
+    pub fn fields(&self) -> Fields<'a> {
+        Fields::new(self.fields)
+    }
+
+    /// The first field of this name, in whatever case it was sent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.fields()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    /// How its body is framed.
+    #[must_use]
+    pub fn body(&self) -> Body {
+        self.facts.body
+    }
+
+    /// The peer waits for `100 Continue` before it sends the body (RFC 9110 10.1.1).
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.facts.expects_continue && self.facts.body != Body::None
+    }
+
+    /// The peer asks for another protocol on this connection (RFC 9110 7.8).
+    #[must_use]
+    pub fn wants_upgrade(&self) -> bool {
+        self.facts.wants_upgrade
+    }
+
+    /// Reads a head that is complete.
+    pub(super) fn parse(head: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
+        let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut parsed = httparse::Request::new(&mut []);
+        let fields_max = limits.headers_max.min(HEADERS_MAX);
+        let outcome = parsed.parse_with_uninit_headers(head, &mut fields[..fields_max]);
+        match outcome {
+            // Read by its own rules, a head may end before it does by ours.
+            Ok(httparse::Status::Complete(size)) if size == head.len() => {}
+            Ok(_) => return Err(MALFORMED),
+            Err(error) => return Err(refusal_of(error)),
+        }
+        if !lines_are_sound(head) {
+            return Err(LINE_ENDS);
+        }
+        let (Some(method), Some(target), Some(version)) =
+            (parsed.method, parsed.path, parsed.version)
+        else {
+            return Err(MALFORMED);
+        };
+        check_target(method, target)?;
+        let facts = facts(parsed.headers, version == 0)?;
+        Ok(Self {
+            method,
+            target,
+            fields: after_first_line(head),
+            facts,
+        })
+    }
+}
+
+const MALFORMED: Refusal = Refusal {
+    status: 400,
+    reason: "the request is malformed",
+};
+const LINE_ENDS: Refusal = Refusal {
+    status: 400,
+    reason: "a line of the head ends with something else than CRLF, or holds a control character",
+};
+
+fn refusal_of(error: httparse::Error) -> Refusal {
+    use httparse::Error;
+
+    let (status, reason) = match error {
+        Error::TooManyHeaders => (431, "the head has too many fields"),
+        Error::Version => (505, "this is neither HTTP/1.1 nor HTTP/1.0"),
+        Error::HeaderName => (400, "the name of a field is malformed"),
+        Error::HeaderValue => (400, "the value of a field is malformed"),
+        Error::NewLine => return LINE_ENDS,
+        Error::Token | Error::Status => (400, "the request line is malformed"),
+    };
+    Refusal { status, reason }
+}
+
+/// RFC 9112 3.2: a path, a URL, or `*` for the server as a whole.
+fn check_target(method: &str, target: &str) -> Result<(), Refusal> {
+    let is_good = target.starts_with('/')
+        || (method == "OPTIONS" && target == "*")
+        || scheme_ends(target).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    if method == "CONNECT" {
+        return Err(Refusal {
+            status: 501,
+            reason: "this is no proxy",
+        });
+    }
+    if is_good && target.is_ascii() {
+        return Ok(());
+    }
+    Err(Refusal {
+        status: 400,
+        reason: "the target is neither a path nor an http URL",
+    })
+}
+
+/// What follows `http://`.
+fn scheme_ends(target: &str) -> Option<&str> {
+    ["http://", "https://"].iter().find_map(|scheme| {
+        let start = target.get(..scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme)
+            .then(|| &target[scheme.len()..])
+    })
+}
+
+/// A URL has its path after the authority; every server has to take it (RFC 9112 3.2.2).
+fn origin_form(target: &str) -> &str {
+    match scheme_ends(target) {
+        Some(rest) => rest.find(['/', '?']).map_or("/", |start| &rest[start..]),
+        None => target,
+    }
+}
+
+fn facts(fields: &[httparse::Header<'_>], is_1_0: bool) -> Result<Facts, Refusal> {
+    let refuse = |status, reason| Err(Refusal { status, reason });
+    let (mut length, mut encoding, mut hosts) = (None, None, 0);
+    let (mut close, mut keep_alive, mut upgrade, mut has_upgrade) = (false, false, false, false);
+    let mut expects_continue = false;
+    for httparse::Header { name, value } in fields {
+        let value = value.trim_ascii();
+        if name.eq_ignore_ascii_case("content-length") {
+            let Some(new) = content_length(value) else {
+                return refuse(400, "Content-Length is no number");
+            };
+            if length.replace(new).is_some() {
+                return refuse(400, "there is more than one Content-Length");
+            }
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            if encoding.replace(value).is_some() {
+                return refuse(400, "there is more than one Transfer-Encoding");
+            }
+        } else if name.eq_ignore_ascii_case("host") {
+            hosts += 1;
+        } else if name.eq_ignore_ascii_case("connection") {
+            for option in elements(value) {
+                close |= option.eq_ignore_ascii_case(b"close");
+                keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+            }
+        } else if name.eq_ignore_ascii_case("upgrade") {
+            has_upgrade = true;
+        } else if name.eq_ignore_ascii_case("expect") && !is_1_0 {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return refuse(417, "nothing but 100-continue can be expected");
+            }
+            expects_continue = true;
+        }
+    }
+    // RFC 9112 3.2: one Host in 1.1, and never two.
+    if hosts > 1 || (hosts == 0 && !is_1_0) {
+        return refuse(400, "there is not exactly one Host");
+    }
+    Ok(Facts {
+        body: body(length, encoding, is_1_0)?,
+        is_1_0,
+        keep_alive: !close && (keep_alive || !is_1_0),
+        expects_continue,
+        wants_upgrade: upgrade && has_upgrade && !is_1_0,
+    })
+}
+
+fn body(length: Option<u64>, encoding: Option<&[u8]>, is_1_0: bool) -> Result<Body, Refusal> {
+    let refuse = |status, reason| Err(Refusal { status, reason });
+    match (length, encoding) {
+        // RFC 9112 6.1, 6.3: two framings are the tool of request smuggling.
+        (Some(_), Some(_)) => refuse(400, "there are both Content-Length and Transfer-Encoding"),
+        (None, Some(_)) if is_1_0 => refuse(400, "HTTP/1.0 has no Transfer-Encoding"),
+        (None, Some(encoding)) if encoding.eq_ignore_ascii_case(b"chunked") => Ok(Body::Chunked),
+        (None, Some(_)) => refuse(501, "no Transfer-Encoding but chunked is known here"),
+        (Some(0) | None, None) => Ok(Body::None),
+        (Some(length), None) => Ok(Body::Length(length)),
+    }
+}

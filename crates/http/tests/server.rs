@@ -1,0 +1,266 @@
+//! The server's side against whole conversations, however they are cut up.
+
+use hioload_http::h1::{Body, Event, Limits, Refusal, Server};
+
+/// What was seen of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    line: String,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+    is_whole: bool,
+    goes_on: bool,
+}
+
+/// Feeds `input` in pieces of `step` bytes; each request is answered as soon as it is complete.
+fn converse(input: &[u8], step: usize, limits: &Limits) -> Result<Vec<Seen>, (Vec<Seen>, Refusal)> {
+    let mut server = Server::new();
+    let (mut kept, mut seen): (Vec<u8>, Vec<Seen>) = (Vec::new(), Vec::new());
+    for piece in input.chunks(step) {
+        kept.extend_from_slice(piece);
+        let mut whole = std::mem::take(&mut kept);
+        let mut rest = &mut whole[..];
+        loop {
+            let event = match server.handle_input(limits, &mut rest) {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(refusal) => return Err((seen, refusal)),
+            };
+            let is_whole = match event {
+                Event::Head(head) => {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    seen.push(Seen {
+                        line: format!("{} {} {:?}", head.method(), head.path(), head.query()),
+                        fields: head.fields().map(|(n, v)| (text(n), text(v))).collect(),
+                        ..Seen::default()
+                    });
+                    head.body() == Body::None
+                }
+                Event::Body(bytes) => {
+                    assert!(!bytes.is_empty());
+                    seen.last_mut()
+                        .expect("a head")
+                        .body
+                        .extend_from_slice(bytes);
+                    false
+                }
+                Event::End => true,
+            };
+            if is_whole {
+                let last = seen.last_mut().expect("a head");
+                last.is_whole = true;
+                last.goes_on = server.response_done();
+            }
+        }
+        kept = rest.to_vec();
+    }
+    Ok(seen)
+}
+
+fn refusal(input: &str) -> Option<(u16, &'static str)> {
+    let outcome = converse(input.as_bytes(), input.len(), &Limits::default());
+    outcome
+        .err()
+        .map(|(_, refusal)| (refusal.status, refusal.reason))
+}
+
+#[test]
+fn every_split_shows_the_same_requests() {
+    let input = b"\r\nGET /a?b=c&d HTTP/1.1\r\nHost: h\r\nX-A:  b \r\nEmpty:\r\n\r\n\
+        PUT /b HTTP/1.1\r\nhost:h\r\nContent-Length: 11\r\n\r\nhello world\
+        POST http://h/c?q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n5;x\r\nhello\r\n1\r\n!\r\n0\r\nT: u\r\n\r\n\
+        DELETE / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\
+        HEAD /e HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\n\r\n";
+    let whole = converse(input, input.len(), &Limits::default()).expect("good requests");
+    let lines: Vec<_> = whole.iter().map(|seen| &*seen.line).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /a Some(\"b=c&d\")",
+            "PUT /b None",
+            "POST /c Some(\"q\")",
+            "DELETE / None",
+            "HEAD /e None"
+        ]
+    );
+    assert_eq!(
+        whole[0].fields[1..],
+        [("X-A".into(), "b".into()), ("Empty".into(), String::new())]
+    );
+    assert_eq!(
+        (&*whole[1].body, &*whole[2].body),
+        (&b"hello world"[..], &b"hello!"[..])
+    );
+    assert!(whole.iter().all(|seen| seen.is_whole));
+    assert!(whole[..4].iter().all(|seen| seen.goes_on) && !whole[4].goes_on);
+    for step in 1..input.len() {
+        assert_eq!(
+            converse(input, step, &Limits::default()).as_ref(),
+            Ok(&whole),
+            "{step}"
+        );
+    }
+}
+
+#[test]
+fn what_could_be_read_in_two_ways_is_refused() {
+    let get = |fields: &str| format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+    for (input, status) in [
+        (get("Content-Length: 1\r\nContent-Length: 1\r\n"), 400),
+        (get("Content-Length: 1, 1\r\n"), 400),
+        (get("Content-Length: +1\r\n"), 400),
+        (get("Content-Length: -1\r\n"), 400),
+        (get("Content-Length:\r\n"), 400),
+        (get("Content-Length: 99999999999999999999\r\n"), 400),
+        (
+            get("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+            400,
+        ),
+        (
+            get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+            400,
+        ),
+        (get("Transfer-Encoding: gzip, chunked\r\n"), 501),
+        (get("Transfer-Encoding: chunked, identity\r\n"), 501),
+        (get("Transfer-Encoding: xchunked\r\n"), 501),
+        (get("Transfer-Encoding : chunked\r\n"), 400),
+        (get("Transfer-Encoding\t: chunked\r\n"), 400),
+        (get("X: a\r\n b\r\n"), 400),
+        (get(" X: a\r\n"), 400),
+        (get("X: a\nY: b\r\n"), 400),
+        (get("X: a\rY: b\r\n"), 400),
+        (get("X: a\0\r\n"), 400),
+        (get("Host: h\r\n"), 400),
+        (get("no colon\r\n"), 400),
+        (get("Expect: 200-ok\r\n"), 417),
+        ("GET / HTTP/1.1\r\n\r\n".into(), 400),
+        ("GET / HTTP/1.1\n\n".into(), 400),
+        ("GET / HTTP/1.1\r\nHost: h\n\r\n".into(), 400),
+        ("GET  / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("GET / HTTP/2.0\r\nHost: h\r\n\r\n".into(), 505),
+        ("PRI * HTTP/2.0\r\n\r\n".into(), 505),
+        ("GET /\r\n\r\n".into(), 400),
+        ("GET a HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("GET * HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("GET http:/// HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n".into(), 501),
+        ("G@T\x01 / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        (
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n".into(),
+            400,
+        ),
+    ] {
+        assert_eq!(
+            refusal(&input).map(|(status, _)| status),
+            Some(status),
+            "{input:?}"
+        );
+    }
+    for input in [
+        get("Content-Length: 0\r\n"),
+        get("Connection: close, x\r\n"),
+        "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n".into(),
+        "GET / HTTP/1.0\r\n\r\n".into(),
+    ] {
+        assert_eq!(refusal(&input), None, "{input:?}");
+    }
+}
+
+#[test]
+fn limits_hold_at_their_ends() {
+    let limits = Limits {
+        head_size_max: 60,
+        headers_max: 3,
+        ..Limits::default()
+    };
+    let status = |input: &str| {
+        converse(input.as_bytes(), 7, &limits)
+            .err()
+            .map(|(_, r)| r.status)
+    };
+    let sized = |size: usize| {
+        let head = "GET / HTTP/1.1\r\nHost: h\r\nX: ";
+        format!("{head}{}\r\n\r\n", "x".repeat(size - head.len() - 4))
+    };
+    assert_eq!((status(&sized(60)), status(&sized(61))), (None, Some(431)));
+    let fields = |count: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
+            "A:b\r\n".repeat(count - 1)
+        )
+    };
+    assert_eq!((status(&fields(3)), status(&fields(4))), (None, Some(431)));
+    assert_eq!(status(&"x".repeat(59)), None, "it may yet end");
+    assert_eq!(status(&"x".repeat(60)), Some(431), "without its end, too");
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_body_ends_the_connection() {
+    let mut input =
+        *b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhe";
+    let (mut server, mut rest) = (Server::new(), &mut input[..]);
+    let limits = Limits::default();
+    let event = server
+        .handle_input(&limits, &mut rest)
+        .expect("a good head");
+    let Some(Event::Head(head)) = event else {
+        panic!("{event:?}")
+    };
+    assert!(head.expects_continue());
+    assert_eq!(server.connection_line(false), "Connection: close\r\n");
+    assert!(!server.response_done());
+    assert!(
+        matches!(server.handle_input(&limits, &mut rest), Ok(None)),
+        "nothing more is taken"
+    );
+}
+
+#[test]
+fn the_connection_line_is_what_the_peer_needs() {
+    for (head, line, goes_on) in [
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "", true),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            "Connection: close\r\n",
+            false,
+        ),
+        ("GET / HTTP/1.0\r\n\r\n", "Connection: close\r\n", false),
+        (
+            "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+            "Connection: keep-alive\r\n",
+            true,
+        ),
+    ] {
+        let mut bytes = head.as_bytes().to_vec();
+        let mut server = Server::new();
+        let event = server.handle_input(&Limits::default(), &mut &mut bytes[..]);
+        assert!(matches!(event, Ok(Some(Event::Head(_)))));
+        assert_eq!(server.connection_line(false), line, "{head:?}");
+        assert_eq!(server.connection_line(true), "Connection: close\r\n");
+        assert_eq!(server.response_done(), goes_on, "{head:?}");
+    }
+}
+
+#[test]
+fn upgrades_are_told_apart() {
+    for (fields, wants_upgrade) in [
+        (
+            "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
+            true,
+        ),
+        ("Upgrade: websocket\r\n", false),
+        ("Connection: Upgrade\r\n", false),
+    ] {
+        let mut bytes = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes();
+        let mut server = Server::new();
+        let event = server.handle_input(&Limits::default(), &mut &mut bytes[..]);
+        let Ok(Some(Event::Head(head))) = event else {
+            panic!("{fields}")
+        };
+        assert_eq!(head.wants_upgrade(), wants_upgrade, "{fields}");
+    }
+}
