@@ -121,12 +121,12 @@ impl DiskConfig {
         Self::calm()
             .with(DiskFault::ShortRead, 300)
             .with(DiskFault::ShortWrite, 300)
-            .with(DiskFault::ReadFailed, 30)
+            .with(DiskFault::ReadFailed, 50)
             .with(DiskFault::WriteFailed, 30)
             .with(DiskFault::NoSpace, 20)
             .with(DiskFault::SyncFailed, 30)
-            .with(DiskFault::BitRot, 20)
-            .with(DiskFault::Misdirected, 20)
+            .with(DiskFault::BitRot, 50)
+            .with(DiskFault::Misdirected, 50)
             .with(DiskFault::Slow, 100)
     }
 
