@@ -220,3 +220,27 @@ pub(crate) fn unfit(driver: &str, takes: &str) -> StartError {
         errno: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hioload_mem::{BufferPool, PoolConfig};
+
+    use super::*;
+
+    #[test]
+    fn an_operation_is_started_again_so_often_and_no_more() {
+        let pool = BufferPool::new(PoolConfig::with_budget(1 << 20)).expect("a pool");
+        let buffer = pool.take(512).expect("budget");
+        let mut op = FileOp::read(FileId(0), 1, 0, 512, buffer).expect("legal");
+        assert!(!op.goes_on(libc::EIO) && !op.goes_on(libc::ECANCELED));
+        let mut stats = FileStats::default();
+        for round in 0..RETRIES_MAX {
+            let errno = [libc::EINTR, libc::EAGAIN][usize::from(round % 2)];
+            assert!(op.goes_on(errno));
+        }
+        assert!(!op.goes_on(libc::EINTR) && !op.goes_on(libc::EAGAIN));
+        stats.start();
+        stats.finish(&op, Err(libc::EINTR));
+        assert_eq!(stats.retried, u64::from(RETRIES_MAX));
+    }
+}

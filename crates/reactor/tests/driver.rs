@@ -212,3 +212,134 @@ fn a_blocked_send_with_zero_copy_is_cancelled() {
     pair.until(|server, _| server.saw_sent(s));
     assert_eq!(pair.server.take_sent(s), Some(Err(libc::ECANCELED)));
 }
+
+/// What only files of a real system do.
+#[cfg(target_os = "linux")]
+mod system_files {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use hioload_reactor::{FileHandle, Op};
+
+    use crate::kit::{Event, Kit, TempFile, buffers, filled, pattern};
+
+    /// Both, or the one there is.
+    fn kits() -> Vec<Kit> {
+        Kit::uring().into_iter().chain([Kit::poll()]).collect()
+    }
+
+    #[test]
+    fn a_file_is_reached_past_the_page_cache() {
+        let temp = TempFile::new();
+        for kit in kits() {
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            let Ok(file) = options.custom_flags(libc::O_DIRECT).open(&temp.0) else {
+                println!("skipped: no O_DIRECT on this file system");
+                return;
+            };
+            let (mut end, pool) = (kit.end(), buffers());
+            let file = end.open(FileHandle::System(file));
+            for (token, len) in [4096, 8192, 65_536, 512 * 1024].into_iter().enumerate() {
+                let (token, offset) = (token as u64, token as u64 * (1 << 20));
+                end.write(file, token, offset, filled(&pool, len, token as u8));
+                assert_eq!(end.file_events(1), [Event::Written(token, Ok(len))]);
+                end.read(&pool, file, token, (offset, len));
+                let expected = Event::Read(token, Ok(len), pattern(len, token as u8));
+                assert!(end.file_events(1) == [expected], "{len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failing_file_tells_its_error_number() {
+        let temp = TempFile::new();
+        let reader = || File::open(&temp.0).expect("it is there");
+        let writer = || temp.open(|options| _ = options.read(false));
+        writer().write_all(b"hello").expect("space");
+        for kit in kits() {
+            let (mut end, pool) = (kit.end(), buffers());
+            let writer = end.open(FileHandle::System(writer()));
+            let reader = end.open(FileHandle::System(reader()));
+            let full = File::options().write(true).open("/dev/full");
+            let full = end.open(FileHandle::System(full.expect("a device")));
+            end.read(&pool, writer, 1, (0, 10));
+            assert_eq!(
+                end.file_events(1),
+                [Event::Read(1, Err(libc::EBADF), Vec::new())]
+            );
+            end.write(reader, 2, 0, filled(&pool, 10, 1));
+            assert_eq!(end.file_events(1), [Event::Written(2, Err(libc::EBADF))]);
+            end.write(full, 3, 0, filled(&pool, 10, 1));
+            assert_eq!(end.file_events(1), [Event::Written(3, Err(libc::ENOSPC))]);
+            end.read(&pool, reader, 4, (0, 10));
+            assert_eq!(
+                end.file_events(1),
+                [Event::Read(4, Ok(5), b"hello".to_vec())]
+            );
+            let files = end.driver.stats().files;
+            assert_eq!((files.failed, files.short, files.in_flight), (3, 1, 0));
+        }
+    }
+
+    fn pipe() -> (File, File) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let file = |end: std::os::fd::OwnedFd| File::from(end);
+        (file(reader.into()), file(writer.into()))
+    }
+
+    /// Only io_uring reads a pipe by this operation, and so can be made to wait.
+    #[test]
+    fn uring_cancels_a_read_that_waits() {
+        let Some(kit) = Kit::uring() else { return };
+        let (mut end, pool) = (kit.end(), buffers());
+        let (reader, mut writer) = pipe();
+        let file = end.open(FileHandle::System(reader));
+        let read = |token| Op::Read {
+            file,
+            token,
+            offset: 0,
+            len: 100,
+            buffer: pool.take(100).expect("budget"),
+        };
+        let id = end.driver.submit(read(1)).expect("taken");
+        for _ in 0..5 {
+            end.turn();
+        }
+        assert_eq!(end.driver.stats().files.in_flight, 1);
+        end.driver.cancel(id);
+        let cancelled = Event::Read(1, Err(libc::ECANCELED), Vec::new());
+        assert_eq!(end.file_events(1), [cancelled]);
+        end.submit(read(2));
+        writer.write_all(b"late").expect("room");
+        assert_eq!(
+            end.file_events(1),
+            [Event::Read(2, Ok(4), b"late".to_vec())]
+        );
+        // A cancel that comes after the end, when the slot has another owner.
+        end.submit(read(3));
+        end.driver.cancel(id);
+        for _ in 0..5 {
+            end.turn();
+        }
+        assert_eq!(end.driver.stats().files.in_flight, 1);
+        assert!(end.seen.is_empty());
+    }
+
+    #[test]
+    fn uring_dropped_with_a_read_that_waits_cancels_it_and_closes_the_file() {
+        let Some(kit) = Kit::uring() else { return };
+        let (mut end, pool) = (kit.end(), buffers());
+        let (reader, mut writer) = pipe();
+        let file = end.open(FileHandle::System(reader));
+        for token in 0..4 {
+            end.read(&pool, file, token, (0, 4096));
+        }
+        end.turn();
+        drop(end);
+        assert_eq!(pool.stats().bytes_in_use, 0);
+        let error = writer.write_all(b"x").expect_err("nobody reads");
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
+}

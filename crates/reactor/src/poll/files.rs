@@ -271,3 +271,43 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
 fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
 }
+
+#[cfg(test)]
+mod tests {
+    use hioload_mem::{BufferPool, PoolConfig};
+
+    use super::*;
+    use crate::driver::{Driver, DriverConfig, Wait};
+    use crate::op::Op;
+
+    #[test]
+    fn threads_start_on_first_use_and_are_joined() {
+        let pool = BufferPool::new(PoolConfig::with_budget(1 << 20)).expect("a pool");
+        let mut driver = PollDriver::new(DriverConfig::default()).expect("a selector");
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let handle = FileHandle::System(null.expect("a device"));
+        let file = driver.open_file(handle).expect("room");
+        assert!(driver.files.crew.is_none());
+        for count in 1..=10 {
+            let mut buffer = pool.take(4096).expect("budget");
+            buffer.advance(4096);
+            let write = Op::Write {
+                file,
+                token: 0,
+                offset: 0,
+                buffer,
+            };
+            driver.submit(write).expect("taken");
+            let crew = driver.files.crew.as_ref().expect("an operation was taken");
+            assert_eq!(crew.threads.len(), count.min(FILE_THREADS));
+        }
+        let mut events = Vec::new();
+        while events.len() < 10 {
+            driver.turn(Wait::Forever, &mut events).expect("a turn");
+        }
+        let crew = driver.files.crew.as_ref().expect("it stays");
+        let shared = Arc::downgrade(&crew.shared);
+        drop(driver);
+        assert!(shared.upgrade().is_none(), "no thread has it any more");
+    }
+}

@@ -112,3 +112,69 @@ impl UringDriver {
         Some(tag(kind, key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use hioload_mem::{BufferPool, PoolConfig};
+
+    use super::*;
+    use crate::completion::Completion;
+    use crate::driver::{Driver, DriverConfig, Wait};
+    use crate::file::RETRIES_MAX;
+
+    #[test]
+    fn an_operation_told_to_wait_is_started_again_and_not_for_ever() {
+        let Ok(mut driver) = UringDriver::new(DriverConfig::default()) else {
+            println!("skipped: no io_uring");
+            return;
+        };
+        let pool = BufferPool::new(PoolConfig::with_budget(1 << 20)).expect("a pool");
+        let zero = File::open("/dev/zero").expect("a device");
+        let file = driver.take_file(FileHandle::System(zero)).expect("room");
+        // As if the kernel had taken it: all that is read comes from the second start.
+        let place = |driver: &mut UringDriver| {
+            let buffer = pool.take(512).expect("budget");
+            let op = FileOp::read(file, 1, 0, 512, buffer).expect("legal");
+            driver.stats.files.start();
+            driver.file_ops.insert(op).expect("room")
+        };
+        let mut events = Vec::new();
+        for errno in [libc::EAGAIN, libc::EINTR] {
+            let key = place(&mut driver);
+            driver.file_op_over(key.index(), key.generation(), -errno, &mut events);
+            assert!(events.is_empty());
+            while events.is_empty() {
+                driver.turn(Wait::Forever, &mut events).expect("a turn");
+            }
+            let event = events.pop().expect("not empty");
+            assert!(matches!(
+                event,
+                Completion::Read {
+                    result: Ok(512),
+                    ..
+                }
+            ));
+        }
+        assert_eq!(driver.stats.files.retried, 2);
+
+        let key = place(&mut driver);
+        driver.file_ops.get_mut(key).expect("placed").retries = RETRIES_MAX;
+        driver.file_op_over(key.index(), key.generation(), -libc::EAGAIN, &mut events);
+        let event = events.pop().expect("an end");
+        assert!(matches!(
+            event,
+            Completion::Read {
+                result: Err(libc::EAGAIN),
+                ..
+            }
+        ));
+
+        // Late, for a slot that has another owner or none.
+        driver.file_op_over(key.index(), key.generation(), 512, &mut events);
+        assert!(events.is_empty());
+        assert_eq!(driver.stats.stale, 1);
+        assert_eq!(driver.stats.files.in_flight, 0);
+    }
+}
