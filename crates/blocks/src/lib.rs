@@ -11,6 +11,7 @@
 //! | `record` | what the index keeps of a block, as bytes |
 //! | `index` | which blocks there are: libmdbx, and a model of it in memory |
 //! | `file`, `medium` | the data file; what is asked of a file system |
+//! | `check` | whether index, data file and free map agree |
 //! | `format`, `store` | what a store says of itself; a store as a directory |
 //!
 //! Must not know sockets. Layout and assumptions about the medium: `docs/ondisk.md`.
@@ -19,6 +20,7 @@
 
 mod block;
 mod buddy;
+mod check;
 mod class;
 mod config;
 mod controller;
@@ -41,6 +43,7 @@ mod sums;
 
 pub use block::Block;
 pub use buddy::{Buddy, BuddyError, FILE_SIZE_MAX, Inconsistency, MACRO, ORDER_COUNT, Space};
+pub use check::{CheckEvent, CheckReport, Finding, OVERLAPS_NAMED_MAX, check};
 pub use class::{BLOCK_SIZE_MAX, Class, UNIT};
 pub use config::{ControllerConfig, LocalConfig, LookupBy, Verify};
 pub use controller::{Controller, Disk, Next, Replies, StartError};

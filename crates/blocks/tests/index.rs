@@ -60,12 +60,12 @@ fn blocks(index: &mut dyn Index) -> Vec<(Hash, Record)> {
 
 fn references(index: &mut dyn Index) -> Vec<(Hash, Vec<u8>, Vec<u8>)> {
     let mut references = Vec::new();
-    let walked = index.scan_references(&mut |row| {
+    let walked = index.scan_references(&[], u64::MAX, &mut |row| {
         let (hash, name, value) = row?;
         references.push((hash, name.to_vec(), value.to_vec()));
         Ok(())
     });
-    assert_eq!(walked, Ok(()));
+    assert_eq!(walked, Ok(None));
     references
 }
 
@@ -268,6 +268,38 @@ fn a_walk_in_steps_sees_each_block_once() {
             Err(IndexError::Poisoned)
         });
         assert_eq!((stopped, count), (Err(IndexError::Poisoned), 1));
+    });
+}
+
+#[test]
+fn a_walk_over_references_in_steps_sees_each_once() {
+    on_each(|index| {
+        for n in 0..5 {
+            for name in [&b"a"[..], b"a\0", b"ab", &[0xff; REFERENCE_NAME_SIZE_MAX]] {
+                index.put_reference(&hash(n), name, b"value").expect("room");
+            }
+        }
+        let all = references(index);
+        assert_eq!(all.len(), 20);
+        for step in [1, 3, 19, 20, 21] {
+            let mut seen = Vec::new();
+            let mut place = Some(Vec::new());
+            while let Some(from) = place {
+                let next = index.scan_references(&from, step, &mut |row| {
+                    let (hash, name, value) = row?;
+                    seen.push((hash, name.to_vec(), value.to_vec()));
+                    Ok(())
+                });
+                place = next.expect("walks");
+            }
+            assert_eq!(seen, all, "{step}");
+        }
+        let no_place = index.scan_references(&[0; 2023], 1, &mut |_| Ok(()));
+        assert!(matches!(no_place, Err(IndexError::Limit(_))));
+        assert_eq!(
+            index.scan_references(&[0xff; 2022], 1, &mut |_| Ok(())),
+            Ok(None)
+        );
     });
 }
 

@@ -470,10 +470,23 @@ impl Index for MdbxIndex {
         })
     }
 
-    fn scan_references(&mut self, each: EachReference<'_>) -> Result<(), IndexError> {
-        self.walk(self.mdbx.tables.references, &[], &mut |key, row| {
+    fn scan_references(
+        &mut self,
+        from: &[u8],
+        count_max: u64,
+        each: EachReference<'_>,
+    ) -> Result<Option<Vec<u8>>, IndexError> {
+        row::check_place(from)?;
+        let (mut count, mut next) = (0, None);
+        self.walk(self.mdbx.tables.references, from, &mut |key, row| {
+            if count == count_max {
+                next = Some(key.to_vec());
+                return Ok(false);
+            }
+            count += 1;
             each(row::decode_reference(key, row)).map(|()| true)
-        })
+        })?;
+        Ok(next)
     }
 
     fn reader(&self) -> Result<Box<dyn IndexReader>, IndexError> {

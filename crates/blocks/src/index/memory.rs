@@ -402,12 +402,20 @@ impl Index for MemoryIndex {
         Ok(next_from(&rows, count_max))
     }
 
-    fn scan_references(&mut self, each: EachReference<'_>) -> Result<(), IndexError> {
-        let rows = self.lock().rows(Table::References, &[], usize::MAX, true);
-        for (key, row) in &rows {
+    fn scan_references(
+        &mut self,
+        from: &[u8],
+        count_max: u64,
+        each: EachReference<'_>,
+    ) -> Result<Option<Vec<u8>>, IndexError> {
+        row::check_place(from)?;
+        let count_max = bounded(count_max);
+        let one_more = count_max.saturating_add(1);
+        let rows = self.lock().rows(Table::References, from, one_more, true);
+        for (key, row) in rows.iter().take(count_max) {
             each(row::decode_reference(key, row))?;
         }
-        Ok(())
+        Ok(rows.get(count_max).map(|(key, _)| key.clone()))
     }
 
     fn reader(&self) -> Result<Box<dyn IndexReader>, IndexError> {

@@ -162,11 +162,17 @@ pub trait Index {
         each: EachBlock<'_>,
     ) -> Result<Option<Hash>, IndexError>;
 
-    /// Walks all references, in the order of hashes and names.
+    /// Walks at most `count_max` rows of references from the place `from` on, in the order of hashes and names. The first
+    /// place is empty; returned is the one to go on from, `None` at the end.
     ///
     /// # Errors
-    /// What `each` returned, or what kept the index from reading.
-    fn scan_references(&mut self, each: EachReference<'_>) -> Result<(), IndexError>;
+    /// What `each` returned, or what kept the index from reading; [`IndexError::Limit`] for what cannot be a place.
+    fn scan_references(
+        &mut self,
+        from: &[u8],
+        count_max: u64,
+        each: EachReference<'_>,
+    ) -> Result<Option<Vec<u8>>, IndexError>;
 
     /// Walks all blocks, in the order of hashes; ends at the first damaged row. Returns how many there were.
     ///

@@ -75,6 +75,20 @@ impl ReferenceKey {
     }
 }
 
+/// Bytes of the longest key that a database of pages of 4 KiB can hold: a damaged one may have any.
+const PLACE_SIZE_MAX: usize = 2022;
+
+/// # Errors
+/// [`IndexError::Limit`]: it cannot be a place in a table.
+pub(crate) fn check_place(place: &[u8]) -> Result<(), IndexError> {
+    if place.len() > PLACE_SIZE_MAX {
+        return Err(IndexError::Limit(
+            "a place to go on from is one that was returned",
+        ));
+    }
+    Ok(())
+}
+
 /// Hash and name in the key of a reference.
 pub(crate) fn split_reference_key(key: &[u8]) -> Result<(Hash, &[u8]), IndexError> {
     match key.split_first_chunk::<HASH_SIZE>() {
