@@ -123,7 +123,7 @@ impl FileOp {
     }
 
     /// The final completion: what was read counts as written to the buffer.
-    pub(crate) fn finish(mut self, result: Result<usize, i32>) -> Completion {
+    pub(crate) fn finish(self, result: Result<usize, i32>) -> Completion {
         let (token, mut buffer) = (self.token, self.buffer);
         if self.is_write {
             return Completion::Written {
@@ -132,7 +132,6 @@ impl FileOp {
                 buffer,
             };
         }
-        self.len = self.len.min(buffer.room());
         if let Ok(size) = result {
             assert!(
                 size <= self.len,

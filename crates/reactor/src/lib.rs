@@ -1,13 +1,13 @@
 //! Completion drivers (io_uring, poll, simulation) and the worker loop.
 //!
 //! ```text
-//!   Service ──Op──▶ Driver ──SQE / syscall / virtual network──▶ kernel or simulation
-//!      ▲                                                                 │
-//!      └───────Completion── Worker::turn() ◀── Driver::turn() ◀──────────┘
+//!   Service ──Op──▶ Driver ──SQE / syscall / virtual network, disk──▶ kernel or simulation
+//!      ▲                                                                    │
+//!      └───────Completion── Worker::turn() ◀── Driver::turn() ◀─────────────┘
 //! ```
 //!
 //! A [`Driver`] speaks completions, never readiness: [`Driver::submit`] takes an [`Op`],
-//! [`Driver::turn`] hands back [`Completion`]s. An operation's slot owns its buffers and its
+//! [`Driver::turn`] hands back [`Completion`]s, of sockets and of files alike. An operation's slot owns its buffers and its
 //! descriptor until the operation's *final* completion; cancelling is a request, and a success
 //! after a cancel is an ordinary event.
 //!
@@ -35,8 +35,8 @@ mod worker;
 pub use affinity::Affinity;
 pub use completion::{Completion, Completions, RecvEnd};
 pub use driver::{
-    Address, Caps, Clock, Driver, DriverConfig, DriverKind, DriverStats, StartError, TurnError,
-    Wait, Waker,
+    Address, Caps, Clock, Driver, DriverConfig, DriverKind, DriverStats, Reach, StartError,
+    TurnError, Wait, Waker,
 };
 pub use executor::{Executor, ExecutorConfig};
 pub use file::{FILES_MAX, FileHandle, FileStats};

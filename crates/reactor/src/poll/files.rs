@@ -272,7 +272,7 @@ fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use hioload_mem::{BufferPool, PoolConfig};
 

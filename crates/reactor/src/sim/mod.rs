@@ -1,10 +1,12 @@
-//! The simulation driver: production workers on a virtual network and a virtual clock, in one
-//! thread, from one seed.
+//! The simulation driver: production workers on a virtual network, virtual disks and a virtual clock,
+//! in one thread, from one seed.
 //!
 //! ```text
 //!   Worker ─ SimDriver ─┐                       ┌─ SimDriver ─ Worker
 //!                       ├─ SimNet: time, events ┤
 //!   SimPeer (bytes) ────┘  connections, faults  └─ SimPeer
+//!
+//!   SimDriver ── SimFile ── SimDisk: a volatile cache over a medium, crashes, faults
 //! ```
 //!
 //! Call the workers' turns in any fixed order, again and again. Time moves only when every driver
@@ -16,7 +18,8 @@
 //! those of other sockets, never those of their own. Receives and sends may be short, receives
 //! may find no buffer, accepts no descriptor, a turn may be interrupted before it submits, a
 //! cancel may come too late, and the process may pause. Bytes of a connection are never lost,
-//! doubled or reordered: TCP sees to that. See [`Fault`]; each counts how often it fired.
+//! doubled or reordered: TCP sees to that. See [`Fault`]; each counts how often it fired. What disks do
+//! is said at [`SimDisk`].
 
 mod config;
 mod disk;

@@ -171,10 +171,14 @@ mod tests {
             }
         ));
 
-        // Late, for a slot that has another owner or none.
+        // Late, for a slot that has no owner, and for one that has another.
         driver.file_op_over(key.index(), key.generation(), 512, &mut events);
         assert!(events.is_empty());
         assert_eq!(driver.stats.stale, 1);
-        assert_eq!(driver.stats.files.in_flight, 0);
+        assert_eq!(place(&mut driver).index(), key.index());
+        driver.file_op_over(key.index(), key.generation(), 512, &mut events);
+        assert!(events.is_empty());
+        assert_eq!(driver.stats.stale, 2);
+        assert_eq!(driver.stats.files.in_flight, 1);
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Invariants: a slot lives until everything in flight on it has completed; `in_flight` counts
 //! submitted entries whose last completion has not come; vectors given to the kernel live until
-//! they were consumed by an `enter` (`IORING_FEAT_SUBMIT_STABLE`, Linux 5.5).
+//! they were consumed by an `enter` (`IORING_FEAT_SUBMIT_STABLE`, Linux 5.5); a file operation's buffer is
+//! its slot's until its completion.
 //!
 //! Sources: io_uring(7), io_uring_multishot(7), io_uring_provided_buffers(7).
 
