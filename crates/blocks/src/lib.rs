@@ -28,6 +28,8 @@ mod durability;
 mod fault;
 mod file;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod index;
 mod limits;

@@ -146,6 +146,11 @@ impl Pools {
         Given::Kept
     }
 
+    /// Nobody waits any more. Returns those who did.
+    pub(crate) fn forget_all(&mut self, class: Class) -> VecDeque<Key> {
+        std::mem::take(&mut self.0[class.index()].waiting)
+    }
+
     /// How many blocks to ask for now, if any; the answer is then awaited.
     pub(crate) fn ask(&mut self, now: Time, class: Class) -> Option<u8> {
         let pool = &mut self.0[class.index()];

@@ -211,8 +211,14 @@ impl LocalStore {
             debug_assert!(false, "invariant: a request is answered once");
             return;
         };
-        if let Reply::Failed { fault, .. } = &reply {
-            self.desk.is_poisoned |= *fault == Fault::Poisoned;
+        if matches!(
+            reply,
+            Reply::Failed {
+                fault: Fault::Poisoned,
+                ..
+            }
+        ) {
+            self.poison();
         }
         match (asked, reply) {
             (Asked::Lease(class), reply) => self.handle_lease(class, reply),
@@ -345,6 +351,19 @@ impl LocalStore {
             cache_entries: cache_entries as u64,
             cache_evictions: self.gets.cache().evictions(),
             ..desk.stats.clone()
+        }
+    }
+
+    /// Nothing will be stored any more: who waits for a block is told.
+    fn poison(&mut self) {
+        let LocalStore { desk, puts, .. } = self;
+        if std::mem::replace(&mut desk.is_poisoned, true) {
+            return;
+        }
+        for class in Class::ALL {
+            for put in desk.pools.forget_all(class) {
+                puts.refused(desk, put, Fault::Poisoned);
+            }
         }
     }
 

@@ -383,6 +383,9 @@ impl Puts {
         if !may_write {
             return;
         }
+        if desk.is_poisoned {
+            return self.fail(desk, key, Fault::Poisoned.into());
+        }
         while !put.queue.is_empty() {
             let Some(block) = place(desk, key, put) else {
                 return;

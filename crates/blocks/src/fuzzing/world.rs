@@ -1,0 +1,1228 @@
+//! The store, its machine and its clients, moved by operations and judged at each event.
+//!
+//! Checked on the way: no byte that is not the content's, nothing lost that was answered, nothing there that was deleted,
+//! faults told only where one was made, damage only where the medium was harmed or failed twice. Checked at rest:
+//! everybody is answered, every block is stored, leased to a pool that has it, or suspect; after a crash the same of what
+//! the medium kept.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use hioload_base::{Prng, Time};
+use hioload_mem::{BufferPool, PoolConfig, Segment};
+
+use super::Bytes;
+use super::clients::{Client, DeleteClient, GetClient, MissingClient, PutClient};
+use super::medium::Medium;
+use super::model::{Content, State};
+use crate::class::Class;
+use crate::config::{ControllerConfig, LocalConfig, LookupBy, Verify};
+use crate::controller::{Controller, Next, Replies};
+use crate::durability::Durability;
+use crate::fault::{Damage, Fault, PutError};
+use crate::hash::Hash;
+use crate::index::{Index, IndexReader, MemoryIndex};
+use crate::local::{Event, FileOp, GetBegin, GetPoll, LocalStore};
+use crate::message::{Refer, Referred, Released, Reply, Request, Stored, Unrefer};
+use crate::record::Record;
+
+const EINTR: i32 = 4;
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+const MIB: u64 = 1 << 20;
+
+const LENGTHS: [usize; 18] = [
+    1, 2, 100, 4095, 4096, 4097, 8192, 8193, 12_000, 16_384, 20_000, 40_000, 65_535, 65_536,
+    65_537, 131_072, 300_000, 524_288,
+];
+
+/// How often each outcome was seen. A run of tests in which one never happened has not tested it.
+#[derive(Debug)]
+pub(super) struct Seen(pub(super) [(&'static str, u32); OUTCOMES.len()]);
+
+const OUTCOMES: [&str; 40] = [
+    "stored new",
+    "stored present",
+    "stored repaired",
+    "confirmed without writing",
+    "mismatch",
+    "put refused: no space",
+    "put failed: no space",
+    "put failed: write error",
+    "put failed: poisoned",
+    "put failed: index full",
+    "put aborted",
+    "body held back",
+    "put ready",
+    "get whole",
+    "get range",
+    "get aborted",
+    "get missing",
+    "get from cache",
+    "damaged",
+    "broken",
+    "deleted",
+    "delete of nothing",
+    "delete refused: promised",
+    "delete refused: referenced",
+    "delete failed",
+    "many deleted",
+    "missing answered",
+    "promised",
+    "reader held up a freed block",
+    "queue to the controller full",
+    "queue from the controller full",
+    "short read",
+    "short write",
+    "suspicious read",
+    "sync failed",
+    "commit failed",
+    "crash",
+    "crash with unsynced writes lost",
+    "bit rot",
+    "pool grown",
+];
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen(OUTCOMES.map(|what| (what, 0)))
+    }
+}
+
+impl Seen {
+    fn count(&mut self, what: &str) {
+        let known = self.0.iter_mut().find(|(name, _)| *name == what);
+        known.expect("a known outcome").1 += 1;
+    }
+
+    #[cfg(test)]
+    pub(super) fn add(&mut self, other: &Seen) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            mine.1 += theirs.1;
+        }
+    }
+}
+
+struct Worker {
+    store: LocalStore,
+    to_controller: VecDeque<Request>,
+    from_controller: VecDeque<Reply>,
+    file_ops: Vec<FileOp>,
+    poll_at: Option<Time>,
+    /// Reads that were spoilt since the last rest, by offset.
+    spoilt: BTreeMap<u64, u32>,
+}
+
+/// Faults that were made, so that their consequences are no surprise.
+#[derive(Debug, Default)]
+struct Made {
+    write_errors: bool,
+    no_space: bool,
+    poison: bool,
+    index_full: bool,
+    /// Offsets of reads that were spoilt twice.
+    unreadable: BTreeSet<u64>,
+}
+
+pub(super) struct World {
+    seen: Seen,
+    prng: Prng,
+    now: Time,
+    medium: Medium,
+    index: MemoryIndex,
+    reader: Box<dyn IndexReader>,
+    controller: Controller,
+    replies: VecDeque<(usize, Reply)>,
+    next: Next,
+    workers: Vec<Worker>,
+    contents: Vec<Content>,
+    clients: BTreeMap<u64, Client>,
+    next_user: u64,
+    /// What references came to, for who asked.
+    referred: Vec<Event>,
+    made: Made,
+    queue_max: usize,
+    buffers: BufferPool,
+    local_config: LocalConfig,
+    controller_config: ControllerConfig,
+}
+
+impl World {
+    pub(super) fn new(bytes: &mut Bytes<'_>) -> World {
+        let mut prng = Prng::new(bytes.next() as u64);
+        let durability = match bytes.below(8) {
+            0..=4 => Durability::Durable,
+            5 | 6 => Durability::Group(Duration::from_millis(2)),
+            _ => Durability::Relaxed,
+        };
+        let size_max = [2, 4, 64][bytes.below(3)] * MIB;
+        let controller_config = ControllerConfig {
+            durability,
+            batch_max: [1, 4, 4096][bytes.below(3)],
+            size_initial: [0, MIB][bytes.below(2)],
+            size_max,
+            grow_step: MIB,
+            ..ControllerConfig::default()
+        };
+        let local_config = LocalConfig {
+            durability,
+            verify: [Verify::Full, Verify::Sums][bytes.below(2)],
+            lookup_by: [LookupBy::Reader, LookupBy::Reader, LookupBy::Controller][bytes.below(3)],
+            puts_max: [3, 100][bytes.below(2)],
+            gets_max: [3, 100][bytes.below(2)],
+            calls_max: 8,
+            file_ops_max: [1, 3, 100][bytes.below(3)],
+            requests_max: [1, 100][bytes.below(2)],
+            piece_size: [4096, 16_384, 65_536][bytes.below(3)],
+            depth: [1, 2, 8][bytes.below(3)],
+            write_memory: 512 << 10,
+            gather_memory: 512 << 10,
+            read_memory: 512 << 10,
+            cache_size: [0, 20_000, 1 << 20][bytes.below(3)],
+            pool_targets: [
+                [0; Class::COUNT],
+                [1; Class::COUNT],
+                [2, 2, 2, 1, 1, 1, 1, 0],
+            ][bytes.below(3)],
+            pool_factor: 4,
+            ..LocalConfig::default()
+        };
+        let medium = Medium::new(if bytes.below(4) == 0 {
+            3 * MIB
+        } else {
+            u64::MAX
+        });
+        let index = MemoryIndex::new();
+        let buffers = BufferPool::new(PoolConfig {
+            slab_size: Some(1 << 20),
+            ..PoolConfig::with_budget(8 << 20)
+        })
+        .expect("8 MiB can be mapped");
+        let workers = 1 + bytes.below(3);
+        let controller = open(&index, &medium, &controller_config, workers);
+        let contents = LENGTHS.map(|length| {
+            let mut content = vec![0; length];
+            prng.fill(&mut content);
+            Content::new(content)
+        });
+        let mut world = World {
+            seen: Seen::default(),
+            prng,
+            now: Time::from_millis(1),
+            reader: index.reader().expect("as many as are wanted"),
+            medium,
+            index,
+            controller,
+            replies: VecDeque::new(),
+            next: Next::Idle,
+            workers: Vec::new(),
+            contents: contents.into(),
+            clients: BTreeMap::new(),
+            next_user: 1,
+            referred: Vec::new(),
+            made: Made::default(),
+            queue_max: 1 + bytes.below(6),
+            buffers,
+            local_config,
+            controller_config,
+        };
+        world.start_workers(workers);
+        world
+    }
+
+    fn start_workers(&mut self, count: usize) {
+        self.workers = (0..count)
+            .map(|_| Worker {
+                store: LocalStore::new(
+                    self.local_config.clone(),
+                    self.index.reader().expect("as many as are wanted"),
+                    self.buffers.clone(),
+                )
+                .expect("legal"),
+                to_controller: VecDeque::new(),
+                from_controller: VecDeque::new(),
+                file_ops: Vec::new(),
+                poll_at: None,
+                spoilt: BTreeMap::new(),
+            })
+            .collect();
+    }
+
+    pub(super) fn step(&mut self, bytes: &mut Bytes<'_>) {
+        let worker = bytes.below(self.workers.len());
+        match bytes.below(32) {
+            0..=3 => self.put(worker, bytes),
+            4..=6 => self.feed_some(bytes),
+            7 => self.feed_all(),
+            8 => self.abort_some(bytes),
+            9..=11 => self.get(worker, bytes),
+            12 => self.poll_some(bytes),
+            13 | 14 => self.delete(worker, bytes),
+            15 => self.missing(worker, bytes),
+            16 => self.refer(worker, bytes),
+            17 => _ = self.carry(worker, bytes.below(8)),
+            18 => _ = self.turn_controller(),
+            19 => _ = self.deliver(worker, bytes.below(8)),
+            20..=22 => self.end_file_op(worker, bytes),
+            23 => self.poll(worker),
+            24 => self.now += Duration::from_millis(bytes.next() as u64),
+            25 | 26 => _ = (0..4).any(|_| !self.round(bytes.below(2) == 0)),
+            27 | 28 => self.rest(),
+            29 => self.make_fault(bytes),
+            30 => self.mend(worker, bytes),
+            _ => {
+                if bytes.below(4) == 0 {
+                    self.crash();
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Seen {
+        self.rest();
+        self.crash();
+        for index in 0..self.contents.len() {
+            self.look(0, index);
+            self.rest();
+        }
+        self.rest();
+        self.seen
+    }
+
+    // Clients.
+
+    fn user(&mut self, client: Client) -> u64 {
+        let user = self.next_user;
+        self.next_user += 1;
+        self.clients.insert(user, client);
+        user
+    }
+
+    fn put(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        let content = bytes.below(self.contents.len());
+        let wish = bytes.next();
+        let length = (wish % 4 > 0).then_some(self.contents[content].bytes.len() as u32);
+        let is_lying = wish % 16 == 15;
+        let expected = match wish / 16 % 2 {
+            _ if is_lying => Some(Hash::of(b"something else")),
+            0 => Some(self.contents[content].hash),
+            _ => None,
+        };
+        let user = self.next_user;
+        let store = &mut self.workers[worker].store;
+        let key = match store.put_begin(self.now, user, expected, length) {
+            Ok(key) => key,
+            Err(PutError::Fault(Fault::NoSpace)) => {
+                assert!(self.may_be_full());
+                return self.seen.count("put refused: no space");
+            }
+            Err(PutError::Fault(Fault::Poisoned)) => return assert!(self.made.poison),
+            Err(PutError::Fault(Fault::Busy)) => return,
+            Err(error) => panic!("{error}"),
+        };
+        self.contents[content].put_begins();
+        let put = PutClient {
+            worker,
+            content,
+            key,
+            sent: 0,
+            is_ended: false,
+            is_lying,
+        };
+        assert_eq!(self.user(Client::Put(put)), user);
+    }
+
+    fn nth_client(&self, n: usize, wanted: fn(&Client) -> bool) -> Option<u64> {
+        let users: Vec<u64> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| wanted(client))
+            .map(|(user, _)| *user)
+            .collect();
+        (!users.is_empty()).then(|| users[n % users.len()])
+    }
+
+    fn feed_some(&mut self, bytes: &mut Bytes<'_>) {
+        let Some(user) = self.nth_client(bytes.next(), |client| matches!(client, Client::Put(_)))
+        else {
+            return;
+        };
+        let size = [1, 100, 4096, 5000, 70_000, usize::MAX][bytes.below(6)];
+        self.feed(user, size);
+    }
+
+    fn feed_all(&mut self) {
+        let users: Vec<u64> = self.clients.keys().copied().collect();
+        users.into_iter().for_each(|user| {
+            self.feed(user, usize::MAX);
+        });
+    }
+
+    /// Sends up to `size` bytes of a body, and its end. True when anything went.
+    fn feed(&mut self, user: u64, size: usize) -> bool {
+        let Some(Client::Put(put)) = self.clients.get_mut(&user) else {
+            return false;
+        };
+        if put.is_ended {
+            return false;
+        }
+        let content = &self.contents[put.content].bytes;
+        let end = put.sent.saturating_add(size).min(content.len());
+        let store = &mut self.workers[put.worker].store;
+        let taken = store.put_data(self.now, put.key, &content[put.sent..end]);
+        if taken < end - put.sent {
+            self.seen.count("body held back");
+        }
+        put.sent += taken;
+        let is_whole = put.sent == content.len();
+        if is_whole {
+            put.is_ended = true;
+            store.put_end(self.now, put.key);
+        }
+        taken > 0 || is_whole
+    }
+
+    fn abort_some(&mut self, bytes: &mut Bytes<'_>) {
+        let Some(user) = self.nth_client(bytes.next(), |client| {
+            matches!(client, Client::Put(_) | Client::Get(_))
+        }) else {
+            return;
+        };
+        match self.clients.get(&user) {
+            Some(Client::Put(put)) => {
+                self.workers[put.worker].store.put_abort(self.now, put.key);
+                // Its event may be on the way already.
+                self.contents[put.content].put_is_lost();
+                self.seen.count("put aborted");
+            }
+            Some(Client::Get(get)) => {
+                self.workers[get.worker].store.get_abort(self.now, get.key);
+                self.seen.count("get aborted");
+            }
+            _ => {}
+        }
+        self.clients.remove(&user);
+    }
+
+    fn get(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        let content = bytes.below(self.contents.len());
+        let length = self.contents[content].bytes.len();
+        let wish = match bytes.below(3) {
+            0 => (bytes.next() * length / 256, 1 + bytes.next() * length / 256),
+            _ => (0, usize::MAX),
+        };
+        self.begin_get(worker, content, wish);
+    }
+
+    fn look(&mut self, worker: usize, content: usize) {
+        self.begin_get(worker, content, (0, usize::MAX));
+    }
+
+    fn begin_get(&mut self, worker: usize, content: usize, wish: (usize, usize)) {
+        let user = self.next_user;
+        let known = &mut self.contents[content];
+        let store = &mut self.workers[worker].store;
+        let (key, head) = match store.get_begin(self.now, user, &known.hash) {
+            Ok(GetBegin::Missing) => {
+                self.seen.count("get missing");
+                assert_ne!(known.is_there(), Some(true), "{} is lost", known.hash);
+                return known.is_seen(false, self.made.poison);
+            }
+            Ok(GetBegin::Found(key, head)) => (key, Some(head)),
+            Ok(GetBegin::Asked(key)) => (key, None),
+            Err(Fault::Busy) => return,
+            Err(fault) => panic!("{fault}"),
+        };
+        let get = GetClient {
+            worker,
+            content,
+            range: None,
+            wish,
+            key,
+            received: 0,
+            version: known.version,
+        };
+        if head.is_some() {
+            assert_ne!(known.is_there(), Some(false), "{} was deleted", known.hash);
+            known.is_seen(true, self.made.poison);
+        }
+        assert_eq!(self.user(Client::Get(get)), user);
+        if head.is_some() {
+            self.start_get(user);
+        }
+    }
+
+    fn start_get(&mut self, user: u64) {
+        let Some(Client::Get(get)) = self.clients.get_mut(&user) else {
+            return;
+        };
+        let length = self.contents[get.content].bytes.len();
+        let start = get.wish.0.min(length - 1);
+        let end = start.saturating_add(get.wish.1).min(length);
+        get.range = Some(start as u32..end as u32);
+        self.workers[get.worker]
+            .store
+            .get_start(get.key, start as u32..end as u32);
+    }
+
+    fn poll_some(&mut self, bytes: &mut Bytes<'_>) {
+        let room = [0, 1, 1000, 65_536, 200_000, 1 << 20][bytes.below(6)];
+        if let Some(user) = self.nth_client(bytes.next(), |client| matches!(client, Client::Get(_)))
+        {
+            self.poll_get(user, room);
+        }
+    }
+
+    /// Takes what there is of a content. True when anything came.
+    fn poll_get(&mut self, user: u64, room: usize) -> bool {
+        let Some(Client::Get(get)) = self.clients.get_mut(&user) else {
+            return false;
+        };
+        let Some(range) = get.range.clone() else {
+            return false;
+        };
+        let mut out: Vec<Segment> = Vec::new();
+        let result = self.workers[get.worker]
+            .store
+            .get_poll(self.now, get.key, room, &mut out);
+        let content = &self.contents[get.content].bytes[range.start as usize..range.end as usize];
+        let before = get.received;
+        for segment in &out {
+            let expected = content.get(get.received..get.received + segment.len());
+            assert!(expected == Some(&segment[..]), "a wrong byte");
+            get.received += segment.len();
+        }
+        assert!(
+            get.received - before <= room,
+            "more than there was room for"
+        );
+        match result {
+            GetPoll::Done => {
+                assert_eq!(get.received, content.len(), "a part for the whole");
+                let is_whole = content.len() == self.contents[get.content].bytes.len();
+                self.seen
+                    .count(if is_whole { "get whole" } else { "get range" });
+                self.clients.remove(&user);
+                return true;
+            }
+            GetPoll::Gone => assert!(out.is_empty()),
+            GetPoll::Waiting => assert!(get.received - before < room),
+            GetPoll::More => assert_eq!(get.received - before, room),
+        }
+        get.received > before
+    }
+
+    fn delete(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        let content = bytes.below(self.contents.len());
+        let is_many = bytes.below(4) == 0;
+        let contents = if is_many {
+            vec![content, (content + 1) % self.contents.len()]
+        } else {
+            vec![content]
+        };
+        let hashes: Vec<Hash> = contents
+            .iter()
+            .map(|content| self.contents[*content].hash)
+            .collect();
+        let user = self.next_user;
+        let store = &mut self.workers[worker].store;
+        let result = if is_many {
+            store.delete_many(user, hashes.into())
+        } else {
+            store.delete(user, &hashes[0])
+        };
+        match result {
+            Ok(()) => {
+                contents
+                    .iter()
+                    .for_each(|content| self.contents[*content].delete_begins());
+                self.user(Client::Delete(DeleteClient { contents }));
+            }
+            Err(Fault::Busy) => {}
+            Err(fault) => assert!(fault == Fault::Poisoned && self.made.poison),
+        }
+    }
+
+    fn missing(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        let first = bytes.below(self.contents.len());
+        let contents: Vec<usize> = (first..first + 4)
+            .map(|n| n % self.contents.len())
+            .collect();
+        let of = |n: &usize| &self.contents[*n];
+        let hashes: Vec<Hash> = contents.iter().map(|n| of(n).hash).collect();
+        let client = MissingClient {
+            versions: contents.iter().map(|n| of(n).version).collect(),
+            there: contents.iter().map(|n| of(n).is_there()).collect(),
+            contents,
+        };
+        let user = self.next_user;
+        let store = &mut self.workers[worker].store;
+        match store.missing(user, &hashes, Duration::from_millis(500)) {
+            Ok(()) => {
+                self.user(Client::Missing(client));
+            }
+            Err(fault) => assert_eq!(fault, Fault::Busy),
+        }
+    }
+
+    /// A reference is kept, holds its block, and is forgotten: a story of its own, at rest.
+    fn refer(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        self.rest();
+        let content = bytes.below(self.contents.len());
+        if !self.controller_config.durability.is_durable() {
+            // A crash may have brought an old reference back.
+            return;
+        }
+        if self.made.poison
+            || self.made.index_full
+            || self.contents[content].is_there() != Some(true)
+        {
+            return;
+        }
+        let hash = self.contents[content].hash;
+        let call = Refer {
+            hash,
+            name: b"lock".as_slice().into(),
+            value: b"mine".as_slice().into(),
+            only_new: true,
+        };
+        let expected = [Referred::New, Referred::Exists];
+        for outcome in expected {
+            let user = self.user(Client::Other);
+            self.workers[worker]
+                .store
+                .refer(user, call.clone())
+                .expect("room");
+            self.rest();
+            let event = self.referred.pop();
+            assert_eq!(event, Some(Event::Referred { user, outcome }));
+        }
+        self.contents[content].delete_begins();
+        let contents = vec![content];
+        let user = self.user(Client::Delete(DeleteClient { contents }));
+        self.workers[worker]
+            .store
+            .delete(user, &hash)
+            .expect("room");
+        self.rest();
+        self.contents[content].state = State::Present;
+        let user = self.user(Client::Other);
+        let call = Unrefer {
+            hash,
+            name: b"lock".as_slice().into(),
+        };
+        self.workers[worker]
+            .store
+            .unrefer(user, call)
+            .expect("room");
+        self.rest();
+        let was_there = true;
+        assert_eq!(
+            self.referred.pop(),
+            Some(Event::Unreferred { user, was_there })
+        );
+        self.look(worker, content);
+    }
+
+    // The machine.
+
+    /// Carries requests to the controller's queue.
+    fn carry(&mut self, worker: usize, count: usize) -> bool {
+        let Worker {
+            store,
+            to_controller,
+            ..
+        } = &mut self.workers[worker];
+        for n in 0..count {
+            let Some(request) = store.next_request() else {
+                return n > 0;
+            };
+            if to_controller.len() == self.queue_max {
+                store.put_back(request);
+                self.seen.count("queue to the controller full");
+                return n > 0;
+            }
+            to_controller.push_back(request);
+        }
+        count > 0
+    }
+
+    fn turn_controller(&mut self) -> bool {
+        // Replies that found no room hold the controller up.
+        self.send_replies();
+        if !self.replies.is_empty() {
+            self.seen.count("queue from the controller full");
+            return false;
+        }
+        let mut has_work = false;
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            while !self.controller.is_full()
+                && let Some(request) = worker.to_controller.pop_front()
+            {
+                has_work = true;
+                self.controller.push(index, request);
+            }
+        }
+        let mut replies = Replies::new();
+        let now = self.now;
+        self.next = self.controller.cycle(&mut || now, &mut replies);
+        has_work |= !replies.is_empty();
+        self.replies.extend(replies);
+        self.send_replies();
+        has_work || self.next == Next::Again
+    }
+
+    fn send_replies(&mut self) {
+        while let Some((worker, reply)) = self.replies.pop_front() {
+            let queue = &mut self.workers[worker].from_controller;
+            if queue.len() == self.queue_max {
+                return self.replies.push_front((worker, reply));
+            }
+            queue.push_back(reply);
+        }
+    }
+
+    fn deliver(&mut self, worker: usize, count: usize) -> bool {
+        let mut is_any = false;
+        for _ in 0..count {
+            let Some(reply) = self.workers[worker].from_controller.pop_front() else {
+                break;
+            };
+            let is_retire = matches!(reply, Reply::Retire { .. });
+            self.workers[worker].store.handle_reply(self.now, reply);
+            is_any = true;
+            if is_retire && self.workers[worker].store.stats().gets > 0 {
+                self.seen.count("reader held up a freed block");
+            }
+        }
+        self.take_out(worker);
+        is_any
+    }
+
+    fn poll(&mut self, worker: usize) {
+        let now = self.now;
+        let worker_state = &mut self.workers[worker];
+        worker_state.poll_at = worker_state.store.poll(now);
+        self.take_out(worker);
+    }
+
+    /// File operations and events of a worker.
+    fn take_out(&mut self, worker: usize) {
+        let Worker {
+            store, file_ops, ..
+        } = &mut self.workers[worker];
+        while let Some(op) = store.next_file_op() {
+            file_ops.push(op);
+            assert!(
+                file_ops.len() <= self.local_config.file_ops_max,
+                "more than the driver takes"
+            );
+        }
+        while let Some(event) = self.workers[worker].store.next_event() {
+            self.hear(event);
+        }
+    }
+
+    fn end_file_op(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        let count = self.workers[worker].file_ops.len();
+        if count > 0 {
+            let at = bytes.next() % count;
+            let fault = bytes.next();
+            self.end_op(worker, at, fault);
+        }
+    }
+
+    fn end_op(&mut self, worker: usize, at: usize, fault: usize) {
+        match self.workers[worker].file_ops.swap_remove(at) {
+            FileOp::Write {
+                token,
+                offset,
+                buffer,
+            } => {
+                let (result, written) = match fault {
+                    128..=143 => (Err(EIO), buffer.len() / 8192 * 4096),
+                    144..=151 => (Err(ENOSPC), 0),
+                    152..=167 => (Err(EINTR), 0),
+                    168..=199 if buffer.len() > 4096 => {
+                        self.seen.count("short write");
+                        let written = buffer.len() / 2;
+                        (Ok(written), written - written % 4096)
+                    }
+                    _ => (Ok(buffer.len()), buffer.len()),
+                };
+                self.made.write_errors |= result == Err(EIO);
+                self.made.no_space |= result == Err(ENOSPC);
+                self.medium.write(offset, &buffer.as_slice()[..written]);
+                self.workers[worker]
+                    .store
+                    .handle_file(self.now, token, result, buffer);
+            }
+            FileOp::Read {
+                token,
+                offset,
+                len,
+                mut buffer,
+            } => {
+                assert!(
+                    buffer.is_empty() && buffer.room() >= len,
+                    "a place for what is read"
+                );
+                self.medium.read(offset, &mut buffer.spare_mut()[..len]);
+                let result = match fault {
+                    128..=151 => Err(EIO),
+                    152..=167 => Err(EINTR),
+                    168..=199 => {
+                        self.seen.count("short read");
+                        Ok(len / 2)
+                    }
+                    200..=231 => {
+                        // Another place than the one that was asked for.
+                        buffer.spare_mut()[..len].fill(fault as u8);
+                        Ok(len)
+                    }
+                    _ => Ok(len),
+                };
+                let is_spoilt = result == Err(EIO) || (200..=231).contains(&fault);
+                let spoilt = self.workers[worker].spoilt.entry(offset).or_default();
+                *spoilt += u32::from(is_spoilt);
+                if is_spoilt {
+                    self.seen.count("suspicious read");
+                }
+                if *spoilt > 1 {
+                    self.made.unreadable.insert(offset);
+                }
+                if let Ok(size) = result {
+                    buffer.advance(size);
+                }
+                self.workers[worker]
+                    .store
+                    .handle_file(self.now, token, result, buffer);
+            }
+        }
+        self.take_out(worker);
+    }
+
+    fn make_fault(&mut self, bytes: &mut Bytes<'_>) {
+        match bytes.below(6) {
+            0 => {
+                self.medium.fail_sync();
+                self.made.poison = true;
+            }
+            1 => {
+                self.index.fail_commit_after(0);
+                self.made.poison = true;
+            }
+            2 => {
+                self.index.set_row_count_max(bytes.below(4));
+                self.made.index_full = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn rot(&mut self, bytes: &mut Bytes<'_>) {
+        let content = &mut self.contents[bytes.below(LENGTHS.len())];
+        let mut record = Record::blank();
+        if bytes.below(2) == 0 && self.reader.block(&content.hash, &mut record) == Ok(true) {
+            let at = bytes.next() * record.length as usize / 256;
+            self.medium
+                .rot(record.block.offset() + at as u64, bytes.next() as u8);
+            content.is_rotten = true;
+            content.rotten_at = self.next_user;
+            self.seen.count("bit rot");
+        }
+    }
+
+    /// Everything that can happen happens once, without faults unless it `is_rough`. True when anything did.
+    fn round(&mut self, is_rough: bool) -> bool {
+        let mut is_any = false;
+        let users: Vec<u64> = self.clients.keys().copied().collect();
+        for user in users {
+            is_any |= self.feed(user, usize::MAX) | self.poll_get(user, 1 << 20);
+        }
+        for worker in 0..self.workers.len() {
+            self.poll(worker);
+            while !self.workers[worker].file_ops.is_empty() {
+                let count = self.workers[worker].file_ops.len() as u64;
+                let (at, fault) = match is_rough {
+                    true => (self.prng.below(count), self.prng.below(150)),
+                    false => (0, 0),
+                };
+                // Most of them end well: faults are from 128 on.
+                let fault = if fault > 100 {
+                    128 + (fault - 101) * 2
+                } else {
+                    0
+                };
+                self.end_op(worker, at as usize, fault as usize);
+                is_any = true;
+            }
+            is_any |= self.carry(worker, usize::MAX);
+            is_any |= self.deliver(worker, usize::MAX);
+        }
+        is_any | self.turn_controller()
+    }
+
+    /// Goes on until nothing is left to do, and judges what is there then.
+    fn rest(&mut self) {
+        let mut idle = 0;
+        for _ in 0..5000 {
+            if self.round(false) {
+                idle = 0;
+                continue;
+            }
+            idle += 1;
+            let is_idle = self.workers.iter_mut().all(|worker| worker.store.is_idle());
+            if self.clients.is_empty()
+                && is_idle
+                && self.controller.stats().space.retired == [0; Class::COUNT]
+            {
+                return self.judge();
+            }
+            // What waits for its time.
+            let wakes = self.workers.iter().filter_map(|worker| worker.poll_at);
+            let next = match self.next {
+                Next::At(time) => Some(time),
+                _ => None,
+            };
+            let wake = wakes.chain(next).min();
+            match wake {
+                Some(time) if time > self.now => self.now = time,
+                _ => self.now += Duration::from_millis(1),
+            }
+            // A poisoned store frees nothing any more.
+            if self.controller.is_poisoned() && self.clients.is_empty() && idle > 200 {
+                return self.judge();
+            }
+        }
+        let stats: Vec<_> = self
+            .workers
+            .iter_mut()
+            .map(|worker| worker.store.stats())
+            .collect();
+        panic!(
+            "stuck: {:?}\n{stats:#?}\n{:#?}",
+            self.clients,
+            self.controller.stats()
+        );
+    }
+
+    fn judge(&mut self) {
+        self.contents.iter_mut().for_each(Content::settles);
+        self.controller.check().expect("all space is accounted for");
+        let space = self.controller.stats().space;
+        let mut pooled = [0; Class::COUNT];
+        for worker in &mut self.workers {
+            worker.spoilt.clear();
+            let stats = worker.store.stats();
+            assert_eq!(
+                (stats.write_memory, stats.gather_memory, stats.read_memory),
+                (0, 0, 0),
+                "memory is back"
+            );
+            for (sum, pool) in pooled.iter_mut().zip(stats.pools) {
+                *sum += pool.free;
+                if pool.target > 2 {
+                    self.seen.count("pool grown");
+                }
+            }
+            if stats.cache_hits > 0 {
+                self.seen.count("get from cache");
+            }
+            if stats.unwritten > 0 {
+                self.seen.count("confirmed without writing");
+            }
+        }
+        let in_use = self.buffers.stats().bytes_in_use;
+        assert_eq!(in_use, 0, "buffers are back");
+        if self.controller.is_poisoned() {
+            return;
+        }
+        assert_eq!(
+            space.leased, pooled,
+            "every lease is with the pool that has it"
+        );
+        let mut stored = [0; Class::COUNT];
+        let scanned = self.index.clone().scan(&mut |_, record| {
+            stored[record.block.class().index()] += 1;
+            Ok(())
+        });
+        scanned.expect("rows are whole");
+        assert_eq!(space.stored, stored, "what is stored is in the index");
+    }
+
+    /// A content rots, is found damaged, comes again, and is right again.
+    fn mend(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
+        self.rot(bytes);
+        let rotten = self
+            .contents
+            .iter()
+            .position(|content| content.rotten_at == self.next_user);
+        let (Some(content), 0) = (rotten, bytes.below(2)) else {
+            return;
+        };
+        self.look(worker, content);
+        self.rest();
+        self.put(worker, &mut Bytes(&[content as u8, 1]));
+        self.rest();
+        self.look(worker, content);
+        self.rest();
+    }
+
+    fn crash(&mut self) {
+        self.seen.count("crash");
+        let is_relaxed = !self.controller_config.durability.is_durable();
+        let unsynced = self.index.unsynced_count();
+        self.index = self.index.crash(&mut self.prng);
+        if self.controller.is_poisoned() {
+            let is_sync = self.medium.has_failed();
+            self.seen.count(if is_sync {
+                "sync failed"
+            } else {
+                "commit failed"
+            });
+        }
+        let (medium, lost) = self.medium.crash(&mut self.prng);
+        self.medium = medium;
+        if lost > 0 {
+            self.seen.count("crash with unsynced writes lost");
+        }
+        self.clients.clear();
+        self.replies.clear();
+        self.referred.clear();
+        self.made = Made {
+            no_space: self.made.no_space,
+            ..Made::default()
+        };
+        for content in &mut self.contents {
+            content.crashes();
+            if is_relaxed {
+                // What was lost was never promised; what is half there is found by its sums.
+                content.state = State::Unknown;
+                content.is_rotten = true;
+            }
+        }
+        assert!(
+            is_relaxed || unsynced == 0,
+            "a durable store syncs each commit"
+        );
+        self.reader = self.index.reader().expect("as many as are wanted");
+        let workers = self.workers.len();
+        self.controller = open(&self.index, &self.medium, &self.controller_config, workers);
+        self.start_workers(workers);
+        self.next = Next::Idle;
+        self.controller
+            .check()
+            .expect("the free map is what the index leaves");
+    }
+
+    // Events.
+
+    fn may_be_full(&self) -> bool {
+        // The contents, and what the pools hold, are more than the smaller files.
+        self.controller_config.size_max < 64 * MIB || self.made.no_space || self.medium_is_small()
+    }
+
+    fn medium_is_small(&self) -> bool {
+        self.controller.stats().space.grow_refusals > 0
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::PutReady { key, user } => {
+                self.seen.count("put ready");
+                if let Some(Client::Put(put)) = self.clients.get(&user) {
+                    assert_eq!(put.key, key);
+                }
+            }
+            Event::Stored {
+                user,
+                hash,
+                outcome,
+                ..
+            } => self.hear_stored(user, &hash, outcome),
+            Event::PutFailed { user, error, .. } => self.hear_put_failed(user, error),
+            Event::GetFound { user, .. } => {
+                if let Some(Client::Get(get)) = self.clients.get(&user) {
+                    let known = &mut self.contents[get.content];
+                    if get.version == known.version {
+                        assert_ne!(known.is_there(), Some(false), "{} was deleted", known.hash);
+                        known.is_seen(true, self.made.poison);
+                    }
+                    self.start_get(user);
+                }
+            }
+            Event::GetMissing { user, .. } => {
+                if let Some(Client::Get(get)) = self.clients.remove(&user) {
+                    self.seen.count("get missing");
+                    let known = &mut self.contents[get.content];
+                    if get.version == known.version {
+                        assert_ne!(known.is_there(), Some(true), "{} is lost", known.hash);
+                        known.is_seen(false, self.made.poison);
+                    }
+                }
+            }
+            Event::GetFailed { fault, .. } => panic!("{fault}"),
+            Event::GetReady { .. } => {}
+            Event::Damaged { user, damage, .. } => self.hear_damage(user, damage, "damaged"),
+            Event::Broken { user, damage, .. } => self.hear_damage(user, damage, "broken"),
+            Event::Deleted { user, outcome } => self.hear_deleted(user, &[outcome]),
+            Event::DeletedMany { user, outcomes } => {
+                self.seen.count("many deleted");
+                self.hear_deleted(user, &outcomes);
+            }
+            Event::Missing {
+                user,
+                hashes,
+                until,
+            } => self.hear_missing(user, &hashes, until),
+            Event::Referred { user, .. } | Event::Unreferred { user, .. } => {
+                self.clients.remove(&user);
+                self.referred.push(event);
+            }
+            Event::CallFailed { user, fault } => self.hear_call_failed(user, fault),
+        }
+    }
+
+    fn hear_stored(&mut self, user: u64, hash: &Hash, outcome: Stored) {
+        let Some(Client::Put(put)) = self.clients.remove(&user) else {
+            // It was aborted when the event was on its way.
+            return;
+        };
+        let content = &mut self.contents[put.content];
+        assert!(
+            !put.is_lying && put.is_ended && content.hash == *hash,
+            "another content is stored"
+        );
+        content.put_ends(true);
+        self.seen.count(match outcome {
+            Stored::New => "stored new",
+            Stored::Present => "stored present",
+            Stored::Repaired => "stored repaired",
+        });
+        // Who came after it rotted wrote it anew.
+        content.is_rotten &= outcome == Stored::Present || user < content.rotten_at;
+    }
+
+    fn hear_put_failed(&mut self, user: u64, error: PutError) {
+        let Some(Client::Put(put)) = self.clients.remove(&user) else {
+            return;
+        };
+        let content = &mut self.contents[put.content];
+        match error {
+            PutError::Mismatch { found } => {
+                assert!(put.is_lying && found == content.hash);
+                self.seen.count("mismatch");
+                return content.put_ends(false);
+            }
+            PutError::Fault(Fault::NoSpace) => {
+                self.seen.count("put failed: no space");
+                content.put_ends(false);
+                return assert!(self.may_be_full());
+            }
+            PutError::Fault(Fault::Io(code)) => {
+                assert!(code == EIO && self.made.write_errors);
+                self.seen.count("put failed: write error");
+            }
+            PutError::Fault(Fault::Poisoned) => {
+                assert!(self.made.poison);
+                self.seen.count("put failed: poisoned");
+                return content.put_is_lost();
+            }
+            PutError::Fault(Fault::IndexFull) => {
+                assert!(self.made.index_full);
+                self.seen.count("put failed: index full");
+            }
+            error => panic!("{error}"),
+        }
+        content.put_ends(false);
+    }
+
+    fn hear_damage(&mut self, user: u64, damage: Damage, what: &str) {
+        let Some(Client::Get(get)) = self.clients.remove(&user) else {
+            return;
+        };
+        assert_eq!(
+            what == "damaged",
+            get.received == 0,
+            "broken is what was begun"
+        );
+        self.seen.count(what);
+        let content = &mut self.contents[get.content];
+        let is_unreadable = !self.made.unreadable.is_empty();
+        assert!(
+            content.is_rotten || is_unreadable,
+            "{damage} in {}: {get:?}",
+            content.hash
+        );
+        // It is on record now; only writing it again, or reading it right, takes that back.
+        content.is_rotten = true;
+    }
+
+    fn hear_deleted(&mut self, user: u64, outcomes: &[Released]) {
+        let Some(Client::Delete(delete)) = self.clients.remove(&user) else {
+            return;
+        };
+        assert_eq!(outcomes.len(), delete.contents.len());
+        for (content, outcome) in delete.contents.into_iter().zip(outcomes) {
+            let content = &mut self.contents[content];
+            let (what, is_absent) = match outcome {
+                Released::Released => {
+                    assert!(self.now >= content.promised, "it was promised to stay");
+                    assert!(!content.cannot_be_deleted(), "it was not there");
+                    ("deleted", true)
+                }
+                Released::Missing => ("delete of nothing", true),
+                Released::Referenced => ("delete refused: referenced", false),
+                Released::Promised { until } => {
+                    assert!(*until > Time::ZERO);
+                    ("delete refused: promised", false)
+                }
+                Released::Failed(fault) => panic!("{fault}"),
+            };
+            self.seen.count(what);
+            content.delete_ends(is_absent);
+        }
+    }
+
+    fn hear_missing(&mut self, user: u64, hashes: &[Hash], until: Time) {
+        let Some(Client::Missing(client)) = self.clients.remove(&user) else {
+            return;
+        };
+        self.seen.count("missing answered");
+        for (at, content) in client.contents.iter().enumerate() {
+            let content = &mut self.contents[*content];
+            let is_missing = hashes.contains(&content.hash);
+            if client.versions[at] == content.version && !content.is_rotten {
+                assert_ne!(client.there[at], Some(is_missing), "{}", content.hash);
+            }
+            if !is_missing {
+                content.promised = content.promised.max(until);
+                self.seen.count("promised");
+            }
+        }
+    }
+
+    fn hear_call_failed(&mut self, user: u64, fault: Fault) {
+        assert!(fault == Fault::Poisoned && self.made.poison, "{fault}");
+        match self.clients.remove(&user) {
+            Some(Client::Delete(delete)) => {
+                self.seen.count("delete failed");
+                for content in delete.contents {
+                    self.contents[content].delete_is_lost();
+                }
+            }
+            _ => panic!("only changes fail"),
+        }
+    }
+}
+
+fn open(
+    index: &MemoryIndex,
+    medium: &Medium,
+    config: &ControllerConfig,
+    workers: usize,
+) -> Controller {
+    let (index, medium) = (Box::new(index.clone()), Box::new(medium.clone()));
+    Controller::new(index, medium, config.clone(), workers).expect("index and file agree")
+}
