@@ -1,179 +1,18 @@
-//! The allocator against a bitmap: random work, every answer compared with the plainest way to get it.
+//! The allocator: random work against a bitmap, and its limits.
 
 use hioload_base::Prng;
-use hioload_blocks::{Block, Buddy, BuddyError, Class, FILE_SIZE_MAX, MACRO, Space, UNIT};
+use hioload_blocks::{Block, Buddy, BuddyError, Class, FILE_SIZE_MAX, MACRO};
 
-/// Which unit belongs to which block, and nothing else.
-struct Model {
-    /// For each unit: the block it is part of.
-    owners: Vec<Option<Block>>,
-}
-
-impl Model {
-    fn new(size: u64) -> Model {
-        let owners = vec![None; (size / UNIT) as usize];
-        Model { owners }
-    }
-
-    fn units(block: Block) -> std::ops::Range<usize> {
-        block.unit() as usize..(block.unit() + block.class().units()) as usize
-    }
-
-    fn is_free(&self, first: usize, count: usize) -> bool {
-        let units = self.owners.get(first..first + count);
-        units.is_some_and(|units| units.iter().all(Option::is_none))
-    }
-
-    /// Free pieces, merged as far as buddies can be: first unit and order.
-    fn free_pieces(&self) -> Vec<(usize, usize)> {
-        let (mut pieces, mut unit) = (Vec::new(), 0);
-        while unit < self.owners.len() {
-            let is_piece =
-                |order: &usize| unit % (1 << order) == 0 && self.is_free(unit, 1 << order);
-            match (0..=8).rev().find(is_piece) {
-                Some(order) => {
-                    pieces.push((unit, order));
-                    unit += 1 << order;
-                }
-                None => unit += 1,
-            }
-        }
-        pieces
-    }
-
-    /// The lowest address in the smallest order that fits.
-    fn choice(&self, class: Class) -> Option<Block> {
-        let pieces = self.free_pieces().into_iter();
-        let fitting = pieces.filter(|(_, order)| *order >= class.index());
-        let (unit, _) = fitting.min_by_key(|(unit, order)| (*order, *unit))?;
-        Block::new(unit as u32, class)
-    }
-
-    fn set(&mut self, block: Block, owner: Option<Block>) {
-        self.owners[Model::units(block)].fill(owner);
-    }
-
-    fn is_allocated(&self, block: Block) -> bool {
-        let units = self.owners.get(Model::units(block));
-        units.is_some_and(|units| units[0] == Some(block))
-    }
-
-    fn blocks(&self) -> Vec<Block> {
-        let mut blocks: Vec<Block> = self.owners.iter().copied().flatten().collect();
-        blocks.dedup();
-        blocks
-    }
-
-    fn space(&self) -> Space {
-        let mut space = Space {
-            size: self.owners.len() as u64 * UNIT,
-            used: [0; 8],
-            free: [0; 9],
-        };
-        self.blocks()
-            .iter()
-            .for_each(|block| space.used[block.class().index()] += 1);
-        self.free_pieces()
-            .iter()
-            .for_each(|(_, order)| space.free[*order] += 1);
-        space
-    }
-}
-
-fn any_block(prng: &mut Prng, size: u64) -> Block {
-    let class = any_class(prng);
-    // A little beyond the end as well.
-    let unit = prng.below(size / UNIT + 300) as u32;
-    Block::new(unit / class.units() * class.units(), class).expect("aligned")
-}
-
-fn any_class(prng: &mut Prng) -> Class {
-    Class::ALL[prng.below(8) as usize]
-}
-
-/// One trace: fills and empties by turns, so that full and empty files are reached.
-fn run(seed: u64) {
-    let mut prng = Prng::new(seed);
-    let mut size = (1 + prng.below(3)) * MACRO;
-    let (mut buddy, mut model) = (Buddy::new(size), Model::new(size));
-    let mut fills = true;
-    for step in 0..300 {
-        if prng.chance(1, 40) {
-            fills = !fills;
-        }
-        match prng.below(10) {
-            0..7 if fills => {
-                let class = any_class(&mut prng);
-                let block = buddy.alloc(class);
-                assert_eq!(block, model.choice(class), "seed {seed}, step {step}");
-                if let Some(block) = block {
-                    model.set(block, Some(block));
-                }
-            }
-            0..7 => {
-                let blocks = model.blocks();
-                if !blocks.is_empty() {
-                    let block = blocks[prng.below(blocks.len() as u64) as usize];
-                    assert_eq!(buddy.free(block), Ok(()), "seed {seed}, step {step}");
-                    model.set(block, None);
-                }
-            }
-            7 => {
-                let block = any_block(&mut prng, size);
-                let expected = if block.end() > size {
-                    Err(BuddyError::Outside { block, size })
-                } else if model.is_free(block.unit() as usize, block.class().units() as usize) {
-                    model.set(block, Some(block));
-                    Ok(())
-                } else {
-                    Err(BuddyError::Overlaps { block })
-                };
-                assert_eq!(buddy.reserve(block), expected, "seed {seed}, step {step}");
-            }
-            8 => {
-                let block = any_block(&mut prng, size);
-                assert_eq!(buddy.is_allocated(block), model.is_allocated(block));
-                if !model.is_allocated(block) {
-                    let error = buddy.free(block).expect_err("not allocated");
-                    assert_eq!(
-                        matches!(error, BuddyError::Outside { .. }),
-                        block.end() > size
-                    );
-                }
-            }
-            _ if prng.chance(1, 50) => {
-                size += MACRO;
-                buddy.grow(size);
-                model.owners.resize((size / UNIT) as usize, None);
-            }
-            _ => assert_eq!(buddy.check(), Ok(()), "seed {seed}, step {step}"),
-        }
-        assert_eq!(buddy.space(), model.space(), "seed {seed}, step {step}");
-    }
-    rebuild(&mut prng, &buddy, &model);
-    for block in model.blocks() {
-        buddy.free(block).expect("allocated");
-    }
-    assert_eq!(buddy, Buddy::new(size), "everything merges back");
-}
-
-/// From its blocks alone, in any order, comes the same free map.
-fn rebuild(prng: &mut Prng, buddy: &Buddy, model: &Model) {
-    let mut blocks = model.blocks();
-    for last in (1..blocks.len()).rev() {
-        blocks.swap(last, prng.below(last as u64 + 1) as usize);
-    }
-    let mut rebuilt = Buddy::new(buddy.size());
-    for block in blocks {
-        assert_eq!(rebuilt.reserve(block), Ok(()));
-    }
-    assert_eq!(&rebuilt, buddy);
-}
+#[path = "../../../fuzz/bodies/buddy_ops.rs"]
+mod buddy_ops;
 
 #[test]
 fn random_traces_are_those_of_a_bitmap() {
     for seed in 0..2000 {
-        run(seed);
+        let mut bytes = vec![0; 900];
+        Prng::new(seed).fill(&mut bytes);
+        println!("seed {seed}");
+        buddy_ops::run(&bytes);
     }
 }
 
