@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Threads start when operations wait for one, up to [`FILE_THREADS`], and are joined when the driver is
-//! dropped: what runs then runs to its end, what waits is cancelled. A cancel before that comes too late.
+//! dropped: what runs then runs to its end, what waits is cancelled. A cancel before that comes too late. They
+//! run where the thread that submits may run: a worker that is pinned shares its core with them.
 //!
 //! Invariants: a job is in exactly one place (`jobs`, a thread, `done`), and both queues hold as many as may
 //! be in flight, so that neither is ever full. `rung` is set before the bell rings and cleared before `done` is
