@@ -24,11 +24,17 @@ use crate::medium;
 pub struct FileOptions {
     /// Whether to read and write past the page cache where the file system can.
     pub is_direct: bool,
+    /// Whether to write zeros to new space. Growing then takes as long as writing that much; the first sync of each block is
+    /// faster, as the file system has nothing to say about it.
+    pub writes_zeros: bool,
 }
 
 impl Default for FileOptions {
     fn default() -> FileOptions {
-        FileOptions { is_direct: true }
+        FileOptions {
+            is_direct: true,
+            writes_zeros: false,
+        }
     }
 }
 
@@ -102,6 +108,16 @@ impl FileDisk {
     }
 }
 
+impl FileDisk {
+    fn extend(&self, to: u64) -> io::Result<bool> {
+        let allocates = medium::extend(&self.file, to)?;
+        if self.options.writes_zeros {
+            medium::write_zeros(&self.file, self.size..to)?;
+        }
+        Ok(allocates)
+    }
+}
+
 impl Disk for FileDisk {
     fn size(&self) -> u64 {
         self.size
@@ -112,7 +128,7 @@ impl Disk for FileDisk {
         if to <= self.size {
             return Ok(());
         }
-        match medium::extend(&self.file, to) {
+        match self.extend(to) {
             Ok(allocates) => self.allocates = allocates,
             Err(error) => {
                 // Some allocate as much as there was. That is given back; if it is not, it is only room.
@@ -137,7 +153,11 @@ mod tests {
     use crate::buddy::MACRO;
 
     fn open(path: &Path, is_direct: bool) -> FileDisk {
-        FileDisk::open(path, FileOptions { is_direct }).expect("opens")
+        let options = FileOptions {
+            is_direct,
+            ..FileOptions::default()
+        };
+        FileDisk::open(path, options).expect("opens")
     }
 
     #[test]
@@ -176,6 +196,31 @@ mod tests {
             .read_exact_at(&mut read, 4096)
             .expect("reads");
         assert_eq!(&read, b"content");
+    }
+
+    #[test]
+    fn new_space_can_be_written_and_old_is_not() {
+        for is_direct in [false, true] {
+            let directory = tempfile::tempdir().expect("a place for files");
+            let options = FileOptions {
+                is_direct,
+                writes_zeros: true,
+            };
+            let mut disk =
+                FileDisk::open(&directory.path().join("blocks.dat"), options).expect("opens");
+            disk.grow(MACRO).expect("room");
+            let path = directory.path().join("blocks.dat");
+            let other = open(&path, false).handle().expect("a descriptor");
+            other
+                .write_all_at(&[7; 4096], MACRO - 4096)
+                .expect("writes");
+            disk.grow(4 * MACRO).expect("room");
+            disk.sync().expect("syncs");
+            let mut read = vec![9; 3 * MACRO as usize + 4096];
+            other.read_exact_at(&mut read, MACRO - 4096).expect("reads");
+            assert!(read[..4096].iter().all(|byte| *byte == 7));
+            assert!(read[4096..].iter().all(|byte| *byte == 0));
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! such, so that callers can say what they do instead.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use crate::class::UNIT;
@@ -65,12 +66,34 @@ pub(crate) fn open_direct(path: &Path) -> io::Result<File> {
 /// Reads one unit, as aligned as a block is.
 fn read_unit(mut file: &File) -> io::Result<()> {
     let unit = UNIT as usize;
-    let mut memory = vec![0; 2 * unit];
+    with_aligned(unit, |buffer| io::Read::read(&mut file, buffer).map(|_| ()))
+}
+
+/// Writes zeros to a range of whole units, past the page cache or not.
+pub(crate) fn write_zeros(mut file: &File, range: Range<u64>) -> io::Result<()> {
+    const PIECE_SIZE: u64 = 1 << 20;
+    with_aligned(PIECE_SIZE as usize, |zeros| {
+        file.seek(io::SeekFrom::Start(range.start))?;
+        let mut left = range.end - range.start;
+        while left > 0 {
+            let size = left.min(PIECE_SIZE);
+            file.write_all(&zeros[..size as usize])?;
+            left -= size;
+        }
+        Ok(())
+    })
+}
+
+/// Calls `with` with zeros at an address that is a multiple of a unit.
+fn with_aligned(size: usize, with: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
+    let unit = UNIT as usize;
+    let mut memory = vec![0; size + unit];
     let skipped = memory.as_ptr().align_offset(unit);
-    let buffer = memory
-        .get_mut(skipped..skipped + unit)
-        .ok_or(io::ErrorKind::Unsupported)?;
-    io::Read::read(&mut file, buffer).map(|_| ())
+    // The standard library may decline to align, though not here.
+    let aligned = memory
+        .get_mut(skipped..)
+        .and_then(|rest| rest.get_mut(..size));
+    with(aligned.ok_or(io::ErrorKind::Unsupported)?)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -29,7 +29,10 @@ const OPTIONS: StoreOptions = StoreOptions {
         reserve_size: 64 << 10,
         readers_max: 8,
     },
-    file: FileOptions { is_direct: false },
+    file: FileOptions {
+        is_direct: false,
+        writes_zeros: false,
+    },
 };
 
 fn data() -> PathBuf {

@@ -17,7 +17,10 @@ const OPTIONS: StoreOptions = StoreOptions {
         reserve_size: 256 << 10,
         readers_max: 8,
     },
-    file: FileOptions { is_direct: false },
+    file: FileOptions {
+        is_direct: false,
+        writes_zeros: false,
+    },
 };
 
 const EXISTING: StoreOptions = StoreOptions {
