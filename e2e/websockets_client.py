@@ -9,6 +9,7 @@ events only; TIME_MAX turns a hang into a failure.
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import traceback
@@ -44,7 +45,12 @@ class Server:
         if self.driver:
             arguments += ["--driver", self.driver]
         self.process = await asyncio.create_subprocess_exec(
-            self.binary, command, *arguments, *flags, stdout=asyncio.subprocess.PIPE
+            self.binary,
+            command,
+            *arguments,
+            *flags,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "HIOLOAD_BLOCKS_DATA": "off"},
         )
         try:
             while self.addr is None:

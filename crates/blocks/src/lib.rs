@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 mod block;
 mod buddy;
 mod check;
@@ -55,7 +56,7 @@ pub use file::{FileDisk, FileOptions};
 pub use format::{FormatError, STORE_FORMAT, StoreId, Superblock};
 pub use hash::{HASH_SIZE, Hash, HashSyntax, Hasher};
 pub use index::{
-    EachBlock, EachReference, Index, IndexError, IndexReader, IndexSpace, Mdbx, MdbxIndex,
+    EachBlock, EachReference, INDEX_LIMITS, Index, IndexError, IndexReader, IndexSpace, Mdbx, MdbxIndex,
     MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX, Table,
 };
 pub use limits::LIMITS;

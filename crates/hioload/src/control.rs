@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::ServerConfig;
 use crate::plan::MemoryPlan;
+use crate::server::store::{self, Board};
 use crate::server::{ChannelStats, ServerHandle, Settings, Stats};
 
 /// How long workers may take to tell of their channels.
@@ -53,6 +54,7 @@ struct Inner {
     config: Option<Config<ServerConfig>>,
     probes: Probes,
     settings: Mutex<Arc<Settings>>,
+    board: Option<Arc<Board>>,
     listeners: Mutex<Vec<Listener>>,
     /// What the last reload did.
     reloaded: Mutex<Value>,
@@ -88,6 +90,8 @@ pub(crate) struct Parts {
     pub(crate) plan: MemoryPlan,
     pub(crate) config: Option<Config<ServerConfig>>,
     pub(crate) settings: Settings,
+    /// Figures of the block store, if there is one.
+    pub(crate) board: Option<Arc<Board>>,
 }
 
 impl Control {
@@ -99,6 +103,7 @@ impl Control {
             plan,
             config,
             settings,
+            board,
         } = parts;
         Self {
             inner: Arc::new(Inner {
@@ -110,6 +115,7 @@ impl Control {
                 config,
                 probes: Probes::new(),
                 settings: Mutex::new(Arc::new(settings)),
+                board,
                 listeners: Mutex::new(Vec::new()),
                 reloaded: Mutex::new(Value::Null),
             }),
@@ -133,6 +139,7 @@ impl Control {
             "totals": stats_json(&totals),
             "by_worker": by_worker.iter().map(stats_json).collect::<Vec<Value>>(),
             "channels": channels,
+            "blocks": self.inner.board.as_ref().map(|board| store::to_json(board)),
         })
     }
 

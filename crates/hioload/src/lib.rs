@@ -46,7 +46,7 @@ pub use plan::MemoryPlan;
 pub use recovery::{Gap, Offset, Recovered, Recovery, Since};
 pub use server::{
     ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle,
-    Settings, Stats,
+    Settings, Stats, StoreConfig,
 };
 pub use session::{PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext};
 

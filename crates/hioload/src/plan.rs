@@ -17,7 +17,7 @@ use hioload_ring::mesh_size;
 use serde_json::{Value, json};
 
 use crate::server::message::Message;
-use crate::server::{Settings, sizes};
+use crate::server::{Settings, StoreConfig, sizes};
 
 /// A socket's slot in a driver; asserted beside each driver.
 const SOCKET_SIZE: usize = 56;
@@ -37,6 +37,14 @@ const PROGRAM_SIZE: usize = 16 << 20;
 /// A name of a channel as the registry keeps it, twice, with the entries that lead to it.
 const NAME_SIZE: usize = 2 * 255 + 128;
 
+/// A batch of the controller, its promises and lists.
+const CONTROLLER_SIZE: usize = 16 << 20;
+
+/// A byte for each 4 KiB of the file as it is at the start.
+fn free_map_size(store: &StoreConfig) -> usize {
+    usize::try_from(store.size / 4096).unwrap_or(usize::MAX)
+}
+
 /// What the plan is made from.
 #[derive(Debug)]
 pub(crate) struct Limits<'a> {
@@ -47,6 +55,7 @@ pub(crate) struct Limits<'a> {
     pub(crate) pool: &'a PoolConfig,
     pub(crate) driver: &'a DriverConfig,
     pub(crate) settings: &'a Settings,
+    pub(crate) store: Option<&'a StoreConfig>,
 }
 
 /// What a server may take, and which setting each line follows from.
@@ -76,7 +85,35 @@ impl MemoryPlan {
         empty
             .with_memory_of_messages(limits)
             .with_memory_of_sessions(limits)
+            .with_memory_of_store(limits)
             .with_memory_of_threads(limits)
+    }
+
+    /// Beside the buffers: what is under way, and the map of free space. The index is mapped, and its
+    /// pages are the system's to take back.
+    fn with_memory_of_store(self, limits: &Limits<'_>) -> Self {
+        let Some(store) = limits.store else {
+            return self;
+        };
+        let local = store.local();
+        let buffers = local.read_memory + local.write_memory + local.gather_memory;
+        let local_max = usize::try_from(local.bytes_max()).unwrap_or(usize::MAX);
+        let beside = local_max.saturating_sub(buffers);
+        let controller = CONTROLLER_SIZE.saturating_add(free_map_size(store));
+        self.line(
+            "blocks.cache",
+            "blocks",
+            "contents kept, and requests",
+            limits.workers,
+            beside,
+        )
+        .line(
+            "blocks.size",
+            "blocks",
+            "controller, free space at start",
+            1,
+            controller,
+        )
     }
 
     fn line(
@@ -101,8 +138,8 @@ impl MemoryPlan {
             ..
         } = *limits;
         let pool_size = usize::try_from(limits.pool.bytes_max()).unwrap_or(usize::MAX);
-        let mesh =
-            usize::try_from(mesh_size::<Message>(workers, limits.ring)).unwrap_or(usize::MAX);
+        let ports = workers + usize::from(limits.store.is_some());
+        let mesh = usize::try_from(mesh_size::<Message>(ports, limits.ring)).unwrap_or(usize::MAX);
         let recv_count = workers.saturating_mul(driver.recv_buffer_count.into());
         // Vectors double as they grow.
         let assembly = settings.assembly_max.saturating_mul(2);
@@ -351,6 +388,7 @@ mod tests {
                 ("server.sessions_max", "1000"),
                 ("server.memory", "80MiB"),
                 ("server.ring", "10"),
+                ("blocks.data", "off"),
             ],
         );
         assert_eq!(
@@ -390,6 +428,9 @@ mod tests {
             ("channel.count_max", "70000"),
             ("channel.subscriptions_worker_max", "300000"),
             ("channel.budget_worker", "80MiB"),
+            ("blocks.memory", "16MiB"),
+            ("blocks.cache", "16MiB"),
+            ("blocks.size", "64GiB"),
         ] {
             assert!(plan("1", &[(key, value)]).total_size() > least, "{key}");
         }
@@ -397,11 +438,11 @@ mod tests {
 
     #[test]
     fn the_defaults_fit_a_small_machine() {
-        // Of 2 GiB a system leaves about 1.6 to others.
+        // Of 2 GiB a system leaves about 1.75 to others.
         for workers in ["1", "2", "4"] {
             let plan = plan(workers, &[]);
             assert_eq!(
-                plan.check(&machine(1_600 << 20))
+                plan.check(&machine(1_750 << 20))
                     .map_err(|error| error.to_string()),
                 Ok(()),
                 "\n{plan}"

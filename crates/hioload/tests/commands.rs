@@ -9,6 +9,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_hioload");
 fn hioload(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(args).stdin(Stdio::null());
+    command.env("HIOLOAD_BLOCKS_DATA", "off");
     command
 }
 

@@ -25,6 +25,7 @@ fn hioload(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    command.env("HIOLOAD_BLOCKS_DATA", "off");
     command
 }
 

@@ -57,9 +57,9 @@ impl Work {
 }
 
 const ECHO: &[&str] = &["echo", "--workers", "1"];
-const SERVE: &[&str] = &["serve", "--workers", "1"];
+const SERVE: &[&str] = &["serve", "--workers", "1", "--data", "off"];
 /// Each ring's file table is bounded by the descriptor limit, so many connections need workers.
-const SERVE_MANY: &[&str] = &["serve", "--workers", "8"];
+const SERVE_MANY: &[&str] = &["serve", "--workers", "8", "--data", "off"];
 const ECHO_PEERS: &[Contender] = &[Contender::Fastwebsockets, Contender::Tungstenite];
 const HUB_PEERS: &[Contender] = &[Contender::TungsteniteHub];
 

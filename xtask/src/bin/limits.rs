@@ -10,6 +10,7 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("live", hioload_live::LIMITS),
     ("mem", hioload_mem::LIMITS),
     ("server", hioload::config::LIMITS),
+    ("store", hioload::config::BLOCKS_LIMITS),
 ];
 
 const INTRODUCTION: &str = "\

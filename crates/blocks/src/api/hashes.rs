@@ -50,7 +50,7 @@ pub fn parse_hashes(body: &[u8]) -> Result<Vec<Hash>, HashesError> {
                 entry.strip_prefix(b"\"")?.strip_suffix(b"\"")
             })
         }
-        None => entries(list, b'\n', Some),
+        None => entries(list, b'\n', |entry| Some(entry)),
     }
 }
 

@@ -147,6 +147,8 @@ impl Server {
         let mut child = Command::new(binary)
             .args(args)
             .args(["--addr", "127.0.0.1:0"])
+            // No store where the run happens to be started, unless the arguments ask for one.
+            .env("HIOLOAD_BLOCKS_DATA", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

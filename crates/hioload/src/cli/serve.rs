@@ -71,7 +71,7 @@ fn builder(config: &Config<ServerConfig>, service: Service) -> ServerBuilder {
     }
     match service {
         Service::Broadcast => builder.handler(|_| Broadcast::default()),
-        Service::Echo => builder.handler(|_| Echo),
+        Service::Echo => builder.store(None).handler(|_| Echo),
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use hioload_control::{Config, Sources};
 
-use super::{LIMITS, ServerConfig};
+use super::{ServerConfig, limits};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +39,7 @@ impl KeyDoc {
 
     /// `from 1 to 256`, where it is a number with bounds.
     fn range(&self) -> String {
-        let limit = LIMITS
-            .iter()
-            .chain(hioload_ws::LIMITS)
-            .find(|limit| limit.name == self.key);
+        let limit = limits::all().find(|limit| limit.name == self.key);
         limit
             .map(|limit| format!("{} to {} {}", limit.min, limit.max, limit.unit))
             .unwrap_or_default()
@@ -50,6 +47,7 @@ impl KeyDoc {
 }
 
 const THREADS: &str = "workers are started once";
+const STORE: &str = "the store is opened at start";
 const PLAN: &str = "the memory plan is made at start";
 
 /// Keys that wait for the next start, and why.
@@ -79,6 +77,18 @@ pub(super) const RESTART: &[(&str, &str)] = &[
     ("channel.subscriptions_worker_max", PLAN),
     ("channel.budget_worker", PLAN),
     ("channel.linger", "the table of channels is made at start"),
+    ("blocks.data", STORE),
+    ("blocks.size", STORE),
+    ("blocks.size_max", STORE),
+    ("blocks.grow", STORE),
+    ("blocks.index_size_max", STORE),
+    ("blocks.durability", STORE),
+    ("blocks.verify", STORE),
+    ("blocks.memory", PLAN),
+    ("blocks.cache", PLAN),
+    ("blocks.pools", STORE),
+    ("blocks.grace", STORE),
+    ("blocks.announce", STORE),
     ("admin.addr", "the admin listener is bound at start"),
 ];
 
@@ -143,6 +153,20 @@ keys! {
     "channel.history_age": "How long a publication is kept for them";
     "channel.linger": "How long a channel without subscribers is remembered";
     "channel.send_max": "Bytes of one send to a subscriber at most";
+    "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
+    "http.body_timeout": "How long a request body may stand still, or an answer not be taken, before the connection is closed";
+    "blocks.data" --"data" "DIR|off": "Where the block store lies, made if it is not there; off: no store";
+    "blocks.size": "Space of the store that is set aside at start";
+    "blocks.size_max": "Space of the store at most; more is answered with 507";
+    "blocks.grow": "How much the store's file grows at a time";
+    "blocks.index_size_max": "Size of the store's index at most";
+    "blocks.durability" --"durability" "MODE": "When a PUT is answered: durable (it survives a power failure), group:MS (the same, synced at most every so many milliseconds) or relaxed (it survives the end of the process)";
+    "blocks.verify": "What is checked before a whole block is sent: full (its SHA-256 too) or checksum (of every 4 KiB)";
+    "blocks.memory": "Contents under way between sockets and the file, of each worker";
+    "blocks.cache": "Contents that each worker keeps for those who ask again";
+    "blocks.pools": "Free blocks that each worker has at hand, of 4 KiB, 8 KiB and so on to 512 KiB";
+    "blocks.grace": "How long a block cannot be deleted after a client was told that it is not missing";
+    "blocks.announce": "Channel on which the hashes of new blocks are published; empty: none";
     "admin.addr" --"admin" "HOST:PORT|off": "Where health, figures and probes are served over HTTP; off: nowhere";
     "shutdown.timeout" --"shutdown-timeout" "TIME": "How long sessions may take to end on shutdown, such as 10s";
     "shutdown.pace" --"shutdown-pace" "N": "Sessions closed per second and worker on shutdown; 0: all at once";
@@ -235,7 +259,10 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_keys() {
-        for limit in LIMITS {
+        for limit in super::super::LIMITS
+            .iter()
+            .chain(super::super::BLOCKS_LIMITS)
+        {
             assert!(
                 KEYS.iter().any(|key| key.key == limit.name),
                 "{}",

@@ -5,9 +5,9 @@ use std::time::Duration;
 use hioload_base::Limit;
 use hioload_control::Invalid;
 
-use super::ServerConfig;
+use super::{ServerConfig, blocks};
 
-const fn limit(
+pub(super) const fn limit(
     name: &'static str,
     unit: &'static str,
     default: u64,
@@ -27,11 +27,11 @@ const fn limit(
     }
 }
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
 /// A day in milliseconds.
-const DAY: u64 = 86_400_000;
+pub(super) const DAY: u64 = 86_400_000;
 /// Stamps of sessions count milliseconds in 32 bits; 24 days leave room for comparing them.
 const STAMP_MAX: u64 = 24 * DAY;
 
@@ -331,16 +331,22 @@ pub const LIMITS: &[Limit] = &[
 /// Refuses what is out of range or does not fit together.
 pub(super) fn check(config: &ServerConfig) -> Result<(), Invalid> {
     for (key, value) in numbers(config) {
-        let limit = LIMITS
-            .iter()
-            .chain(hioload_ws::LIMITS)
-            .find(|limit| limit.name == key);
+        let limit = all().find(|limit| limit.name == key);
         limit
             .expect("invariant: each number has its limit")
             .check(value)?;
     }
     check_sizes(config)?;
+    blocks::check(&config.blocks)?;
     check_history(config)
+}
+
+/// The limits of all keys.
+pub(super) fn all() -> impl Iterator<Item = &'static Limit> {
+    LIMITS
+        .iter()
+        .chain(blocks::LIMITS)
+        .chain(hioload_ws::LIMITS)
 }
 
 fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
@@ -408,6 +414,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("ws.idle_timeout", ws.idle_timeout),
         ("ws.lifetime", ws.lifetime),
     ];
+    numbers.extend(blocks::numbers(&config.http, &config.blocks));
     numbers.extend(
         spans
             .iter()
@@ -417,7 +424,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
 }
 
 /// Rounded up, so that nothing above zero counts as zero.
-fn ms(duration: Duration) -> u64 {
+pub(super) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
@@ -497,7 +504,7 @@ mod tests {
 
     #[test]
     fn every_range_holds_at_its_ends() {
-        for limit in LIMITS.iter().chain(hioload_ws::LIMITS) {
+        for limit in all() {
             let written = |value: u64| {
                 if limit.unit == "ms" {
                     format!("{value}ms")
@@ -542,10 +549,7 @@ mod tests {
     fn defaults_are_those_of_the_limits() {
         let config = ServerConfig::default();
         for (key, value) in numbers(&config) {
-            let limit = LIMITS
-                .iter()
-                .chain(hioload_ws::LIMITS)
-                .find(|limit| limit.name == key);
+            let limit = all().find(|limit| limit.name == key);
             assert_eq!(limit.map(|limit| limit.default), Some(value), "{key}");
         }
     }

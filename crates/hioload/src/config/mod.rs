@@ -11,6 +11,7 @@
 //! Every key, with its default and whether it can change while the server runs: [`KEYS`], from
 //! which help texts and `docs/configuration.md` are made.
 
+mod blocks;
 mod keys;
 mod limits;
 mod values;
@@ -25,6 +26,9 @@ use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
 use hioload_ws::{KeepaliveConfig, Limits};
 use serde::{Deserialize, Serialize};
 
+pub use self::blocks::{
+    BlocksSection, Data, Durable, HttpSection, LIMITS as BLOCKS_LIMITS, Verify,
+};
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
 pub use self::values::{
@@ -32,7 +36,7 @@ pub use self::values::{
 };
 
 use self::values::switch;
-use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings};
+use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings, StoreConfig};
 
 /// Settings of a server and of the process around it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +49,10 @@ pub struct ServerConfig {
     pub output: OutputSection,
     /// Channels and their subscribers.
     pub channel: ChannelSection,
+    /// HTTP connections.
+    pub http: HttpSection,
+    /// The block store.
+    pub blocks: BlocksSection,
     /// The admin listener.
     pub admin: AdminSection,
     /// How the server ends.
@@ -292,6 +300,13 @@ impl ServerConfig {
                 headers_max: ws.headers_max as usize,
             },
             handshake_timeout: ws.handshake_timeout,
+            http: hioload_http::h1::Limits {
+                head_size_max: ws.head_size_max.bytes_usize(),
+                headers_max: ws.headers_max as usize,
+                ..hioload_http::h1::Limits::default()
+            },
+            http_idle_timeout: self.http.idle_timeout,
+            body_timeout: self.http.body_timeout,
             accept: self.accept_policy(),
             deflate_size_min: ws.deflate_size_min.bytes_usize(),
             deflate_level: ws.deflate_level,
@@ -310,6 +325,33 @@ impl ServerConfig {
             subscriptions_worker_max: self.channel.subscriptions_worker_max as usize,
             channel: self.channel_settings(),
         }
+    }
+
+    /// The block store, if there is to be one.
+    #[must_use]
+    pub fn store(&self) -> Option<StoreConfig> {
+        let blocks = &self.blocks;
+        let mut pools = [0; 8];
+        for (pool, count) in pools.iter_mut().zip(&blocks.pools) {
+            *pool = *count;
+        }
+        Some(StoreConfig {
+            dir: blocks.data.0.clone()?,
+            size: blocks.size.bytes(),
+            size_max: blocks.size_max.bytes(),
+            grow: blocks.grow.bytes(),
+            index_size_max: blocks.index_size_max.bytes(),
+            durability: blocks.durability.0,
+            verify: match blocks.verify {
+                Verify::Full => hioload_blocks::Verify::Full,
+                Verify::Checksum => hioload_blocks::Verify::Sums,
+            },
+            memory: blocks.memory.bytes_usize(),
+            cache: blocks.cache.bytes_usize(),
+            pools,
+            grace: blocks.grace,
+            announce: Some(blocks.announce.clone()).filter(|channel| !channel.is_empty()),
+        })
     }
 
     fn channel_settings(&self) -> ChannelSettings {
@@ -391,7 +433,8 @@ impl ServerConfig {
             .channel
             .budget_worker
             .bytes_usize()
-            .saturating_add(beside);
+            .saturating_add(beside)
+            .saturating_add(blocks::memory(&self.blocks));
         self.server.memory.0.map_or(auto, ByteSize::bytes_usize)
     }
 }

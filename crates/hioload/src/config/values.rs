@@ -13,6 +13,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::blocks::{Data, Durable, Verify};
+
 /// Serialized as text; read from a text, a number or a truth value.
 macro_rules! as_text {
     ($($name:ident),+) => {$(
@@ -31,7 +33,7 @@ macro_rules! as_text {
 }
 
 as_text!(
-    Addr, AdminAddr, Numa, Size, Threshold, Span, Driver, Overrun, Level
+    Addr, AdminAddr, Numa, Size, Threshold, Span, Driver, Overrun, Level, Data, Durable, Verify
 );
 
 /// Any scalar, as the text it was written as.
@@ -246,6 +248,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words! {
     /// How I/O is done.
     Driver {
@@ -388,6 +392,10 @@ mod tests {
             (back::<Span>(r#""off""#), r#""off""#),
             (back::<Driver>(r#""poll""#), r#""poll""#),
             (back::<Overrun>(r#""latest""#), r#""latest""#),
+            (back::<Data>(r#""off""#), r#""off""#),
+            (back::<Data>(r#""/var/x""#), r#""/var/x""#),
+            (back::<Durable>(r#""group:2""#), r#""group:2""#),
+            (back::<Verify>(r#""full""#), r#""full""#),
             (back::<Level>(r#""warn""#), r#""warn""#),
             (back::<Origins>(r#""any""#), r#""any""#),
             (back::<Origins>(r#"["a"]"#), r#"["a"]"#),
@@ -409,6 +417,9 @@ mod tests {
             (back::<Driver>(r#""epoll""#), "auto, uring, poll"),
             (back::<Overrun>(r#""drop""#), "disconnect, skip, latest"),
             (back::<Level>(r#""loud""#), "off, error, warn"),
+            (back::<Data>(r#""""#), "neither `off` nor a directory"),
+            (back::<Durable>(r#""sometimes""#), "`durable`, `relaxed`"),
+            (back::<Verify>(r#""some""#), "full, checksum"),
             (back::<Origins>(r#""all""#), "`same-host`"),
             (back::<Size>("[1]"), "a text or a number"),
         ] {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use hioload_control::Config;
 use hioload_mem::PoolConfig;
-use hioload_reactor::{DriverConfig, DriverKind, StartError, WorkerConfig};
+use hioload_reactor::{Clock, DriverConfig, DriverKind, StartError, WorkerConfig};
 
 use super::listen::{KernelBuffers, listen_spec};
 use super::meters::Catalogue;
 use super::place::{Machine, Wish};
 use super::seat::{MakeHandler, Seat, TellEnd};
 use super::shared::Shared;
+use super::store::{ControllerThread, Opened, StoreConfig};
 use super::{Server, ServerHandle, Settings};
 use crate::config::{Driver as DriverName, ServerConfig};
 use crate::control::{Control, Parts};
@@ -53,6 +54,7 @@ pub struct ServerBuilder {
     shutdown_timeout: Duration,
     shutdown_pace: u32,
     config: Option<Config<ServerConfig>>,
+    pub(super) store: Option<StoreConfig>,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -85,6 +87,7 @@ impl Default for ServerBuilder {
             shutdown_timeout: Duration::from_secs(10),
             shutdown_pace: 0,
             config: None,
+            store: None,
         }
     }
 }
@@ -114,6 +117,7 @@ impl ServerBuilder {
             .recv_buffer(server.recv_buffer.0.map(|size| size.bytes() as usize))
             .zero_copy(server.zero_copy.0.map(|size| size.bytes() as usize))
             .settings(current.settings())
+            .store(current.store())
             .shutdown(current.shutdown.timeout, current.shutdown.pace)
     }
 
@@ -136,6 +140,7 @@ impl ServerBuilder {
             pool: &self.pool,
             driver: &self.driver_config,
             settings: &self.settings,
+            store: self.store.as_ref(),
         })
     }
 
@@ -256,6 +261,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Stores blocks, and serves them over HTTP at the same address; `None`, the default, does not.
+    /// The store is opened, or made, by [`build`](Self::build).
+    #[must_use]
+    pub fn store(mut self, store: Option<StoreConfig>) -> Self {
+        self.store = store;
+        self
+    }
+
     /// What sessions and channels work by.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
@@ -305,7 +318,9 @@ impl ServerBuilder {
         let use_uring = choose_driver(self.driver)?;
         check_port_free(self.addr)?;
         let shared = Arc::new(Shared::new(count));
-        let mut ports = hioload_ring::mesh(count, self.ring);
+        // The controller of the store has the last port.
+        let ports_max = count + usize::from(self.store.is_some());
+        let mut ports = hioload_ring::mesh(ports_max, self.ring);
         let remote = ports[0].remote();
         let mut addr = self.addr;
         let mut threads = Vec::with_capacity(count);
@@ -313,17 +328,32 @@ impl ServerBuilder {
         let mut go = Vec::with_capacity(count);
         let (catalogue, registry, sheets) = Catalogue::build(count);
         let (ended_tx, ended) = mpsc::channel();
+        let opened = self.store.clone().map(Opened::open).transpose()?;
+        let shares = opened.as_ref().map(|opened| opened.shares(count));
+        let mut shares = shares.transpose()?.unwrap_or_default().into_iter();
+        let clock = Clock::start();
+        let controller = match (opened, &mut ports) {
+            (Some(opened), ports) => {
+                let port = ports.pop().expect("invariant: a port more than workers");
+                Some(ControllerThread::start(opened, port, count, clock)?)
+            }
+            (None, _) => None,
+        };
+        let board = controller.as_ref().map(|thread| Arc::clone(&thread.board));
         let seat = Arc::new(Seat::new(
             &self,
             use_uring,
             places,
             catalogue,
             Arc::clone(&shared),
+            clock,
+            board.clone(),
         ));
         for ((index, port), sheet) in ports.drain(..).enumerate().zip(sheets) {
             let (bound_tx, bound_rx) = mpsc::channel();
             let (go_tx, go_rx) = mpsc::channel();
             let seat = Arc::clone(&seat);
+            let share = shares.next();
             let ended = TellEnd {
                 index,
                 to: ended_tx.clone(),
@@ -332,7 +362,7 @@ impl ServerBuilder {
                 .name(format!("hioload-{index}"))
                 .spawn(move || {
                     let _ended = ended;
-                    seat.sit(index, addr, port, sheet, &bound_tx, &go_rx)
+                    seat.sit(index, addr, port, sheet, share, &bound_tx, &go_rx)
                 })
                 .map_err(|error| no_thread(&error))?;
             let bound = bound_rx.recv().map_err(|_| no_worker())??;
@@ -354,6 +384,7 @@ impl ServerBuilder {
             plan,
             config: self.config,
             settings: self.settings,
+            board,
         });
         Ok(Server {
             addr,
@@ -362,6 +393,7 @@ impl ServerBuilder {
             addresses,
             go,
             control,
+            controller,
         })
     }
 }

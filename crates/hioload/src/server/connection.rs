@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Handshake ──101──▶ Open ──close frame or end──▶ Closing ──drained, FIN──▶ Lingering ──▶ gone
+//!       └─── any other request ──▶ Http ──last answer──▲
 //! ```
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use hioload_mem::Segment;
 use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::{Keepalive, Kind, Session as Protocol};
 
+use super::http::Exchange;
 use super::recovery::Ticket;
 use crate::context::Context;
 use crate::handler::CloseReason;
@@ -24,6 +26,8 @@ pub(super) enum Phase {
     Handshake,
     /// Messages flow.
     Open,
+    /// Requests and answers flow.
+    Http,
     /// The session is over; what is queued (a close frame, a refusal) still goes out.
     Closing,
     /// Our FIN is sent; input is dropped until theirs.
@@ -153,6 +157,8 @@ pub(super) struct Cold {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) recovering: Vec<Recovering>,
     pub(super) deflate: Option<Box<Deflate>>,
+    /// Of a connection that speaks HTTP.
+    pub(super) http: Option<Box<Exchange>>,
 }
 
 /// Publications a session may make while it is held: what one message leads to.
@@ -279,6 +285,7 @@ impl Cold {
             && self.subscriptions.is_empty()
             && self.recovering.is_empty()
             && self.deflate.is_none()
+            && self.http.is_none()
     }
 }
 

@@ -14,6 +14,7 @@ use super::channel::Channel;
 use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
 use super::fanout::Rest;
+use super::http::{WINDOW, Work};
 use super::message::Message;
 use super::outlet::Outlet;
 use super::output::Cork;
@@ -60,6 +61,8 @@ pub(crate) struct Core {
     /// Connections whose hold is over, and whose end is to be told: at the end of the turn.
     pub(super) resume: Vec<SocketId>,
     pub(super) ended: Vec<SocketId>,
+    /// What connections began with the store and cannot end; the store is told at the end of the turn.
+    pub(super) given_up: Vec<Work>,
     /// What sessions are to be told of their channels, at the end of the turn.
     pub(super) news: Vec<News>,
     /// The last one given out.
@@ -103,6 +106,7 @@ impl Core {
             vectors: Vec::new(),
             resume: Vec::new(),
             ended: Vec::new(),
+            given_up: Vec::new(),
             news: Vec::new(),
             ticket: Ticket::NONE,
             outlet: Outlet::new(workers),
@@ -526,6 +530,11 @@ impl Core {
             // It is not read from: that it takes something is the sign of life there is.
             connection.keepalive.heard(cx.now());
         }
+        if let Some(cold) = &mut connection.cold
+            && let Some(exchange) = &mut cold.http
+        {
+            exchange.touched = cx.now();
+        }
         let own = std::mem::take(&mut connection.own_in_flight) as usize;
         let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);
         let total = payload.len();
@@ -560,9 +569,14 @@ impl Core {
         let Some(connection) = self.table.get_mut(socket) else {
             return;
         };
+        let mark = if connection.phase == Phase::Http {
+            WINDOW / 2
+        } else {
+            self.settings.output_high
+        };
         if connection.facts.has(Facts::HELD | Facts::FULL)
             && !connection.facts.has(Facts::RESUMING)
-            && connection.output_size() < self.settings.output_high
+            && connection.output_size() < mark
         {
             connection.facts.set(Facts::RESUMING);
             self.resume.push(socket);
@@ -617,6 +631,8 @@ impl Core {
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
             cold.blocked.clear();
+            self.given_up
+                .extend(cold.http.take().map(|exchange| exchange.work));
         }
         if connection.facts.has(Facts::HELD) {
             // Input is only waited for now, to see the peer's FIN.

@@ -45,14 +45,14 @@ impl Hub {
             let Some(connection) = self.core.table.get(socket) else {
                 continue;
             };
-            if connection.phase == Phase::Handshake {
-                self.refuse(
+            match connection.phase {
+                Phase::Handshake => self.refuse(
                     cx,
                     socket,
                     &Refusal::new(503, "the server is shutting down"),
-                );
-            } else {
-                self.core.end_when_sent(cx, socket);
+                ),
+                Phase::Http => self.drain_http(cx, socket),
+                _ => self.core.end_when_sent(cx, socket),
             }
         }
         cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);

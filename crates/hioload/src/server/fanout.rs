@@ -66,7 +66,11 @@ impl Core {
                 }
                 self.list(key);
             }
-            Message::Settings(_) | Message::Inspect(_) | Message::Shutdown { .. } => {}
+            Message::Ask(_)
+            | Message::Answer(_)
+            | Message::Settings(_)
+            | Message::Inspect(_)
+            | Message::Shutdown { .. } => {}
         }
     }
 

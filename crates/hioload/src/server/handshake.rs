@@ -21,6 +21,9 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
+        if self.store.is_some() {
+            return self.head_of_any(cx, socket, input);
+        }
         if connection
             .cold
             .as_ref()
@@ -40,6 +43,49 @@ impl Hub {
             self.frames(cx, socket, Input::Bytes(&mut whole[taken..]));
         } else {
             self.keep_head(cx, socket, whole);
+        }
+    }
+
+    /// Where blocks are served too: a request that asks for no other protocol is HTTP's.
+    fn head_of_any(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        let kept = connection
+            .cold
+            .as_mut()
+            .map(|cold| std::mem::take(&mut cold.assembly))
+            .unwrap_or_default();
+        self.core.assembly_size -= kept.len();
+        let mut whole = kept;
+        let head = if whole.is_empty() {
+            input.rest()
+        } else {
+            whole.extend_from_slice(input.rest());
+            &mut whole[..]
+        };
+        let wants = wants_upgrade(head);
+        if wants.is_none() && head.len() < self.core.settings.handshake.head_size_max {
+            let head = head.to_vec();
+            return self.keep_head(cx, socket, head);
+        }
+        if wants == Some(true) {
+            let Some(taken) = self.upgrade(cx, socket, head) else {
+                return;
+            };
+            return if whole.is_empty() {
+                input.advance(taken);
+                self.frames(cx, socket, input);
+            } else {
+                self.frames(cx, socket, Input::Bytes(&mut whole[taken..]));
+            };
+        }
+        // Whatever is wrong with it, HTTP says so.
+        self.begin_http(cx, socket);
+        if whole.is_empty() {
+            self.http_input(cx, socket, input);
+        } else {
+            self.http_input(cx, socket, Input::Bytes(&mut whole));
         }
     }
 
@@ -138,5 +184,40 @@ impl Hub {
         self.rearm(cx, socket);
         self.handler
             .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+    }
+}
+
+/// Whether a head has a field `Upgrade`; `None` while it is not complete.
+fn wants_upgrade(head: &[u8]) -> Option<bool> {
+    const NAME: &[u8] = b"upgrade:";
+    let mut wants = false;
+    for line in head.split_inclusive(|&byte| byte == b'\n') {
+        if matches!(line, b"\r\n" | b"\n") {
+            return Some(wants);
+        }
+        wants |= line
+            .get(..NAME.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upgrades_are_told_by_their_field() {
+        for (head, wants) in [
+            ("GET / HTTP/1.1\r\nUPGRADE: x\r\n\r\n", Some(true)),
+            (
+                "GET /upgrade: HTTP/1.1\r\nX: upgrade:\r\n\r\nupgrade: x",
+                Some(false),
+            ),
+            ("GET / HTTP/1.1\r\nUpgrade: x\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(wants_upgrade(head.as_bytes()), wants, "{head:?}");
+        }
     }
 }

@@ -83,8 +83,10 @@ impl Hub {
             return;
         };
         connection.facts.clear(Facts::RESUMING);
-        if connection.phase != Phase::Open {
-            return;
+        match connection.phase {
+            Phase::Open => {}
+            Phase::Http => return self.http_resume(cx, socket),
+            Phase::Handshake | Phase::Closing | Phase::Lingering => return,
         }
         if connection.facts.has(Facts::FULL) {
             connection.facts.clear(Facts::FULL);

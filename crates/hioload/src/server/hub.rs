@@ -17,12 +17,14 @@ use hioload_ws::{CloseCode, Event, Kind, Limits, Offence, Role, Session as Proto
 
 use super::connection::{Connection, Facts, Phase};
 use super::core::{Core, Cx, FORWARD_MIN, place_of};
+use super::http::Writer;
 use super::input::Input;
 use super::message::Message;
 use super::meters::Meters;
 use super::recovery::What;
 use super::settings::Settings;
 use super::shared::Shared;
+use super::store::Store;
 use crate::handler::{self, CloseReason, Handler};
 use crate::session::{Session, WorkerContext};
 
@@ -31,6 +33,7 @@ const TIMER_ACCEPT: u64 = u32::MAX as u64;
 const TIMER_SWEEP: u64 = TIMER_ACCEPT + (1 << 32);
 pub(super) const TIMER_DRAIN: u64 = TIMER_ACCEPT + (2 << 32);
 pub(super) const TIMER_DRAINED: u64 = TIMER_ACCEPT + (3 << 32);
+pub(super) const TIMER_STORE: u64 = TIMER_ACCEPT + (4 << 32);
 
 /// How long to wait before accepting again after descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -43,6 +46,9 @@ pub(crate) struct Hub {
     pub(super) handler: Box<dyn Handler>,
     pub(super) core: Core,
     pub(super) listener: Option<ListenerId>,
+    /// This worker's part of the block store, if there is one.
+    pub(super) store: Option<Store>,
+    pub(super) http: Writer,
     shared: Arc<Shared>,
     meters: Option<Meters>,
     messages: usize,
@@ -66,6 +72,8 @@ impl Hub {
             handler,
             core: Core::new(settings, pool, workers, seed),
             listener: None,
+            store: None,
+            http: Writer::default(),
             shared,
             meters: None,
             messages: 0,
@@ -78,6 +86,17 @@ impl Hub {
     /// The listener this worker accepts from, opened on its driver before it starts.
     pub(crate) fn listen_on(&mut self, listener: ListenerId) {
         self.listener = Some(listener);
+    }
+
+    /// Blocks are stored and served here.
+    pub(crate) fn keep_store(&mut self, store: Store) {
+        self.store = Some(store);
+        self.tick_http();
+    }
+
+    /// The memory of this worker.
+    pub(crate) fn pool(&self) -> &BufferPool {
+        &self.core.pool
     }
 
     /// Where this worker's figures are shown, besides [`Shared`].
@@ -141,6 +160,10 @@ impl Hub {
                 self.corked = Some(socket);
                 self.take_frames(cx, socket, input);
             }
+            Phase::Http if connection.facts.has(Facts::HELD) => {
+                self.keep_input(cx, socket, input.rest());
+            }
+            Phase::Http => self.http_input(cx, socket, input),
             Phase::Handshake => self.head(cx, socket, input),
             Phase::Closing | Phase::Lingering => {}
         }
@@ -439,6 +462,7 @@ impl Hub {
                     self.core.lost(cx, socket);
                 }
             }
+            (RecvEnd::Eof, Phase::Http) => self.http_eof(cx, socket),
             (RecvEnd::Eof, Phase::Closing) => connection.facts.set(Facts::EOF),
             (RecvEnd::Eof, Phase::Lingering) => self.core.close_socket(cx, socket),
         }
@@ -538,7 +562,16 @@ impl Service for Hub {
                     cx.timer(cx.now() + ACCEPT_PAUSE, TIMER_ACCEPT);
                 }
             }
-            Completion::Read { .. } | Completion::Written { .. } => {}
+            Completion::Read {
+                token,
+                result,
+                buffer,
+            }
+            | Completion::Written {
+                token,
+                result,
+                buffer,
+            } => self.store_file(cx, token, result, buffer),
             Completion::Connected { .. } | Completion::ConnectFailed { .. } | Completion::Woken => {
             }
         }
@@ -551,8 +584,13 @@ impl Service for Hub {
             TIMER_SWEEP => {
                 self.core.sweep_channels(cx);
                 self.publish_stats(cx);
+                if self.store.is_some() {
+                    self.tick_http();
+                    self.show_store(cx.index());
+                }
                 cx.timer(cx.now() + self.sweep_interval(), TIMER_SWEEP);
             }
+            TIMER_STORE => self.store_timer(),
             TIMER_DRAIN => self.drain(cx),
             TIMER_DRAINED => self.end_drain(cx),
             _ => self.due(cx, SocketId::from_key(Key::from_bits(token))),
@@ -564,6 +602,7 @@ impl Service for Hub {
         match message {
             Message::Shutdown { timeout, pace } => self.start_drain(cx, timeout, pace),
             Message::Settings(settings) => self.core.apply(settings),
+            Message::Answer(reply) => self.store_reply(cx, reply),
             // Whoever asked may have gone meanwhile.
             Message::Inspect(answer) => drop(answer.try_send(self.core.inspect())),
             message => {
@@ -587,7 +626,8 @@ impl Service for Hub {
         if !self.core.news.is_empty() {
             self.tell_news(cx);
         }
-        let is_left = self.core.serve_channels(cx);
+        let is_behind = self.serve_store(cx);
+        let is_left = self.core.serve_channels(cx) || is_behind;
         self.tell_ended(cx);
         // Until the last session of all has ended, others may have messages for this worker.
         if self.core.is_draining && self.core.table.len() == 0 && self.shared.is_empty() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use hioload_blocks::{Reply, Request};
 use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
 use hioload_mem::Segment;
 
@@ -38,6 +39,10 @@ pub(crate) enum Message {
     Publish(Publication),
     /// From the owner: so many publications of this worker were taken.
     Taken { key: u64, count: u32 },
+    /// To the controller of the store, from a worker.
+    Ask(Request),
+    /// From the controller.
+    Answer(Reply),
     /// New settings, all at once.
     Settings(Arc<Settings>),
     /// Say what is under way here; from another thread.

@@ -16,6 +16,7 @@ mod fanout;
 mod handle;
 mod handshake;
 mod holding;
+mod http;
 pub(crate) mod hub;
 mod input;
 mod inspect;
@@ -32,6 +33,7 @@ mod settings;
 pub(crate) mod shared;
 pub(crate) mod sizes;
 mod stats;
+pub(crate) mod store;
 mod subscribe;
 mod table;
 mod timing;
@@ -49,7 +51,9 @@ pub use self::handle::ServerHandle;
 pub use self::inspect::ChannelStats;
 pub use self::settings::{ChannelSettings, Settings};
 pub use self::stats::Stats;
+pub use self::store::StoreConfig;
 
+use self::store::ControllerThread;
 use crate::control::Control;
 
 /// A worker's thread.
@@ -64,6 +68,8 @@ pub struct Server {
     addresses: Vec<Address>,
     go: Vec<mpsc::Sender<Vec<Address>>>,
     control: Control,
+    /// The controller of the block store, if there is one.
+    controller: Option<ControllerThread>,
 }
 
 impl fmt::Debug for Server {
@@ -104,8 +110,13 @@ impl Server {
     /// # Errors
     /// When a worker failed; the others are shut down first.
     pub fn run(self) -> Result<(), RunError> {
+        let mut addresses = self.addresses;
+        if let Some(controller) = &self.controller {
+            controller.go(addresses.iter().map(Address::waker).collect());
+            addresses.push(controller.address.clone());
+        }
         for go in &self.go {
-            let _ = go.send(self.addresses.clone());
+            let _ = go.send(addresses.clone());
         }
         let mut threads = self.threads;
         let mut first = None;
@@ -121,24 +132,31 @@ impl Server {
             };
             self.control.shutdown();
             first.get_or_insert(RunError {
-                worker: index,
+                who: format!("worker {index}"),
                 outcome,
             });
+        }
+        // Last: workers may have asked it for something until their end.
+        if let Some(controller) = self.controller
+            && let Err(outcome) = controller.end(&self.control.handle().remote(), self.go.len())
+        {
+            let who = "the block store".to_owned();
+            first.get_or_insert(RunError { who, outcome });
         }
         first.map_or(Ok(()), Err)
     }
 }
 
-/// A worker failed.
+/// A worker, or the block store, failed.
 #[derive(Debug)]
 pub struct RunError {
-    worker: usize,
+    who: String,
     outcome: String,
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "worker {} failed: {}", self.worker, self.outcome)
+        write!(f, "{} failed: {}", self.who, self.outcome)
     }
 }
 

@@ -82,6 +82,13 @@ impl Cork {
         true
     }
 
+    /// Appends bytes that are shared instead of copied.
+    pub(super) fn append(&mut self, piece: Segment) {
+        self.seal_open();
+        self.size += piece.len();
+        self.pieces.push(piece);
+    }
+
     /// Appends a frame given as head and body. All of it or nothing.
     #[inline]
     pub(super) fn write(

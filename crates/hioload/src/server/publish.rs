@@ -68,6 +68,21 @@ impl Core {
         Ok(())
     }
 
+    /// Publishes for the server itself. False when there was no room: nobody is held back for it.
+    pub(super) fn publish_for_server(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+        kind: Kind,
+        payload: &[u8],
+    ) -> bool {
+        let Ok(key) = self.open_channel(cx, name) else {
+            return false;
+        };
+        let outcome = self.publish_once(cx, None, key, kind, payload);
+        matches!(outcome, Ok(Published::Taken | Published::Held))
+    }
+
     fn hold_publisher(&mut self, cx: &mut Cx<'_>, socket: SocketId, key: ChannelKey) {
         self.hold(cx, socket);
         let connection = self.table.get(socket);

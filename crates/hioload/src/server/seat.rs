@@ -19,6 +19,7 @@ use super::message::Message;
 use super::meters::Catalogue;
 use super::place::Place;
 use super::shared::Shared;
+use super::store::{Board, Share, Store};
 use crate::handler::Handler;
 use crate::layer::Layer;
 
@@ -38,6 +39,8 @@ pub(super) struct Seat {
     layers: Vec<Arc<dyn Layer>>,
     handler: Option<MakeHandler>,
     shared: Arc<Shared>,
+    /// Figures of the store, if there is one.
+    board: Option<Arc<Board>>,
     seed: u64,
 }
 
@@ -67,9 +70,11 @@ impl Seat {
         places: Vec<Place>,
         catalogue: Catalogue,
         shared: Arc<Shared>,
+        clock: Clock,
+        board: Option<Arc<Board>>,
     ) -> Self {
         let mut driver_config = builder.driver_config.clone();
-        driver_config.clock = Clock::start();
+        driver_config.clock = clock;
         driver_config.sockets_max = builder.sockets_max();
         let mut worker_config = builder.worker_config.clone();
         worker_config.timers_max = builder.timers_max();
@@ -85,21 +90,27 @@ impl Seat {
             layers: builder.layers.clone(),
             handler: builder.handler.clone(),
             shared,
+            board,
             seed: seed(),
         }
     }
 
     /// A worker's thread: bind, tell, wait for the word, run.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one worker has and others have not"
+    )]
     pub(super) fn sit(
         &self,
         index: usize,
         addr: SocketAddr,
         port: Port<Message>,
         sheet: hioload_control::Seat,
+        share: Option<Share>,
         bound: &mpsc::Sender<Result<Bound, StartError>>,
         go: &mpsc::Receiver<Vec<Address>>,
     ) -> Result<(), TurnError> {
-        let (driver, hub) = match self.prepare(index, addr) {
+        let (driver, hub) = match self.prepare(index, addr, share) {
             Ok((driver, mut hub, addr)) => {
                 hub.show_on(self.catalogue.meters(&sheet.take()));
                 let address = driver.address();
@@ -121,6 +132,7 @@ impl Seat {
         &self,
         index: usize,
         addr: SocketAddr,
+        share: Option<Share>,
     ) -> Result<(Box<dyn Driver>, Hub, SocketAddr), StartError> {
         let Place { cpus, node } = &self.places[index];
         if !cpus.is_empty() {
@@ -154,6 +166,11 @@ impl Seat {
             self.seed.wrapping_add(index as u64),
         );
         hub.listen_on(listener);
+        if let (Some(share), Some(board)) = (share, &self.board) {
+            let board = Arc::clone(board);
+            let store = Store::open(share, &mut *driver, hub.pool(), workers, board)?;
+            hub.keep_store(store);
+        }
         Ok((driver, hub, addr))
     }
 

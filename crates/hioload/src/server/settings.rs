@@ -16,6 +16,12 @@ pub struct Settings {
     pub handshake: HandshakeLimits,
     /// How long a client may take for its request head.
     pub handshake_timeout: Duration,
+    /// Sizes of HTTP messages.
+    pub http: hioload_http::h1::Limits,
+    /// How long a connection may wait for its next HTTP request.
+    pub http_idle_timeout: Duration,
+    /// How long an HTTP body may stand still, or an answer not be taken.
+    pub body_timeout: Duration,
     /// Subprotocols, origins, deflate.
     pub accept: AcceptPolicy,
     /// Smaller messages are sent as they are, even where deflate was agreed; bytes.
@@ -76,6 +82,9 @@ impl Default for Settings {
             ws: Limits::default(),
             handshake: HandshakeLimits::default(),
             handshake_timeout: Duration::from_secs(10),
+            http: hioload_http::h1::Limits::default(),
+            http_idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
             accept: AcceptPolicy {
                 deflate: Some(DeflatePolicy::default()),
                 ..AcceptPolicy::default()

@@ -58,6 +58,16 @@ stats! {
     handshakes_refused,
     /// Handshakes that took too long.
     handshakes_late,
+    /// HTTP requests whose head was good.
+    requests,
+    /// HTTP requests refused before they were served.
+    requests_refused,
+    /// HTTP requests that took too long.
+    requests_late,
+    /// HTTP answers.
+    responses,
+    /// New blocks that found no room on the channel that announces them.
+    announcements_dropped,
     /// Messages received.
     messages_received,
     /// Payload bytes of messages received.

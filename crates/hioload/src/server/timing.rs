@@ -47,6 +47,7 @@ impl Hub {
                 self.core.close_socket(cx, socket);
             }
             Phase::Open => self.keep_alive(cx, socket),
+            Phase::Http => self.http_due(cx, socket),
             Phase::Closing | Phase::Lingering => self.core.close_socket(cx, socket),
         }
     }

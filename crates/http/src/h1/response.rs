@@ -118,34 +118,27 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Writes the head of a response in place of what is in `out`: `fields` are whole lines, `length` is left
-/// out of responses that have no content by definition.
+/// Writes the head of a response in place of what is in `out`: `fields` are whole lines in any number of
+/// parts, `length` is left out of responses that have no content by definition.
 ///
 /// ```
 /// let mut head = String::new();
-/// hioload_http::h1::write_response_head(&mut head, 200, "ETag: \"a\"\r\n", Some(5), "");
+/// hioload_http::h1::write_response_head(&mut head, 200, &["ETag: \"a\"\r\n"], Some(5));
 /// assert_eq!(head, "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n");
 /// ```
-pub fn write_response_head(
-    out: &mut String,
-    status: u16,
-    fields: &str,
-    length: Option<u64>,
-    connection_line: &str,
-) {
+pub fn write_response_head(out: &mut String, status: u16, fields: &[&str], length: Option<u64>) {
     out.clear();
     out.push_str("HTTP/1.1 ");
     push_number(out, u64::from(status));
     out.push(' ');
     out.push_str(reason_of(status));
     out.push_str("\r\n");
-    out.push_str(fields);
+    out.extend(fields.iter().copied());
     if let Some(length) = length {
         out.push_str("Content-Length: ");
         push_number(out, length);
         out.push_str("\r\n");
     }
-    out.push_str(connection_line);
     out.push_str("\r\n");
 }
 

@@ -1,0 +1,120 @@
+//! What a request is answered: status, fields, a body that is at hand.
+
+use std::fmt::Write as _;
+
+use hioload_base::Time;
+use hioload_blocks::{Durability, Fault, Hash, PutError, Released};
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Fields, as whole lines.
+    pub(super) fields: String,
+    pub(super) body: Vec<u8>,
+    /// Nothing is taken from the connection after this.
+    pub(super) is_last: bool,
+}
+
+impl Answer {
+    /// Without a body.
+    pub(super) fn empty(status: u16) -> Self {
+        Self {
+            status,
+            fields: String::new(),
+            body: Vec::new(),
+            is_last: false,
+        }
+    }
+
+    /// One line for a person.
+    pub(super) fn text(status: u16, line: &str) -> Self {
+        let answer = Self {
+            body: format!("{line}\n").into_bytes(),
+            ..Self::empty(status)
+        };
+        answer.field("Content-Type", "text/plain; charset=utf-8")
+    }
+
+    /// For programs.
+    pub(super) fn json(body: Vec<u8>) -> Self {
+        let answer = Self {
+            body,
+            ..Self::empty(200)
+        };
+        answer.field("Content-Type", "application/json")
+    }
+
+    /// One more field.
+    pub(super) fn field(mut self, name: &str, value: &str) -> Self {
+        let _ = write!(self.fields, "{name}: {value}\r\n");
+        self
+    }
+
+    /// The connection ends with it: the body of the request will not be read, or nobody knows where it
+    /// ends.
+    pub(super) fn last(mut self) -> Self {
+        self.is_last = true;
+        self
+    }
+
+    /// A content is stored; the body is its name.
+    pub(super) fn stored(hash: &Hash, is_new: bool, durability: Durability) -> Self {
+        let promise = match durability {
+            Durability::Durable => "durable",
+            Durability::Group(_) => "group",
+            Durability::Relaxed => "relaxed",
+        };
+        let mut answer = Self {
+            body: hash.to_string().into_bytes(),
+            ..Self::empty(if is_new { 201 } else { 200 })
+        };
+        let _ = write!(
+            answer.fields,
+            "Content-Type: text/plain; charset=utf-8\r\nETag: \"{hash}\"\r\n\
+             Location: /blocks/{hash}\r\nHioload-Durability: {promise}\r\n"
+        );
+        answer
+    }
+
+    /// What came of a delete.
+    pub(super) fn deleted(outcome: Released, now: Time) -> Self {
+        match outcome {
+            Released::Released => Self::empty(204),
+            Released::Missing => Self::text(404, "there is no such block"),
+            Released::Referenced => Self::text(409, "references hold the block; drop them first"),
+            Released::Promised { until } => {
+                let seconds = (until - now).as_millis().div_ceil(1000).max(1);
+                let line = "a client was just told that the block is there";
+                Self::text(409, line).field("Retry-After", &seconds.to_string())
+            }
+            Released::Failed(fault) => Self::fault(fault),
+        }
+    }
+
+    /// The environment is in the way.
+    pub(super) fn fault(fault: Fault) -> Self {
+        let status = match fault {
+            Fault::NoSpace | Fault::IndexFull => 507,
+            Fault::Poisoned | Fault::Busy => 503,
+            Fault::Index | Fault::Io(_) | Fault::Misuse => 500,
+        };
+        let answer = Self::text(status, &fault.to_string());
+        if fault.is_busy() {
+            answer.field("Retry-After", "1")
+        } else {
+            answer
+        }
+    }
+
+    /// Nothing was stored.
+    pub(super) fn put_error(error: PutError) -> Self {
+        let status = match error {
+            PutError::Mismatch { .. } => 422,
+            PutError::Empty | PutError::Length { .. } => 400,
+            PutError::TooLong => 413,
+            PutError::Fault(fault) => return Self::fault(fault),
+        };
+        Self::text(status, &error.to_string())
+    }
+}

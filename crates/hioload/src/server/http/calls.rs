@@ -1,0 +1,369 @@
+//! From a request to the store.
+
+use hioload_blocks::api::{Call, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route};
+use hioload_blocks::{BLOCK_SIZE_MAX, Fault, GetBegin, Hash, LocalStore, PutError, Refer, Unrefer};
+use hioload_http::h1::{Body, Request};
+use hioload_reactor::SocketId;
+
+use super::answer::Answer;
+use super::exchange::{Asked, List, Wish, Work};
+use super::{LIST_SIZE_MAX, Next};
+use crate::server::core::Cx;
+use crate::server::hub::Hub;
+use crate::server::store::Store;
+
+impl Hub {
+    /// A request's head is complete.
+    pub(super) fn http_head(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        request: &Request<'_>,
+    ) -> Next {
+        self.core.stats.requests += 1;
+        if let Some(exchange) = self.exchange(socket) {
+            exchange.is_head = request.method() == "HEAD";
+        }
+        let call = match route(request.method(), request.path()) {
+            Some(Ok(call)) => call,
+            Some(Err(refused)) => {
+                let answer = Answer::text(refused.status, refused.reason);
+                let answer = match refused.allow {
+                    Some(allow) => answer.field("Allow", allow),
+                    None => answer,
+                };
+                return self.turn_away(cx, socket, request, answer);
+            }
+            // Any other path is a WebSocket's.
+            None if request.method() == "GET" => {
+                let line = "a WebSocket is served here; /openapi.json says where blocks are";
+                let answer = Answer::text(426, line).field("Upgrade", "websocket");
+                return self.turn_away(cx, socket, request, answer);
+            }
+            None => {
+                let line = "there is nothing here; /openapi.json says what is where";
+                return self.turn_away(cx, socket, request, Answer::text(404, line));
+            }
+        };
+        match call {
+            Call::Put { expected } => self.put(cx, socket, request, expected),
+            Call::PutReference { hash, name } => {
+                let name = name.into();
+                self.list(cx, socket, request, List::Reference { hash, name })
+            }
+            Call::Missing => self.list(cx, socket, request, List::Missing),
+            Call::DeleteMany => self.list(cx, socket, request, List::Delete),
+            _ if request.body() != Body::None => {
+                let line = "a request of this method has no body";
+                self.turn_away(cx, socket, request, Answer::text(400, line))
+            }
+            Call::Get { hash } => self.get(cx, socket, request, hash),
+            Call::Delete { hash } => {
+                let user = socket.key().to_bits();
+                self.ask(cx, socket, Asked::Other, |local| local.delete(user, &hash))
+            }
+            Call::DeleteReference { hash, name } => {
+                let name = name.as_bytes().into();
+                let user = socket.key().to_bits();
+                self.ask(cx, socket, Asked::Other, |local| {
+                    local.unrefer(user, Unrefer { hash, name })
+                })
+            }
+            Call::GetReference { hash, name } => self.reference(cx, socket, &hash, name),
+            Call::References { hash } => self.references(cx, socket, &hash),
+            Call::Stats => {
+                let body = self.store_stats();
+                self.answer(cx, socket, &Answer::json(body))
+            }
+            Call::OpenApi => self.answer(cx, socket, &Answer::json(OPEN_API.into())),
+        }
+    }
+
+    /// Answers without having read the body: if there is one, the connection ends.
+    fn turn_away(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        request: &Request<'_>,
+        answer: Answer,
+    ) -> Next {
+        self.core.stats.requests_refused += 1;
+        let answer = if request.body() == Body::None {
+            answer
+        } else {
+            answer.last()
+        };
+        self.answer(cx, socket, &answer)
+    }
+
+    fn put(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        request: &Request<'_>,
+        expected: Option<Hash>,
+    ) -> Next {
+        let length = match request.body() {
+            Body::None => {
+                let line = "a block needs Content-Length or Transfer-Encoding: chunked";
+                return self.turn_away(cx, socket, request, Answer::text(411, line));
+            }
+            Body::Length(length) if length > u64::from(BLOCK_SIZE_MAX) => {
+                let answer = Answer::put_error(PutError::TooLong);
+                return self.turn_away(cx, socket, request, answer);
+            }
+            Body::Length(length) => Some(length as u32),
+            Body::Chunked => None,
+        };
+        let only_new = request.header("If-None-Match") == Some(b"*");
+        let (now, user) = (cx.now(), socket.key().to_bits());
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        if only_new
+            && let Some(hash) = expected
+            && store.local.has(&hash) == Ok(true)
+        {
+            let answer = Answer::text(412, "the block is there already");
+            return self.turn_away(cx, socket, request, answer);
+        }
+        match store.local.put_begin(now, user, expected, length) {
+            Ok(key) => self.take_body(cx, socket, request, Work::Put { key, only_new }),
+            Err(error) => self.turn_away(cx, socket, request, Answer::put_error(error)),
+        }
+    }
+
+    fn list(&mut self, cx: &mut Cx<'_>, socket: SocketId, request: &Request<'_>, of: List) -> Next {
+        let size_max = match of {
+            List::Reference { .. } => VALUE_SIZE_MAX,
+            List::Missing | List::Delete => LIST_SIZE_MAX,
+        };
+        match request.body() {
+            Body::Length(length) if length > size_max as u64 => {
+                let answer = Answer::text(413, &format!("the body has more than {size_max} bytes"));
+                self.turn_away(cx, socket, request, answer)
+            }
+            Body::None if !matches!(of, List::Reference { .. }) => {
+                let line = "a list of hashes needs Content-Length or Transfer-Encoding: chunked";
+                self.turn_away(cx, socket, request, Answer::text(411, line))
+            }
+            _ => {
+                let body = Vec::new();
+                self.take_body(cx, socket, request, Work::List { of, body })
+            }
+        }
+    }
+
+    /// What comes next on the connection is the body of this.
+    fn take_body(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        request: &Request<'_>,
+        work: Work,
+    ) -> Next {
+        if let Some(exchange) = self.exchange(socket) {
+            exchange.work = work;
+        }
+        if request.body() == Body::None {
+            return self.http_end(cx, socket);
+        }
+        if request.expects_continue() {
+            // RFC 9110 10.1.1: the peer waits for this before it sends the body.
+            let line = b"HTTP/1.1 100 Continue\r\n\r\n";
+            let _ = self.core.cork.write(&self.core.pool, line, &[]);
+        }
+        Next::Go
+    }
+
+    /// Part of a body; no longer than there was room for.
+    pub(super) fn http_body(&mut self, cx: &mut Cx<'_>, socket: SocketId, bytes: &[u8]) -> Next {
+        let now = cx.now();
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        let size_max = match &mut exchange.work {
+            Work::Put { key, .. } => {
+                let key = *key;
+                if let Some(store) = &mut self.store {
+                    let taken = store.local.put_data(now, key, bytes);
+                    debug_assert_eq!(taken, bytes.len(), "there was room");
+                }
+                return Next::Go;
+            }
+            Work::List { of, body } => {
+                let size_max = match of {
+                    List::Reference { .. } => VALUE_SIZE_MAX,
+                    List::Missing | List::Delete => LIST_SIZE_MAX,
+                };
+                if body.len() + bytes.len() <= size_max && self.core.keep(bytes.len()) {
+                    let Some(Work::List { body, .. }) =
+                        self.exchange(socket).map(|exchange| &mut exchange.work)
+                    else {
+                        return Next::Stop;
+                    };
+                    body.extend_from_slice(bytes);
+                    return Next::Go;
+                }
+                size_max
+            }
+            Work::Idle | Work::Asked(_) | Work::Get { .. } => return Next::Go,
+        };
+        let line = format!("the body has more than {size_max} bytes, or there is no memory for it");
+        self.answer(cx, socket, &Answer::text(413, &line).last())
+    }
+
+    /// A body is complete.
+    pub(super) fn http_end(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> Next {
+        let (now, user) = (cx.now(), socket.key().to_bits());
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        match std::mem::take(&mut exchange.work) {
+            Work::Put { key, only_new } => {
+                exchange.work = Work::Asked(Asked::Put { only_new });
+                if let Some(store) = &mut self.store {
+                    store.local.put_end(now, key);
+                }
+                Next::Go
+            }
+            Work::List { of, body } => {
+                self.core.assembly_size -= body.len();
+                self.end_list(cx, socket, user, of, &body)
+            }
+            work => {
+                exchange.work = work;
+                Next::Go
+            }
+        }
+    }
+
+    fn end_list(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        user: u64,
+        of: List,
+        body: &[u8],
+    ) -> Next {
+        if let List::Reference { hash, name } = of {
+            let refer = Refer {
+                hash,
+                name: name.as_bytes().into(),
+                value: body.into(),
+                only_new: false,
+            };
+            return self.ask(cx, socket, Asked::Other, |local| local.refer(user, refer));
+        }
+        let hashes = match parse_hashes(body) {
+            Ok(hashes) => hashes,
+            Err(error) => {
+                let status = match error {
+                    hioload_blocks::api::HashesError::TooMany => 413,
+                    hioload_blocks::api::HashesError::Syntax { .. } => 400,
+                };
+                return self.answer(cx, socket, &Answer::text(status, &error.to_string()));
+            }
+        };
+        if matches!(of, List::Missing) {
+            let grace = self.store.as_ref().map(Store::grace).unwrap_or_default();
+            return self.ask(cx, socket, Asked::Other, |local| {
+                local.missing(user, &hashes, grace)
+            });
+        }
+        let hashes: Box<[Hash]> = hashes.into();
+        let asked = Asked::DeleteMany(hashes.clone());
+        self.ask(cx, socket, asked, |local| local.delete_many(user, hashes))
+    }
+
+    /// Asks the store; an event will answer.
+    fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        of: Asked,
+        call: impl FnOnce(&mut LocalStore) -> Result<(), Fault>,
+    ) -> Next {
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        match call(&mut store.local) {
+            Ok(()) => {
+                if let Some(exchange) = self.exchange(socket) {
+                    exchange.work = Work::Asked(of);
+                }
+                Next::Go
+            }
+            Err(fault) => self.answer(cx, socket, &Answer::fault(fault)),
+        }
+    }
+
+    fn get(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        request: &Request<'_>,
+        hash: Hash,
+    ) -> Next {
+        let (now, user) = (cx.now(), socket.key().to_bits());
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        let begun = store.local.get_begin(now, user, &hash);
+        let (key, head) = match begun {
+            Ok(GetBegin::Found(key, head)) => (key, Some(head)),
+            Ok(GetBegin::Asked(key)) => (key, None),
+            Ok(GetBegin::Missing) => {
+                let answer = Answer::text(404, "there is no such block");
+                return self.answer(cx, socket, &answer);
+            }
+            Err(fault) => return self.answer(cx, socket, &Answer::fault(fault)),
+        };
+        let wish = Wish::of(request, hash);
+        if let Some(exchange) = self.exchange(socket) {
+            exchange.work = Work::Get { key, wish };
+        }
+        match head {
+            Some(head) => self.begin_content(cx, socket, head),
+            None => Next::Go,
+        }
+    }
+
+    fn reference(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash, name: &str) -> Next {
+        let mut value = Vec::new();
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        let answer = match store.local.reference(hash, name.as_bytes(), &mut value) {
+            Ok(true) => Answer {
+                body: value,
+                ..Answer::empty(200).field("Content-Type", "application/octet-stream")
+            },
+            Ok(false) => Answer::text(404, "the block has no such reference"),
+            Err(fault) => Answer::fault(fault),
+        };
+        self.answer(cx, socket, &answer)
+    }
+
+    fn references(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash) -> Next {
+        let mut names = Vec::new();
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        let mut note =
+            |name: &[u8], _: &[u8]| names.push(String::from_utf8_lossy(name).into_owned());
+        let answer = match store.local.has(hash) {
+            Ok(true) => match store.local.references(hash, &mut note) {
+                Ok(_) => Answer::json(
+                    serde_json::json!({ "references": names })
+                        .to_string()
+                        .into(),
+                ),
+                Err(fault) => Answer::fault(fault),
+            },
+            Ok(false) => Answer::text(404, "there is no such block"),
+            Err(fault) => Answer::fault(fault),
+        };
+        self.answer(cx, socket, &answer)
+    }
+}

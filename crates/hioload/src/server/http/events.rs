@@ -1,0 +1,301 @@
+//! From what the store says to an answer.
+
+use std::fmt::Write as _;
+
+use hioload_base::Key;
+use hioload_blocks::api::write_hashes;
+use hioload_blocks::{Damage, Event, GetHead, GetPoll, Hash, PutError, Referred, Released, Stored};
+use hioload_http::write_repr_digest;
+use hioload_reactor::SocketId;
+use hioload_ws::Kind;
+
+use super::answer::Answer;
+use super::exchange::{Asked, Part, Work};
+use super::{Next, WINDOW};
+use crate::server::connection::Facts;
+use crate::server::core::Cx;
+use crate::server::hub::Hub;
+
+/// A content of at most so many bytes is copied behind its head: cheaper than a second piece.
+const COPY_MAX: usize = 4096;
+
+impl Hub {
+    /// Something happened to a request. Whoever sent it may be gone.
+    pub(in crate::server) fn store_event(&mut self, cx: &mut Cx<'_>, event: Event) {
+        let socket = |user: u64| SocketId::from_key(Key::from_bits(user));
+        match event {
+            Event::PutReady { user, .. } => self.resume_soon(socket(user)),
+            Event::Stored {
+                user,
+                hash,
+                outcome,
+                ..
+            } => self.stored(cx, socket(user), &hash, outcome),
+            Event::PutFailed { user, error, .. } => self.put_failed(cx, socket(user), error),
+            Event::GetFound { user, head, .. } => {
+                let next = self.begin_content(cx, socket(user), head);
+                self.go_on(cx, socket(user), &next);
+            }
+            Event::GetMissing { user, .. } => {
+                let answer = Answer::text(404, "there is no such block");
+                self.answer_later(cx, socket(user), &answer);
+            }
+            Event::GetFailed { user, fault, .. } | Event::CallFailed { user, fault } => {
+                self.answer_later(cx, socket(user), &Answer::fault(fault));
+            }
+            Event::GetReady { user, .. } => self.send_content(cx, socket(user)),
+            Event::Damaged { user, damage, .. } => self.damaged(cx, socket(user), damage),
+            Event::Broken { user, damage, .. } => {
+                tracing::error!("an answer was cut off, its block is damaged: {damage}");
+                self.core.lost(cx, socket(user));
+            }
+            Event::Deleted { user, outcome } => {
+                let answer = Answer::deleted(outcome, cx.now());
+                self.answer_later(cx, socket(user), &answer);
+            }
+            Event::DeletedMany { user, outcomes } => {
+                self.deleted_many(cx, socket(user), &outcomes);
+            }
+            Event::Missing { user, hashes, .. } => {
+                let mut body = b"{".to_vec();
+                write_hashes("missing", hashes.iter(), &mut body);
+                body.push(b'}');
+                self.answer_later(cx, socket(user), &Answer::json(body));
+            }
+            Event::Referred { user, outcome } => {
+                let answer = match outcome {
+                    Referred::New => Answer::empty(201),
+                    Referred::Replaced => Answer::empty(204),
+                    Referred::Exists => Answer::text(409, "there is a reference of that name"),
+                    Referred::Missing => Answer::text(404, "there is no such block"),
+                };
+                self.answer_later(cx, socket(user), &answer);
+            }
+            Event::Unreferred { user, was_there } => {
+                let answer = if was_there {
+                    Answer::empty(204)
+                } else {
+                    Answer::text(404, "the block has no such reference")
+                };
+                self.answer_later(cx, socket(user), &answer);
+            }
+        }
+    }
+
+    fn stored(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash, outcome: Stored) {
+        let is_new = outcome != Stored::Present;
+        if is_new {
+            self.announce(cx, hash);
+        }
+        let Some(store) = &self.store else { return };
+        let durability = store.local.config().durability;
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        let Work::Asked(Asked::Put { only_new }) = exchange.work else {
+            return;
+        };
+        let answer = if only_new && !is_new {
+            Answer::text(412, "the block is there already")
+        } else {
+            Answer::stored(hash, is_new, durability)
+        };
+        self.answer_later(cx, socket, &answer);
+    }
+
+    /// Tells subscribers of a new block.
+    fn announce(&mut self, cx: &mut Cx<'_>, hash: &Hash) {
+        let channel = self.store.as_ref().and_then(|store| store.announce.clone());
+        let Some(channel) = channel else { return };
+        let text = hash.to_string();
+        let core = &mut self.core;
+        if !core.publish_for_server(cx, &channel, Kind::Text, text.as_bytes()) {
+            core.stats.announcements_dropped += 1;
+        }
+    }
+
+    /// Nothing was stored. What still comes of the body is not read.
+    fn put_failed(&mut self, cx: &mut Cx<'_>, socket: SocketId, error: PutError) {
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        let answer = match exchange.work {
+            Work::Asked(_) => Answer::put_error(error),
+            _ => Answer::put_error(error).last(),
+        };
+        exchange.work = Work::Asked(Asked::Other);
+        self.answer_later(cx, socket, &answer);
+    }
+
+    fn damaged(&mut self, cx: &mut Cx<'_>, socket: SocketId, damage: Damage) {
+        let line = format!("the block is damaged: {damage}; a PUT of the same content repairs it");
+        tracing::error!("{line}");
+        self.answer_later(cx, socket, &Answer::text(500, &line));
+    }
+
+    fn deleted_many(&mut self, cx: &mut Cx<'_>, socket: SocketId, outcomes: &[Released]) {
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        let Work::Asked(Asked::DeleteMany(hashes)) = std::mem::take(&mut exchange.work) else {
+            return;
+        };
+        let those = |is_wanted: fn(&Released) -> bool| {
+            let pairs = hashes.iter().zip(outcomes);
+            pairs
+                .filter(move |(_, outcome)| is_wanted(outcome))
+                .map(|(hash, _)| hash)
+        };
+        let is_deleted = |outcome: &Released| *outcome == Released::Released;
+        let is_missing = |outcome: &Released| *outcome == Released::Missing;
+        let is_kept =
+            |outcome: &Released| !matches!(outcome, Released::Released | Released::Missing);
+        let mut body = b"{".to_vec();
+        write_hashes("deleted", those(is_deleted), &mut body);
+        body.push(b',');
+        write_hashes("missing", those(is_missing), &mut body);
+        body.push(b',');
+        write_hashes("kept", those(is_kept), &mut body);
+        body.push(b'}');
+        self.answer_later(cx, socket, &Answer::json(body));
+    }
+
+    /// The block is there: what is wanted of it goes out, as far as there is room.
+    pub(super) fn begin_content(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        head: GetHead,
+    ) -> Next {
+        let now = cx.now();
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        let is_head = exchange.is_head;
+        let Work::Get { key, wish } = &mut exchange.work else {
+            return Next::Stop;
+        };
+        let key = *key;
+        let hash = wish.hash;
+        let part = wish.part_of(head.length);
+        if let Ok(part) = &part
+            && !is_head
+        {
+            wish.part = part.clone();
+            let bytes = part.bytes.clone();
+            if let Some(store) = &mut self.store {
+                store.local.get_start(key, bytes);
+            }
+            return self.send_part(cx, socket);
+        }
+        if let Some(store) = &mut self.store {
+            store.local.get_abort(now, key);
+        }
+        match part {
+            Ok(part) => {
+                self.write_content_head(socket, &hash, &part, &[]);
+                self.answered(cx, socket)
+            }
+            Err(answer) => self.answer(cx, socket, &answer),
+        }
+    }
+
+    /// More of the content is at hand, or there is room for more: the connection goes on.
+    pub(super) fn send_content(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let is_getting = |hub: &mut Self| {
+            let exchange = hub.exchange(socket);
+            exchange.is_some_and(|exchange| matches!(exchange.work, Work::Get { .. }))
+        };
+        if !is_getting(self) {
+            return;
+        }
+        let next = self.send_part(cx, socket);
+        if is_getting(self) {
+            // It is not over; what comes meanwhile waits.
+            self.core.flush(cx, socket);
+        } else {
+            self.go_on(cx, socket, &next);
+        }
+    }
+
+    fn send_part(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> Next {
+        let now = cx.now();
+        let cork = self.core.cork.len();
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return Next::Stop;
+        };
+        let room = WINDOW.saturating_sub(cork + connection.output_size());
+        let Some(exchange) = connection.cold.as_mut().and_then(|cold| cold.http.as_mut()) else {
+            return Next::Stop;
+        };
+        let Work::Get { key, wish } = &mut exchange.work else {
+            return Next::Stop;
+        };
+        let key = *key;
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        let mut pieces = std::mem::take(&mut self.http.pieces);
+        let polled = store.local.get_poll(now, key, room, &mut pieces);
+        let is_first = !wish.is_begun && !pieces.is_empty();
+        if !pieces.is_empty() {
+            exchange.touched = now;
+            wish.is_begun = true;
+        }
+        let mut rest = pieces.drain(..);
+        if is_first && let Some(first) = rest.next() {
+            // Nothing of a block is sent before it is known that there is something to send.
+            let (hash, part) = (wish.hash, wish.part.clone());
+            let is_small = first.len() <= COPY_MAX;
+            let body: &[u8] = if is_small { &first } else { &[] };
+            self.write_content_head(socket, &hash, &part, body);
+            if !is_small {
+                self.core.cork.append(first);
+            }
+        }
+        for piece in rest {
+            self.core.cork.append(piece);
+        }
+        self.http.pieces = pieces;
+        match polled {
+            GetPoll::Done => self.answered(cx, socket),
+            GetPoll::Gone => Next::Stop,
+            GetPoll::Waiting => Next::Go,
+            GetPoll::More => {
+                if let Some(connection) = self.core.table.get_mut(socket) {
+                    // Told when there is room again.
+                    connection.facts.set(Facts::FULL);
+                }
+                Next::Go
+            }
+        }
+    }
+
+    fn write_content_head(&mut self, socket: SocketId, hash: &Hash, part: &Part, body: &[u8]) {
+        let mut fields = std::mem::take(&mut self.http.fields);
+        fields.clear();
+        let _ = write!(
+            fields,
+            "Content-Type: application/octet-stream\r\nETag: \"{hash}\"\r\nAccept-Ranges: bytes\r\n\
+             Cache-Control: public, max-age=31536000, immutable\r\nRepr-Digest: "
+        );
+        write_repr_digest(hash.as_bytes(), &mut fields);
+        fields.push_str("\r\n");
+        if part.status == 206 {
+            let (first, last) = (part.bytes.start, part.bytes.end - 1);
+            let _ = write!(
+                fields,
+                "Content-Range: bytes {first}-{last}/{}\r\n",
+                part.length
+            );
+        }
+        self.write_head(
+            socket,
+            part.status,
+            &fields,
+            Some(u64::from(part.len())),
+            body,
+        );
+        self.http.fields = fields;
+    }
+}

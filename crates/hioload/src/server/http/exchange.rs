@@ -1,0 +1,170 @@
+//! What a connection that speaks HTTP is doing.
+
+use std::ops::Range;
+
+use hioload_base::Time;
+use hioload_blocks::{GetKey, Hash, PutKey};
+use hioload_http::h1::{Request, Server};
+use hioload_http::{RangeSpec, lists_tag};
+
+use super::answer::Answer;
+
+/// The state of one connection.
+pub(in crate::server) struct Exchange {
+    pub(super) machine: Server,
+    pub(in crate::server) work: Work,
+    /// The request at hand is a HEAD: its answer has no body.
+    pub(super) is_head: bool,
+    /// The connection ends with the answer at hand.
+    pub(super) is_last: bool,
+    /// When something last went on.
+    pub(in crate::server) touched: Time,
+}
+
+/// What the request at hand is waiting for.
+#[derive(Default)]
+pub(in crate::server) enum Work {
+    /// There is none, or its head is coming in.
+    #[default]
+    Idle,
+    /// Its body, which goes into the store.
+    Put {
+        key: PutKey,
+        /// `If-None-Match: *`.
+        only_new: bool,
+    },
+    /// Its body, which is kept whole.
+    List { of: List, body: Vec<u8> },
+    /// The store, which has everything it needs.
+    Asked(Asked),
+    /// Room for the rest of the answer.
+    Get { key: GetKey, wish: Wish },
+}
+
+/// What a body that is kept whole is for.
+pub(in crate::server) enum List {
+    /// Which of these are missing?
+    Missing,
+    /// Delete these.
+    Delete,
+    /// The value of a reference.
+    Reference { hash: Hash, name: Box<str> },
+}
+
+/// What the store was asked.
+pub(in crate::server) enum Asked {
+    /// To store a content.
+    Put { only_new: bool },
+    /// To delete these; named in the answer.
+    DeleteMany(Box<[Hash]>),
+    /// Something whose answer needs nothing of the question.
+    Other,
+}
+
+/// What of a block is wanted.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Wish {
+    pub(super) hash: Hash,
+    range: Option<RangeSpec>,
+    /// The client has it already.
+    is_known: bool,
+    /// What the answer is about, once the block is found.
+    pub(super) part: Part,
+    /// The head of the answer is out.
+    pub(super) is_begun: bool,
+}
+
+/// A part of a block, or all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::server) struct Part {
+    pub(super) status: u16,
+    pub(super) bytes: Range<u32>,
+    /// Bytes of the whole.
+    pub(super) length: u32,
+}
+
+impl Exchange {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            machine: Server::new(),
+            work: Work::Idle,
+            is_head: false,
+            is_last: false,
+            touched: now,
+        }
+    }
+
+    /// The answer is complete. Whether the connection can take another request.
+    pub(super) fn end(&mut self) -> bool {
+        self.work = Work::Idle;
+        self.is_head = false;
+        self.machine.response_done() && !self.is_last
+    }
+
+    /// No request is under way.
+    pub(in crate::server) fn is_idle(&self) -> bool {
+        matches!(self.work, Work::Idle) && self.machine.is_at_head()
+    }
+
+    /// A body is coming in.
+    pub(in crate::server) fn is_in_body(&self) -> bool {
+        matches!(self.work, Work::Put { .. } | Work::List { .. })
+    }
+}
+
+impl Wish {
+    pub(super) fn of(request: &Request<'_>, hash: Hash) -> Self {
+        let tag = hash.to_string();
+        let is_known = request
+            .header("If-None-Match")
+            .is_some_and(|field| lists_tag(field, tag.as_bytes()));
+        // RFC 9110 13.1.5: a range of something else than what the client has is of no use to it.
+        let is_same = request.header("If-Range").is_none_or(|field| {
+            field
+                .strip_prefix(b"\"")
+                .and_then(|field| field.strip_suffix(b"\""))
+                == Some(tag.as_bytes())
+        });
+        let range = request.header("Range").filter(|_| is_same);
+        Self {
+            hash,
+            range: range.and_then(RangeSpec::parse),
+            is_known,
+            part: Part::default(),
+            is_begun: false,
+        }
+    }
+
+    /// What is to be sent of a block of `length` bytes.
+    ///
+    /// # Errors
+    /// Nothing of it: the answer instead.
+    pub(super) fn part_of(&self, length: u32) -> Result<Part, Answer> {
+        if self.is_known {
+            return Err(Answer::empty(304).field("ETag", &format!("\"{}\"", self.hash)));
+        }
+        let Some(range) = self.range else {
+            return Ok(Part {
+                status: 200,
+                bytes: 0..length,
+                length,
+            });
+        };
+        match range.within(u64::from(length)) {
+            // Not beyond the length, which has 32 bits.
+            Ok(bytes) => Ok(Part {
+                status: 206,
+                bytes: bytes.start as u32..bytes.end as u32,
+                length,
+            }),
+            Err(_) => Err(Answer::text(416, "the range is outside the block")
+                .field("Content-Range", &format!("bytes */{length}"))),
+        }
+    }
+}
+
+impl Part {
+    pub(super) fn len(&self) -> u32 {
+        self.bytes.end - self.bytes.start
+    }
+}

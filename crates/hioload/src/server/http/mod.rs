@@ -1,0 +1,448 @@
+//! HTTP/1.1 on a connection: requests in, one at a time, answers out in order.
+//!
+//! ```text
+//!   input ─▶ h1::Server ─▶ Head ─▶ route ─▶ answer at once ──────────────┐
+//!                           │               └▶ GET: pieces as they come ──┤
+//!                           └▶ Body, End ─▶ PUT, or a list kept whole ────┴▶ cork, outbox
+//! ```
+//!
+//! What a request means is in `hioload_blocks::api`, how it is framed in `hioload_http`; this is the
+//! connection between them. Requests that come before an answer is complete wait in the stash, and the
+//! socket is not read.
+//!
+//! Limits: one request at a time; [`WINDOW`] bytes of an answer ahead of the socket; a list of
+//! [`LIST_SIZE_MAX`] bytes.
+
+mod answer;
+mod calls;
+mod events;
+mod exchange;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hioload_base::Time;
+use hioload_http::{h1, http_date};
+use hioload_mem::Segment;
+use hioload_reactor::SocketId;
+
+use self::answer::Answer;
+use self::exchange::Asked;
+pub(super) use self::exchange::{Exchange, Work};
+use super::connection::{Facts, Phase};
+use super::core::Cx;
+use super::hub::Hub;
+use super::input::Input;
+use crate::handler::CloseReason;
+
+/// Bytes of an answer that are read ahead of the socket.
+pub(super) const WINDOW: usize = 512 * 1024;
+/// Bytes of a body that is kept whole: ten thousand hashes in JSON, and then some.
+const LIST_SIZE_MAX: usize = 1024 * 1024;
+
+/// What all connections of a worker write with.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// The head at hand.
+    head: String,
+    /// Fields of the head at hand.
+    fields: String,
+    /// `Date`, as a whole line.
+    date: String,
+    /// Pieces of the content at hand.
+    pieces: Vec<Segment>,
+}
+
+/// What to do after a piece of input.
+enum Next {
+    /// Take more.
+    Go,
+    /// There is nothing more to take now.
+    Wait,
+    /// There is more, and nothing may be taken now.
+    Hold,
+    /// The connection is on its way out.
+    Stop,
+}
+
+impl Hub {
+    /// A connection's first request is HTTP and nothing else.
+    pub(super) fn begin_http(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let now = cx.now();
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        connection.phase = Phase::Http;
+        connection.cold().http = Some(Box::new(Exchange::new(now)));
+        self.rearm_http(cx, socket);
+    }
+
+    /// Bytes for the request at hand, or for the next one.
+    pub(super) fn http_input(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        // The start of a head that came before belongs in front.
+        let stash = connection
+            .cold
+            .as_mut()
+            .map(|cold| std::mem::take(&mut cold.stash))
+            .unwrap_or_default();
+        if stash.is_empty() {
+            return self.take_http(cx, socket, input);
+        }
+        self.core.assembly_size -= stash.len();
+        let mut whole = stash;
+        whole.extend_from_slice(input.rest());
+        self.take_http(cx, socket, Input::Bytes(&mut whole));
+    }
+
+    /// Takes requests off the input until it is used up, has to wait, or the connection ends.
+    fn take_http(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let now = cx.now();
+        if let Some(exchange) = self.exchange(socket) {
+            exchange.touched = now;
+        }
+        loop {
+            match self.take_http_event(cx, socket, &mut input) {
+                Next::Go => {}
+                Next::Wait => {
+                    if !self.keep_input(cx, socket, input.rest()) {
+                        return;
+                    }
+                    break;
+                }
+                Next::Hold => {
+                    self.core.hold(cx, socket);
+                    if !self.keep_input(cx, socket, input.rest()) {
+                        return;
+                    }
+                    break;
+                }
+                Next::Stop => return,
+            }
+        }
+        self.core.flush(cx, socket);
+        self.rearm_http(cx, socket);
+    }
+
+    fn take_http_event(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        input: &mut Input<'_>,
+    ) -> Next {
+        let output_high = self.core.settings.output_high;
+        let limits = self.core.settings.http;
+        let cork = self.core.cork.len();
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return Next::Stop;
+        };
+        if connection.phase != Phase::Http {
+            return Next::Stop;
+        }
+        let is_backed_up = cork + connection.output_size() >= output_high;
+        let Some(exchange) = connection.cold.as_mut().and_then(|cold| cold.http.as_mut()) else {
+            return Next::Stop;
+        };
+        let room = match &exchange.work {
+            Work::Idle if is_backed_up => 0,
+            Work::Idle | Work::List { .. } => usize::MAX,
+            Work::Put { key, .. } => match &mut self.store {
+                Some(store) => store.local.put_room(*key),
+                None => return Next::Stop,
+            },
+            Work::Asked(_) | Work::Get { .. } => 0,
+        };
+        // The end of a body may be due without a byte.
+        if input.rest().is_empty() && !exchange.is_in_body() {
+            return Next::Wait;
+        }
+        if room == 0 && !input.rest().is_empty() {
+            return Next::Hold;
+        }
+        let bytes = input.rest();
+        let most = bytes.len().min(room);
+        let mut rest = &mut bytes[..most];
+        let outcome = exchange.machine.handle_input(&limits, &mut rest);
+        let taken = most - rest.len();
+        let next = match outcome {
+            Ok(Some(h1::Event::Head(request))) => self.http_head(cx, socket, &request),
+            Ok(Some(h1::Event::Body(bytes))) => self.http_body(cx, socket, bytes),
+            Ok(Some(h1::Event::End)) => self.http_end(cx, socket),
+            Ok(None) if taken > 0 && taken == most => Next::Wait,
+            Ok(None) if taken > 0 => Next::Go,
+            Ok(None) => Next::Wait,
+            Err(refusal) => {
+                self.core.stats.requests_refused += 1;
+                let answer = Answer::text(refusal.status, refusal.reason).last();
+                self.answer(cx, socket, &answer)
+            }
+        };
+        input.advance(taken);
+        next
+    }
+
+    /// Keeps what was not taken. False when there is no memory for it: the connection is gone then.
+    pub(super) fn keep_input(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: &[u8]) -> bool {
+        if input.is_empty() {
+            return true;
+        }
+        let has_room = self.core.keep(input.len());
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return false;
+        };
+        if has_room {
+            connection.cold().stash.extend_from_slice(input);
+        } else {
+            self.core.lost(cx, socket);
+        }
+        has_room
+    }
+
+    pub(super) fn exchange(&mut self, socket: SocketId) -> Option<&mut Exchange> {
+        let connection = self.core.table.get_mut(socket)?;
+        connection.cold.as_mut()?.http.as_deref_mut()
+    }
+
+    /// Sends an answer whose body is at hand, and is ready for the next request.
+    fn answer(&mut self, cx: &mut Cx<'_>, socket: SocketId, answer: &Answer) -> Next {
+        // RFC 9110 8.6: those two have no content, and no length of it.
+        let has_content = !matches!(answer.status, 204 | 304);
+        let length = has_content.then_some(answer.body.len() as u64);
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        exchange.is_last |= answer.is_last;
+        let body: &[u8] = if exchange.is_head || !has_content {
+            &[]
+        } else {
+            &answer.body
+        };
+        self.write_head(socket, answer.status, &answer.fields, length, body);
+        self.answered(cx, socket)
+    }
+
+    /// Writes a head, and behind it what there is of the body.
+    fn write_head(
+        &mut self,
+        socket: SocketId,
+        status: u16,
+        fields: &str,
+        length: Option<u64>,
+        body: &[u8],
+    ) {
+        let is_draining = self.core.is_draining;
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        exchange.is_last |= is_draining;
+        let line = exchange.machine.connection_line(exchange.is_last);
+        let head = &mut self.http.head;
+        let parts = [&*self.http.date, fields, line];
+        h1::write_response_head(head, status, &parts, length);
+        let _ = self.core.cork.write(&self.core.pool, head.as_bytes(), body);
+        self.core.stats.responses += 1;
+    }
+
+    /// The answer is complete.
+    fn answered(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> Next {
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        if !exchange.end() {
+            self.end_after_flush(cx, socket, CloseReason::Lost);
+            return Next::Stop;
+        }
+        Next::Go
+    }
+
+    /// The answer to a request that waited: what the peer sent meanwhile is next.
+    fn answer_later(&mut self, cx: &mut Cx<'_>, socket: SocketId, answer: &Answer) {
+        let next = self.answer(cx, socket, answer);
+        self.go_on(cx, socket, &next);
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>, socket: SocketId, next: &Next) {
+        if matches!(next, Next::Stop) {
+            return;
+        }
+        self.core.flush(cx, socket);
+        self.rearm_http(cx, socket);
+        self.resume_soon(socket);
+    }
+
+    /// At the end of the turn, what was stashed is taken and the socket is read again.
+    pub(super) fn resume_soon(&mut self, socket: SocketId) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        if connection.facts.has(Facts::HELD | Facts::FULL) && !connection.facts.has(Facts::RESUMING)
+        {
+            connection.facts.set(Facts::RESUMING);
+            self.core.resume.push(socket);
+        }
+    }
+
+    /// Sets the timer to when this connection has waited long enough.
+    pub(super) fn rearm_http(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let deadline = self.http_deadline(socket);
+        if let Some(deadline) = deadline {
+            self.core.set_timer(cx, socket, deadline);
+        }
+    }
+
+    fn http_deadline(&mut self, socket: SocketId) -> Option<Time> {
+        let settings = std::sync::Arc::clone(&self.core.settings);
+        let has_stash = self
+            .core
+            .table
+            .get(socket)?
+            .cold
+            .as_ref()
+            .is_some_and(|cold| !cold.stash.is_empty());
+        let exchange = self.exchange(socket)?;
+        let patience = if !exchange.is_idle() {
+            settings.body_timeout
+        } else if has_stash {
+            settings.handshake_timeout
+        } else {
+            settings.http_idle_timeout
+        };
+        Some(exchange.touched + patience)
+    }
+
+    /// The timer fired. Whoever has made progress since it was set has more time.
+    pub(super) fn http_due(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(deadline) = self.http_deadline(socket) else {
+            return;
+        };
+        let has_stash = self
+            .core
+            .table
+            .get(socket)
+            .and_then(|connection| connection.cold.as_ref())
+            .is_some_and(|cold| !cold.stash.is_empty());
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        if cx.now() < deadline {
+            return self.core.set_timer(cx, socket, deadline);
+        }
+        if matches!(exchange.work, Work::Asked(_)) {
+            // The store always answers.
+            exchange.touched = cx.now();
+            return self.rearm_http(cx, socket);
+        }
+        if exchange.is_in_body() || (exchange.is_idle() && has_stash) {
+            self.core.stats.requests_late += 1;
+            self.give_up(socket);
+            let answer = Answer::text(408, "the request took too long to come").last();
+            self.answer(cx, socket, &answer);
+            return;
+        }
+        self.core.lost(cx, socket);
+    }
+
+    /// What was read meanwhile is taken; an answer that waited for room goes on.
+    pub(super) fn http_resume(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        connection.facts.clear(Facts::FULL);
+        let is_held = connection.facts.has(Facts::HELD);
+        self.send_content(cx, socket);
+        if !is_held {
+            return;
+        }
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        if connection.phase != Phase::Http {
+            return;
+        }
+        let is_waiting = connection
+            .cold
+            .as_ref()
+            .and_then(|cold| cold.http.as_ref())
+            .is_some_and(|exchange| !exchange.is_idle() && !exchange.is_in_body());
+        if is_waiting {
+            return;
+        }
+        connection.facts.clear(Facts::HELD);
+        self.http_input(cx, socket, Input::Bytes(&mut []));
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        if connection.facts.has(Facts::HELD) || connection.phase != Phase::Http {
+            return;
+        }
+        if connection.facts.has(Facts::EOF) {
+            return self.http_eof(cx, socket);
+        }
+        let _ = cx.submit(hioload_reactor::Op::Recv { socket });
+    }
+
+    /// The peer sends no more. What it asked for is still answered.
+    pub(super) fn http_eof(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        connection.facts.set(Facts::EOF);
+        if connection.facts.has(Facts::HELD) {
+            return;
+        }
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        exchange.is_last = true;
+        if exchange.is_idle() || exchange.is_in_body() {
+            self.core.lost(cx, socket);
+        }
+    }
+
+    /// Keeps `Date` up to date; called a few times a second.
+    pub(super) fn tick_http(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let date = http_date(now.map_or(0, |now| now.as_secs()));
+        let line = &mut self.http.date;
+        line.clear();
+        line.push_str("Date: ");
+        line.extend(date.iter().map(|&byte| char::from(byte)));
+        line.push_str("\r\n");
+    }
+
+    /// What the connection began is given up: it is answered all the same.
+    fn give_up(&mut self, socket: SocketId) {
+        if let Some(exchange) = self.exchange(socket) {
+            let work = std::mem::replace(&mut exchange.work, Work::Asked(Asked::Other));
+            self.core.given_up.push(work);
+        }
+    }
+
+    /// Tells the store what was given up since the last turn.
+    pub(super) fn tell_given_up(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now();
+        while let Some(work) = self.core.given_up.pop() {
+            let Some(store) = &mut self.store else {
+                continue;
+            };
+            match work {
+                Work::Put { key, .. } => store.local.put_abort(now, key),
+                Work::Get { key, .. } => store.local.get_abort(now, key),
+                Work::List { body, .. } => self.core.assembly_size -= body.len(),
+                Work::Idle | Work::Asked(_) => {}
+            }
+        }
+    }
+
+    /// The server shuts down: a connection without a request ends now, others with their answer.
+    pub(super) fn drain_http(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        exchange.is_last = true;
+        if exchange.is_idle() {
+            self.end_after_flush(cx, socket, CloseReason::Shutdown);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The controller's turns, and the thread that makes them.
+//!
+//! ```text
+//!   mesh ─ Ask ─▶ push … ─▶ cycle ─▶ replies ─ Answer ─▶ mesh ─▶ workers, woken if they sleep
+//!                              └▶ Pauser: work, spin, yield, park until woken
+//! ```
+//!
+//! A reply that finds a worker's queue full waits here, in order, and requests are left in their queues
+//! meanwhile: nothing is lost, and nothing grows.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, mpsc};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hioload_base::Time;
+use hioload_blocks::{
+    Controller, Fault, Next, Pause, PauseConfig, Pauser, Replies, Reply, StoreLock,
+};
+use hioload_reactor::{Address, Clock, Reach, StartError, Waker};
+use hioload_ring::{Port, Remote};
+
+use super::board::Board;
+use super::open::{Opened, refused};
+use crate::server::message::Message;
+
+/// How often figures are shown.
+const SHOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A controller and its place in the mesh.
+pub(crate) struct Turns {
+    controller: Controller,
+    port: Port<Message>,
+    workers: Vec<Waker>,
+    replies: Replies,
+    /// Replies that found no room, by worker.
+    unsent: Vec<VecDeque<Reply>>,
+    board: Arc<Board>,
+    shown: Time,
+    is_stopping: bool,
+}
+
+impl Turns {
+    pub(crate) fn new(
+        controller: Controller,
+        port: Port<Message>,
+        workers: Vec<Waker>,
+        board: Arc<Board>,
+    ) -> Self {
+        board.set_controller(|| controller.stats());
+        Self {
+            controller,
+            port,
+            unsent: workers.iter().map(|_| VecDeque::new()).collect(),
+            workers,
+            replies: Vec::new(),
+            board,
+            shown: Time::ZERO,
+            is_stopping: false,
+        }
+    }
+
+    /// Takes what has come, does what is due, and answers. Whether there was anything, and when to come
+    /// again.
+    pub(crate) fn turn(&mut self, clock: &mut dyn FnMut() -> Time) -> (bool, Next) {
+        let mut had_work = self.send_unsent();
+        if self.unsent.iter().all(VecDeque::is_empty) {
+            had_work |= self.take_requests();
+        }
+        let next = self.controller.cycle(clock, &mut self.replies);
+        had_work |= !self.replies.is_empty();
+        for (worker, reply) in std::mem::take(&mut self.replies) {
+            self.unsent[worker].push_back(reply);
+        }
+        self.send_unsent();
+        let now = clock();
+        if now - self.shown >= SHOW_INTERVAL {
+            self.show(now);
+        }
+        (had_work, next)
+    }
+
+    fn take_requests(&mut self) -> bool {
+        let mut had_work = false;
+        while !self.controller.is_full()
+            && let Some((from, message)) = self.port.pop()
+        {
+            had_work = true;
+            match (from, message) {
+                (Some(worker), Message::Ask(request)) => self.controller.push(worker, request),
+                (_, Message::Shutdown { .. }) => self.is_stopping = true,
+                _ => debug_assert!(false, "invariant: nobody else writes to the controller"),
+            }
+        }
+        had_work
+    }
+
+    fn send_unsent(&mut self) -> bool {
+        let mut had_work = false;
+        for (worker, replies) in self.unsent.iter_mut().enumerate() {
+            let mut wake = false;
+            while let Some(reply) = replies.pop_front() {
+                match self.port.try_send(worker, Message::Answer(reply)) {
+                    Ok(sent) => {
+                        had_work = true;
+                        wake |= sent.wake;
+                    }
+                    Err(full) => {
+                        let Message::Answer(reply) = full.0 else {
+                            unreachable!("invariant: what was refused comes back");
+                        };
+                        replies.push_front(reply);
+                        break;
+                    }
+                }
+            }
+            if wake {
+                self.workers[worker].wake();
+            }
+        }
+        had_work
+    }
+
+    fn show(&mut self, now: Time) {
+        self.shown = now;
+        self.board.set_controller(|| self.controller.stats());
+    }
+
+    /// The end: what was committed is made durable.
+    pub(crate) fn finish(&mut self, clock: &mut dyn FnMut() -> Time) -> Result<(), Fault> {
+        self.controller.finish(clock)
+    }
+}
+
+/// Wakes the controller's thread.
+struct Unpark(Thread);
+
+impl Reach for Unpark {
+    fn wake(&self) {
+        self.0.unpark();
+    }
+}
+
+/// The controller's thread, from outside.
+pub(crate) struct ControllerThread {
+    pub(crate) address: Address,
+    pub(crate) board: Arc<Board>,
+    /// Where the workers can be woken; sent once they are bound.
+    go: mpsc::Sender<Vec<Waker>>,
+    thread: JoinHandle<Result<(), Fault>>,
+}
+
+impl ControllerThread {
+    /// Starts the thread; returns when the index is read and the controller ready.
+    pub(crate) fn start(
+        opened: Opened,
+        port: Port<Message>,
+        workers: usize,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let board = Arc::new(Board::new(workers));
+        let shown = Arc::clone(&board);
+        let (ready_tx, ready) = mpsc::channel();
+        let (go, gone) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("hioload-blocks".to_owned())
+            .spawn(move || run(opened, port, workers, clock, shown, &ready_tx, &gone))
+            .map_err(|error| StartError {
+                what: "cannot start the thread of the block store".to_owned(),
+                cause: error.to_string(),
+                remedy: "Raise the limit of threads (`ulimit -u`)".to_owned(),
+                errno: error.raw_os_error(),
+            })?;
+        let ended = || StartError {
+            what: "the thread of the block store ended while it started".to_owned(),
+            cause: "it panicked".to_owned(),
+            remedy: "See the panic's message above".to_owned(),
+            errno: None,
+        };
+        let thread_ref = ready.recv().map_err(|_| ended())??;
+        Ok(Self {
+            address: Address::new(Arc::new(Unpark(thread_ref))),
+            board,
+            go,
+            thread,
+        })
+    }
+
+    /// Begins to serve.
+    pub(crate) fn go(&self, workers: Vec<Waker>) {
+        let _ = self.go.send(workers);
+    }
+
+    /// Ends it, at `place` of the mesh, and waits for that.
+    pub(crate) fn end(self, remote: &Remote<Message>, place: usize) -> Result<(), String> {
+        let stop = || Message::Shutdown {
+            timeout: Duration::ZERO,
+            pace: 0,
+        };
+        while remote.try_send(place, stop()).is_err() && !self.thread.is_finished() {
+            std::thread::yield_now();
+        }
+        self.address.waker().wake();
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => Err(fault.to_string()),
+            Err(_) => Err("panicked".to_owned()),
+        }
+    }
+}
+
+fn run(
+    opened: Opened,
+    port: Port<Message>,
+    workers: usize,
+    clock: Clock,
+    board: Arc<Board>,
+    ready: &mpsc::Sender<Result<Thread, StartError>>,
+    go: &mpsc::Receiver<Vec<Waker>>,
+) -> Result<(), Fault> {
+    let (controller, _lock) = match make(opened, workers, clock) {
+        Ok(made) => made,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return Ok(());
+        }
+    };
+    let mut turns = Turns::new(controller, port, Vec::new(), board);
+    let _ = ready.send(Ok(std::thread::current()));
+    // A server that is built and never run ends here.
+    let Ok(wakers) = go.recv() else { return Ok(()) };
+    turns.unsent = wakers.iter().map(|_| VecDeque::new()).collect();
+    turns.workers = wakers;
+    let mut pauser = Pauser::new(PauseConfig::default());
+    let now = &mut || clock.now();
+    loop {
+        let (had_work, next) = turns.turn(now);
+        if turns.is_stopping && !had_work {
+            return turns.finish(now);
+        }
+        match pauser.decide(clock.now(), had_work, next) {
+            Pause::Work => {}
+            Pause::Spin => std::hint::spin_loop(),
+            Pause::Yield => std::thread::yield_now(),
+            Pause::Park(left) => {
+                turns.controller.note_pause(pauser.stats());
+                turns.show(clock.now());
+                if turns.port.prepare_sleep() {
+                    match left {
+                        Some(left) => std::thread::park_timeout(left),
+                        None => std::thread::park(),
+                    }
+                    turns.port.awake();
+                }
+            }
+        }
+    }
+}
+
+fn make(
+    opened: Opened,
+    workers: usize,
+    clock: Clock,
+) -> Result<(Controller, StoreLock), StartError> {
+    let Opened { files, config } = opened;
+    let began = clock.now();
+    let index = Box::new(files.index.writer());
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    let wall_ms = wall.map_or(0, |wall| wall.as_millis() as u64);
+    let wall_zero_ms = wall_ms.saturating_sub(clock.now().as_millis());
+    let controller = Controller::new(
+        index,
+        Box::new(files.disk),
+        config.controller(wall_zero_ms),
+        workers,
+    )
+    .map_err(|error| refused(&config, &error.to_string()))?;
+    let stats = controller.stats();
+    tracing::info!(
+        "store {} with {} blocks in {}, {} ({} ms)",
+        files.superblock.id,
+        stats.blocks,
+        config.dir.display(),
+        stats.durability,
+        (clock.now() - began).as_millis(),
+    );
+    Ok((controller, files.lock))
+}

@@ -1,0 +1,222 @@
+//! The block store of a server: one controller thread, and a local part on every worker.
+//!
+//! ```text
+//!   worker: Exchange ─▶ LocalStore ─▶ FileOp ─▶ Driver            events ─▶ Exchange
+//!                          │ Request                                  ▲
+//!                          ▼ (the workers' mesh, one port more)       │ Reply
+//!                       controller thread: Controller ────────────────┘
+//! ```
+//!
+//! The rules of storing are in `hioload_blocks`; here its requests find their queue, its file
+//! operations their driver, and its events their connection.
+
+mod board;
+mod config;
+mod controller;
+mod figures;
+mod open;
+
+pub(crate) use self::board::Board;
+pub use self::config::StoreConfig;
+pub(crate) use self::controller::ControllerThread;
+pub(crate) use self::figures::to_json;
+pub(crate) use self::open::{Opened, Share};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hioload_base::Time;
+use hioload_blocks::{FileOp, LocalStore, Reply};
+use hioload_mem::{Buffer, BufferPool};
+use hioload_reactor::{Driver, FileHandle, FileId, Op, StartError};
+
+use super::core::Cx;
+use super::hub::{Hub, TIMER_STORE};
+use super::message::Message;
+
+/// Events dealt with in one turn at most.
+const EVENTS_MAX: usize = 4096;
+/// A worker's part of the store.
+pub(crate) struct Store {
+    pub(super) local: LocalStore,
+    file: FileId,
+    /// The controller's place in the mesh.
+    controller: usize,
+    config: Arc<StoreConfig>,
+    /// The channel on which new blocks are announced.
+    pub(super) announce: Option<Arc<str>>,
+    board: Arc<Board>,
+    /// When the local part wants to be called again, if a timer runs for it.
+    due: Option<Time>,
+}
+
+impl Store {
+    /// A worker's part, reading and writing through its driver.
+    pub(crate) fn open(
+        share: Share,
+        driver: &mut dyn Driver,
+        pool: &BufferPool,
+        controller: usize,
+        board: Arc<Board>,
+    ) -> Result<Self, StartError> {
+        let Share {
+            file,
+            reader,
+            config,
+        } = share;
+        Self::on(
+            FileHandle::System(file),
+            reader,
+            config,
+            driver,
+            pool,
+            controller,
+            board,
+        )
+    }
+
+    /// The same on any file, for simulation.
+    pub(crate) fn on(
+        file: FileHandle,
+        reader: Box<dyn hioload_blocks::IndexReader>,
+        config: Arc<StoreConfig>,
+        driver: &mut dyn Driver,
+        pool: &BufferPool,
+        controller: usize,
+        board: Arc<Board>,
+    ) -> Result<Self, StartError> {
+        let file = driver.open_file(file)?;
+        let mut local = config.local();
+        local.file_ops_max = local.file_ops_max.min(driver.caps().file_ops_max);
+        let local = LocalStore::new(local, reader, pool.clone())
+            .map_err(|error| open::refused(&config, &error.to_string()))?;
+        let announce = config.announce.as_deref().map(Arc::from);
+        Ok(Self {
+            local,
+            file,
+            controller,
+            config,
+            announce,
+            board,
+            due: None,
+        })
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.config.grace
+    }
+
+    /// Hands requests to the controller and operations to the driver. True when the controller's
+    /// queue is full, so that the next turn must try again.
+    fn push(&mut self, cx: &mut Cx<'_>) -> bool {
+        while let Some(op) = self.local.next_file_op() {
+            let file = self.file;
+            let op = match op {
+                FileOp::Read {
+                    token,
+                    offset,
+                    len,
+                    buffer,
+                } => Op::Read {
+                    file,
+                    token,
+                    offset,
+                    len,
+                    buffer,
+                },
+                FileOp::Write {
+                    token,
+                    offset,
+                    buffer,
+                } => Op::Write {
+                    file,
+                    token,
+                    offset,
+                    buffer,
+                },
+            };
+            let submitted = cx.submit(op);
+            debug_assert!(
+                submitted.is_ok(),
+                "invariant: the store keeps within the driver's limit"
+            );
+        }
+        while let Some(request) = self.local.next_request() {
+            if let Err(message) = cx.send(self.controller, Message::Ask(request)) {
+                let Message::Ask(request) = message else {
+                    unreachable!("invariant: what was refused comes back");
+                };
+                self.local.put_back(request);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Hub {
+    /// The controller answered.
+    pub(super) fn store_reply(&mut self, cx: &mut Cx<'_>, reply: Reply) {
+        if let Some(store) = &mut self.store {
+            store.local.handle_reply(cx.now(), reply);
+        }
+    }
+
+    /// A read or write is over.
+    pub(super) fn store_file(
+        &mut self,
+        cx: &mut Cx<'_>,
+        token: u64,
+        result: Result<usize, i32>,
+        buffer: Buffer,
+    ) {
+        if let Some(store) = &mut self.store {
+            store.local.handle_file(cx.now(), token, result, buffer);
+        }
+    }
+
+    /// The end of a turn: events to their connections, then what those led to on its way. True when
+    /// something is left for the next turn.
+    pub(super) fn serve_store(&mut self, cx: &mut Cx<'_>) -> bool {
+        let now = cx.now();
+        self.tell_given_up(cx);
+        let mut left = EVENTS_MAX;
+        while left > 0
+            && let Some(store) = &mut self.store
+            && let Some(event) = store.local.next_event()
+        {
+            left -= 1;
+            self.store_event(cx, event);
+        }
+        let Some(store) = &mut self.store else {
+            return false;
+        };
+        let due = store.local.poll(now);
+        let is_behind = store.push(cx);
+        if let Some(due) = due
+            && store.due.is_none_or(|set| due < set)
+            && cx.timer(due, TIMER_STORE).is_some()
+        {
+            store.due = Some(due);
+        }
+        left == 0 || is_behind
+    }
+
+    /// The local part's own time is up; the end of the turn calls it.
+    pub(super) fn store_timer(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.due = None;
+        }
+    }
+
+    pub(super) fn show_store(&mut self, index: usize) {
+        if let Some(store) = &mut self.store {
+            let local = &mut store.local;
+            store.board.set_worker(index, || local.stats());
+        }
+    }
+}
