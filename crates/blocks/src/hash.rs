@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// Bytes of a [`Hash`].
+/// Bytes of a SHA-256.
 pub const HASH_SIZE: usize = 32;
 
 /// The name of a block: SHA-256 of its content.

@@ -56,14 +56,13 @@ pub use file::{FileDisk, FileOptions};
 pub use format::{FormatError, STORE_FORMAT, StoreId, Superblock};
 pub use hash::{HASH_SIZE, Hash, HashSyntax, Hasher};
 pub use index::{
-    EachBlock, EachReference, INDEX_LIMITS, Index, IndexError, IndexReader, IndexSpace, Mdbx, MdbxIndex,
-    MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX, Table,
+    EachBlock, EachReference, INDEX_LIMITS, Index, IndexError, IndexReader, IndexSpace, Mdbx,
+    MdbxIndex, MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX,
+    REFERENCE_VALUE_SIZE_MAX, Table,
 };
 pub use limits::LIMITS;
 pub use local::{Event, FileOp, GetBegin, GetHead, GetKey, GetPoll, LocalStore, PutKey};
-pub use message::{
-    Leased, Refer, Referred, Released, Reply, Request, RequestId, Stored, Unrefer,
-};
+pub use message::{Leased, Refer, Referred, Released, Reply, Request, RequestId, Stored, Unrefer};
 pub use pause::{Pause, PauseConfig, Pauser};
 pub use record::{Flags, RECORD_FORMAT, RECORD_SIZE_MAX, Record};
 pub use stats::{

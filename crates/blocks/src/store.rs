@@ -86,7 +86,7 @@ impl Store {
         let has_index = index_path
             .try_exists()
             .map_err(at(&index_path, "looking for"))?;
-        if !options.creates && !(has_data && has_index) {
+        if !(options.creates || has_data && has_index) {
             let absent = if has_index { data_path } else { index_path };
             return Err(StoreError::Absent { path: absent });
         }

@@ -110,11 +110,11 @@ fn the_format_is_the_first() {
 
 #[test]
 fn rows_of_the_first_format_are_read() {
-    let index = MemoryIndex::new();
+    let mut index = MemoryIndex::new();
     for (table, key, row) in rows() {
         index.plant(table, &key, &row);
     }
-    expect_all(&mut index.clone());
+    expect_all(&mut index);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn record(n: u64) -> Record {
         block: Block::new(n as u32 * class.units(), class).expect("aligned"),
         length,
         created: n,
-        flags: if n % 3 == 0 {
+        flags: if n.is_multiple_of(3) {
             Flags::DAMAGED
         } else {
             Flags::NONE
@@ -124,7 +124,7 @@ fn references_belong_to_their_block() {
         let mut reader = index.reader().expect("room for a reader");
         let (mut seen, mut value) = (Vec::new(), b"before".to_vec());
         let count = reader.references(&hash(1), &mut |name, value| {
-            seen.push((name.to_vec(), value.to_vec()))
+            seen.push((name.to_vec(), value.to_vec()));
         });
         assert_eq!(count, Ok(2));
         assert_eq!(
@@ -480,6 +480,10 @@ fn a_crash_keeps_what_was_synced_and_some_of_the_rest() {
     let mut index = MemoryIndex::new();
     for n in 0..6 {
         index.put_block(&hash(n), &record(n)).expect("room");
+        // One row that every commit changes.
+        index
+            .put_reference(&hash(0), b"last", &[n as u8])
+            .expect("room");
         index.commit(n == 2).expect("commits");
     }
     index.put_block(&hash(6), &record(6)).expect("room");
@@ -493,6 +497,8 @@ fn a_crash_keeps_what_was_synced_and_some_of_the_rest() {
         assert!(
             (0..count as u64).all(|n| survivor.block(&hash(n)).is_ok_and(|block| block.is_some()))
         );
+        let last = survivor.reference(&hash(0), b"last");
+        assert_eq!(last, Ok(Some(vec![count as u8 - 1])));
         assert_eq!(survivor.unsynced_count(), 0);
         seen[count] = true;
     }

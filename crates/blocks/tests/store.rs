@@ -149,7 +149,7 @@ fn a_store_that_was_not_completed_is() {
         &|path| fs::write(path.join(LOCK_FILE), "1\n").expect("writes"),
         &|path| fs::write(path.join(DATA_FILE), "").expect("writes"),
         &|path| {
-            drop(hioload_blocks::Mdbx::open(&path.join(INDEX_FILE), OPTIONS.index).expect("opens"))
+            drop(hioload_blocks::Mdbx::open(&path.join(INDEX_FILE), OPTIONS.index).expect("opens"));
         },
     ];
     for count in 0..=steps.len() {

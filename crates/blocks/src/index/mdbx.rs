@@ -15,9 +15,11 @@
 //! Durability: a commit that is not synced is undone by a crash of the machine, together with those before it that were not;
 //! the file is never broken by it. A commit that is synced, and everything before it, stays.
 //!
-//! Limits: `readers_max`, `map_size_max`, and in [`MdbxOptions`]. Source: libmdbx 0.13, `mdbx.h`.
+//! Limits: [`MdbxOptions`]. Source: libmdbx 0.13, `mdbx.h`.
 
-use std::borrow::Cow;
+mod errors;
+mod reading;
+
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
@@ -25,9 +27,13 @@ use signet_libmdbx::sys::PageSize;
 use signet_libmdbx::tx::aliases::{RoTxUnsync, RwTxUnsync};
 use signet_libmdbx::{
     Database, DatabaseFlags, Environment, EnvironmentFlags, Geometry, MdbxError, MdbxResult, Mode,
-    ReadError, SyncMode, TransactionKind, WriteFlags, tx::Tx,
+    SyncMode, WriteFlags,
 };
 
+use errors::{commit_error, io_error, mdbx_error, read_error};
+use reading::{EachRow, MdbxReader, scan_blocks, walk, with_row};
+
+use super::options::MdbxOptions;
 use super::row::{
     self, META, META_VALUE_SIZE_MAX, MetaKey, REFERENCE, REFERENCE_VALUE_SIZE_MAX, ReferenceKey,
 };
@@ -41,30 +47,6 @@ const PAGE_SIZE: u64 = 4096;
 
 /// Bytes of new pages that one change may need at worst: a leaf, a branch, and a page of the list of freed ones.
 const CHANGE_SIZE_MAX: u64 = 3 * PAGE_SIZE;
-
-/// How to open an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MdbxOptions {
-    /// Bytes the file may grow to. Costs address space only. One million blocks of 4 KiB take about 110 MiB.
-    pub map_size_max: u64,
-    /// Bytes by which the file grows.
-    pub growth_step: u64,
-    /// Bytes kept for deleting when there is no other room.
-    pub reserve_size: u64,
-    /// Readers at the same time: one for each worker and a few for tools.
-    pub readers_max: u32,
-}
-
-impl Default for MdbxOptions {
-    fn default() -> MdbxOptions {
-        MdbxOptions {
-            map_size_max: 64 << 30,
-            growth_step: 16 << 20,
-            reserve_size: 16 << 20,
-            readers_max: 256,
-        }
-    }
-}
 
 /// The tables.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +71,11 @@ impl Mdbx {
     /// holds the locks.
     ///
     /// # Errors
-    /// What the system or the database refused.
+    /// [`IndexError::Limit`] for options out of bounds; otherwise what the system or the database refused.
     pub fn open(path: &Path, options: MdbxOptions) -> Result<Mdbx, IndexError> {
+        options
+            .check()
+            .map_err(|_| IndexError::Limit("an option of the index is out of bounds"))?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -494,198 +479,7 @@ impl Index for MdbxIndex {
     }
 }
 
-/// A worker's view of an index on libmdbx.
-#[derive(Debug)]
-struct MdbxReader {
-    environment: Environment,
-    tables: Tables,
-}
-
-impl MdbxReader {
-    fn begin(&self) -> Result<RoTxUnsync, IndexError> {
-        self.environment
-            .begin_ro_unsync()
-            .map_err(|error| mdbx_error(error, "reading the index"))
-    }
-}
-
-impl IndexReader for MdbxReader {
-    fn block(&mut self, hash: &Hash, into: &mut Record) -> Result<bool, IndexError> {
-        let transaction = self.begin()?;
-        let read = with_row(&transaction, self.tables.blocks, hash.as_bytes(), |row| {
-            into.decode_into(hash, row)
-        });
-        Ok(read?.is_some())
-    }
-
-    fn reference(
-        &mut self,
-        hash: &Hash,
-        name: &[u8],
-        into: &mut Vec<u8>,
-    ) -> Result<bool, IndexError> {
-        let key = ReferenceKey::new(hash, name)?;
-        let transaction = self.begin()?;
-        let read = with_row(
-            &transaction,
-            self.tables.references,
-            key.as_slice(),
-            |row| {
-                let value = row::decode(REFERENCE, key.as_slice(), row)?;
-                into.clear();
-                into.extend_from_slice(value);
-                Ok(())
-            },
-        );
-        Ok(read?.is_some())
-    }
-
-    fn references(
-        &mut self,
-        hash: &Hash,
-        each: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<u64, IndexError> {
-        let transaction = self.begin()?;
-        let mut count = 0;
-        walk(
-            &transaction,
-            self.tables.references,
-            hash.as_bytes(),
-            &mut |key, row| {
-                if !key.starts_with(hash.as_bytes()) {
-                    return Ok(false);
-                }
-                let (_, name, value) = row::decode_reference(key, row)?;
-                each(name, value);
-                count += 1;
-                Ok(true)
-            },
-        )?;
-        Ok(count)
-    }
-
-    fn scan_from(
-        &mut self,
-        from: &Hash,
-        count_max: u64,
-        each: EachBlock<'_>,
-    ) -> Result<Option<Hash>, IndexError> {
-        let transaction = self.begin()?;
-        scan_blocks(count_max, each, |each| {
-            walk(&transaction, self.tables.blocks, from.as_bytes(), each)
-        })
-    }
-}
-
-/// What a walk calls with each key and row; false ends it.
-type EachRow<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, IndexError>;
-
-fn scan_blocks(
-    count_max: u64,
-    each: EachBlock<'_>,
-    walk: impl FnOnce(EachRow<'_>) -> Result<(), IndexError>,
-) -> Result<Option<Hash>, IndexError> {
-    let mut record = Record::blank();
-    let (mut count, mut next) = (0, None);
-    walk(&mut |key, row| {
-        if count == count_max {
-            // A key that is no hash was passed over, and is not a place to go on from.
-            return Ok(false);
-        }
-        count += 1;
-        next = row::hash_after(key).filter(|_| count == count_max);
-        match row::block_key(key).and_then(|hash| record.decode_into(&hash, row).map(|()| hash)) {
-            Ok(hash) => each(Ok((&hash, &record)))?,
-            Err(error) => each(Err(error))?,
-        }
-        Ok(true)
-    })?;
-    Ok(next)
-}
-
-/// Calls `read` with the row under `key`, in place in the map.
-fn with_row<K: TransactionKind, T>(
-    transaction: &Tx<K>,
-    table: Database,
-    key: &[u8],
-    read: impl FnOnce(&[u8]) -> Result<T, IndexError>,
-) -> Result<Option<T>, IndexError> {
-    let row = transaction.get::<Cow<'_, [u8]>>(table.dbi(), key);
-    let row = row.map_err(|error| read_error(error, "reading the index"))?;
-    row.map(|row| read(&row)).transpose()
-}
-
-/// Calls `each` with the rows from the key `from` on, or all of them when it is empty.
-fn walk<K: TransactionKind>(
-    transaction: &Tx<K>,
-    table: Database,
-    from: &[u8],
-    each: EachRow<'_>,
-) -> Result<(), IndexError> {
-    const ACTION: &str = "walking the index";
-    let mut cursor = transaction
-        .cursor(table)
-        .map_err(|error| mdbx_error(error, ACTION))?;
-    let first = if from.is_empty() {
-        cursor.first::<Cow<'_, [u8]>, Cow<'_, [u8]>>()
-    } else {
-        cursor.set_range(from)
-    };
-    let mut row = first.map_err(|error| read_error(error, ACTION))?;
-    while let Some((key, value)) = row {
-        if !each(&key, &value)? {
-            break;
-        }
-        row = cursor.next().map_err(|error| read_error(error, ACTION))?;
-    }
-    Ok(())
-}
-
 fn to_size(bytes: u64) -> Result<usize, IndexError> {
     usize::try_from(bytes)
         .map_err(|_| IndexError::Limit("this machine cannot address a map of that size"))
-}
-
-fn read_error(error: ReadError, action: &'static str) -> IndexError {
-    match error {
-        ReadError::Mdbx(error) => mdbx_error(error, action),
-        // Rows are read as bytes, which any bytes are.
-        ReadError::Decoding(error) => {
-            IndexError::corrupt("index", action, "bytes", error.to_string())
-        }
-    }
-}
-
-fn mdbx_error(error: MdbxError, action: &'static str) -> IndexError {
-    match error {
-        MdbxError::ReadersFull => IndexError::ReadersFull,
-        MdbxError::Corrupted
-        | MdbxError::PageNotFound
-        | MdbxError::Invalid
-        | MdbxError::VersionMismatch => IndexError::corrupt(
-            "index",
-            action,
-            "an undamaged file of libmdbx",
-            error.to_string(),
-        ),
-        other => IndexError::System {
-            code: other.to_err_code(),
-            action,
-        },
-    }
-}
-
-fn commit_error(error: MdbxError) -> IndexError {
-    if error == MdbxError::MapFull || medium::is_out_of_room(error.to_err_code()) {
-        IndexError::Full
-    } else {
-        mdbx_error(error, "commit of the index")
-    }
-}
-
-fn io_error(error: &std::io::Error, action: &'static str) -> IndexError {
-    IndexError::System {
-        code: error.raw_os_error().unwrap_or(0),
-        action,
-    }
 }

@@ -13,6 +13,7 @@
 
 mod mdbx;
 mod memory;
+mod options;
 mod row;
 
 use std::error::Error;
@@ -21,8 +22,9 @@ use std::fmt;
 use crate::hash::Hash;
 use crate::record::Record;
 
-pub use mdbx::{IndexSpace, Mdbx, MdbxIndex, MdbxOptions};
+pub use mdbx::{IndexSpace, Mdbx, MdbxIndex};
 pub use memory::{MemoryIndex, Table};
+pub use options::{INDEX_LIMITS, MdbxOptions};
 pub use row::{MetaKey, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX};
 
 /// What a walk over blocks is given for each row: the block, or why the row cannot be trusted. An error it returns ends the walk.
