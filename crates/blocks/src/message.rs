@@ -153,7 +153,7 @@ pub struct Unrefer {
 }
 
 /// What the controller answers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
     /// To [`Request::Lookup`].
     Found {

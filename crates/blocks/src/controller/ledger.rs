@@ -1,7 +1,8 @@
 //! Who has which block: the free map, the leases, and how the file grows.
 //!
 //! ```text
-//!   free ─▶ leased ─▶ stored ─▶ retired ─▶ free        leased ─▶ free, or suspect until the store is opened anew
+//!   free ─▶ leased ─▶ moving ─▶ stored ─▶ retired ─▶ free
+//!                       └─▶ leased again, free, or suspect until the store is opened anew
 //! ```
 //!
 //! Must not know the index nor requests. Invariants: every allocated block is in exactly one of these states, counted by
@@ -51,6 +52,8 @@ pub(super) struct Ledger {
     leases_max: usize,
     stored: Counts,
     leased: Counts,
+    /// The lease has ended, what comes next is not decided.
+    moving: Counts,
     retired: Counts,
     suspect: Counts,
     content_bytes: u64,
@@ -71,6 +74,7 @@ impl Ledger {
             leases_max: config.leases_max,
             stored: [0; Class::COUNT],
             leased: [0; Class::COUNT],
+            moving: [0; Class::COUNT],
             retired: [0; Class::COUNT],
             suspect: [0; Class::COUNT],
             content_bytes: 0,
@@ -130,6 +134,7 @@ impl Ledger {
         self.leases.remove(&block.unit());
         self.lease_counts[worker] -= 1;
         self.leased[block.class().index()] -= 1;
+        self.moving[block.class().index()] += 1;
         true
     }
 
@@ -138,11 +143,13 @@ impl Ledger {
         let class = block.class();
         self.leases.insert(block.unit(), Lease { worker, class });
         self.lease_counts[worker] += 1;
+        self.moving[class.index()] -= 1;
         self.leased[class.index()] += 1;
     }
 
     /// A block whose lease has ended is the place of a content.
     pub(super) fn occupied(&mut self, block: Block, length: u32) {
+        self.moving[block.class().index()] -= 1;
         self.stored[block.class().index()] += 1;
         self.content_bytes += u64::from(length);
     }
@@ -162,6 +169,7 @@ impl Ledger {
 
     /// A block whose lease has ended was not used.
     pub(super) fn returned(&mut self, block: Block, is_suspect: bool) {
+        self.moving[block.class().index()] -= 1;
         if is_suspect {
             self.suspect[block.class().index()] += 1;
         } else {
@@ -171,6 +179,7 @@ impl Ledger {
 
     /// A block whose lease has ended may be in the index or not: only opening the store again tells.
     pub(super) fn doubted(&mut self, block: Block) {
+        self.moving[block.class().index()] -= 1;
         self.suspect[block.class().index()] += 1;
     }
 
@@ -246,16 +255,20 @@ impl Ledger {
         }
     }
 
-    /// The free map agrees with itself, and with what is stored, leased, retired and suspect.
+    /// The free map agrees with itself, and with what is known of it.
     pub(super) fn check(&self) -> Result<(), Inconsistency> {
         self.buddy.check()?;
         let used = self.buddy.space().used;
         let offset = self.buddy.size();
         for (index, used) in used.into_iter().enumerate() {
-            let known =
-                self.stored[index] + self.leased[index] + self.retired[index] + self.suspect[index];
+            let known = self.stored[index]
+                + self.leased[index]
+                + self.moving[index]
+                + self.retired[index]
+                + self.suspect[index];
             if known != used {
-                let rule = "what is allocated is not what is stored, leased, retired and suspect";
+                let rule =
+                    "what is allocated is not what is stored, leased, moving, retired and suspect";
                 return Err(Inconsistency { offset, rule });
             }
         }

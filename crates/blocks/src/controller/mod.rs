@@ -32,6 +32,8 @@ mod ledger;
 mod promises;
 mod retirement;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use hioload_base::Time;
 

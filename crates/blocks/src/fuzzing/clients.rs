@@ -28,6 +28,8 @@ pub(super) struct GetClient {
     pub(super) key: GetKey,
     pub(super) received: usize,
     pub(super) version: u64,
+    /// When it began the content was known to be harmed: it may be mended meanwhile, and read where it was.
+    pub(super) was_rotten: bool,
 }
 
 /// A delete that is not answered.

@@ -32,10 +32,10 @@ struct Image {
 
 /// The disk; clones are the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Medium(Arc<Mutex<Image>>);
+pub(crate) struct Medium(Arc<Mutex<Image>>);
 
 impl Medium {
-    pub(super) fn new(room: u64) -> Medium {
+    pub(crate) fn new(room: u64) -> Medium {
         let image = Image {
             room,
             ..Image::default()
@@ -48,7 +48,7 @@ impl Medium {
     }
 
     /// What is found after a crash, of each unsynced sector the old or the new; and how many are old.
-    pub(super) fn crash(&self, prng: &mut Prng) -> (Medium, usize) {
+    pub(crate) fn crash(&self, prng: &mut Prng) -> (Medium, usize) {
         let image = self.image();
         let mut after = image.durable.clone();
         let mut lost = 0;
@@ -69,12 +69,12 @@ impl Medium {
         (Medium(Arc::new(Mutex::new(image))), lost)
     }
 
-    pub(super) fn read(&self, offset: u64, into: &mut [u8]) {
+    pub(crate) fn read(&self, offset: u64, into: &mut [u8]) {
         let offset = offset as usize;
         into.copy_from_slice(&self.image().now[offset..offset + into.len()]);
     }
 
-    pub(super) fn write(&self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) {
         assert_eq!(
             (offset % 4096, bytes.len() % 4096),
             (0, 0),
@@ -88,7 +88,7 @@ impl Medium {
     }
 
     /// Flips a bit, on the medium for good.
-    pub(super) fn rot(&self, offset: u64, bit: u8) {
+    pub(crate) fn rot(&self, offset: u64, bit: u8) {
         let mut image = self.image();
         let offset = offset as usize;
         image.now[offset] ^= 1 << (bit % 8);
@@ -96,12 +96,12 @@ impl Medium {
     }
 
     /// The next sync fails.
-    pub(super) fn fail_sync(&self) {
+    pub(crate) fn fail_sync(&self) {
         self.image().fails_sync = true;
     }
 
     /// A sync has failed.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.image().has_failed
     }
 }

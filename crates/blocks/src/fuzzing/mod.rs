@@ -6,7 +6,7 @@
 //! machine goes down. At the end everything is brought to rest and judged: see `world`.
 
 mod clients;
-mod medium;
+pub(crate) mod medium;
 mod model;
 mod world;
 

@@ -441,6 +441,7 @@ impl World {
             key,
             received: 0,
             version: known.version,
+            was_rotten: known.is_rotten,
         };
         if head.is_some() {
             assert_ne!(known.is_there(), Some(false), "{} was deleted", known.hash);
@@ -1150,13 +1151,10 @@ impl World {
         self.seen.count(what);
         let content = &mut self.contents[get.content];
         let is_unreadable = !self.made.unreadable.is_empty();
-        assert!(
-            content.is_rotten || is_unreadable,
-            "{damage} in {}: {get:?}",
-            content.hash
-        );
+        let is_excused = content.is_rotten || get.was_rotten || is_unreadable;
+        assert!(is_excused, "{damage} in {}: {get:?}", content.hash);
         // It is on record now; only writing it again, or reading it right, takes that back.
-        content.is_rotten = true;
+        content.is_rotten |= is_unreadable;
     }
 
     fn hear_deleted(&mut self, user: u64, outcomes: &[Released]) {
