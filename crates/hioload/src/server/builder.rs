@@ -326,7 +326,7 @@ impl ServerBuilder {
         let mut threads = Vec::with_capacity(count);
         let mut addresses = Vec::with_capacity(count);
         let mut go = Vec::with_capacity(count);
-        let (catalogue, registry, sheets) = Catalogue::build(count);
+        let (catalogue, registry, sheets) = Catalogue::build(count, self.store.is_some());
         let (ended_tx, ended) = mpsc::channel();
         let opened = self.store.clone().map(Opened::open).transpose()?;
         let shares = opened.as_ref().map(|opened| opened.shares(count));

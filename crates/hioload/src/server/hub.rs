@@ -50,7 +50,7 @@ pub(crate) struct Hub {
     pub(super) store: Option<Store>,
     pub(super) http: Writer,
     shared: Arc<Shared>,
-    meters: Option<Meters>,
+    pub(super) meters: Option<Meters>,
     messages: usize,
     /// Whose output is still in the cork: more of its input may come with the next event.
     corked: Option<SocketId>,

@@ -9,6 +9,7 @@ use hioload_control::{
 };
 
 use super::stats::{GAUGES, Stats};
+use super::store::{StoreCatalogue, StoreMeters};
 
 /// Names and places of all metrics.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Catalogue {
     /// In the order of [`Stats::names`].
     stats: Vec<StatId>,
     round_trip: HistogramId,
+    /// Where blocks are stored.
+    store: Option<StoreCatalogue>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +29,7 @@ enum StatId {
 
 impl Catalogue {
     /// The metrics of a server, to be read from the registry and written from the seats.
-    pub(super) fn build(workers: usize) -> (Self, Registry, Vec<Seat>) {
+    pub(super) fn build(workers: usize, has_store: bool) -> (Self, Registry, Vec<Seat>) {
         const OURS: &str = "invariant: names of fields are names of metrics, each given once";
         let mut builder = Builder::new();
         let mut stats = Vec::with_capacity(Stats::COUNT);
@@ -44,8 +47,14 @@ impl Catalogue {
                 "From a ping to its pong, to the millisecond.",
             )
             .expect(OURS);
+        let store = has_store.then(|| StoreCatalogue::build(&mut builder));
         let (registry, seats) = builder.build(workers);
-        (Self { stats, round_trip }, registry, seats)
+        let catalogue = Self {
+            stats,
+            round_trip,
+            store,
+        };
+        (catalogue, registry, seats)
     }
 
     /// The worker's own metrics, on its thread.
@@ -57,6 +66,7 @@ impl Catalogue {
         Meters {
             stats: self.stats.iter().map(stat).collect(),
             round_trip: meter.histogram(self.round_trip),
+            store: self.store.as_ref().map(|store| store.meters(meter)),
         }
     }
 }
@@ -70,6 +80,7 @@ enum Stat {
 pub(super) struct Meters {
     stats: Vec<Stat>,
     round_trip: Histogram,
+    store: Option<StoreMeters>,
 }
 
 impl Meters {
@@ -80,6 +91,11 @@ impl Meters {
                 Stat::Gauge(gauge) => gauge.set(value.cast_signed()),
             }
         }
+    }
+
+    /// Those of the block store.
+    pub(super) fn store(&self) -> Option<&StoreMeters> {
+        self.store.as_ref()
     }
 
     pub(super) fn observe_round_trip(&self, round_trip: Duration) {
@@ -93,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_a_worker_publishes_is_summed_at_scrape() {
-        let (catalogue, registry, seats) = Catalogue::build(2);
+        let (catalogue, registry, seats) = Catalogue::build(2, true);
         for (place, seat) in (1..).zip(seats) {
             let meters = catalogue.meters(&seat.take());
             meters.publish(&Stats {
@@ -110,6 +126,8 @@ mod tests {
             "# TYPE hioload_accepted counter",
             "hioload_accepted_total 3",
             "hioload_round_trip_seconds_count 2",
+            "# TYPE hioload_blocks_puts gauge",
+            "hioload_blocks_stored_total 0",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

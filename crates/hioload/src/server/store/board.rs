@@ -29,6 +29,11 @@ impl Board {
         set(&self.controller, stats);
     }
 
+    /// Never waits: nothing while they are being written.
+    pub(crate) fn try_controller(&self) -> Option<ControllerStats> {
+        self.controller.try_lock().ok().map(|stats| stats.clone())
+    }
+
     pub(crate) fn controller(&self) -> ControllerStats {
         self.controller
             .lock()

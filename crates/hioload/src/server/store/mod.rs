@@ -14,12 +14,14 @@ mod board;
 mod config;
 mod controller;
 mod figures;
+mod meters;
 mod open;
 
 pub(crate) use self::board::Board;
 pub use self::config::StoreConfig;
 pub(crate) use self::controller::ControllerThread;
 pub(crate) use self::figures::to_json;
+pub(super) use self::meters::{StoreCatalogue, StoreMeters};
 pub(crate) use self::open::{Opened, Share};
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use hioload_reactor::{Driver, FileHandle, FileId, Op, StartError};
 use super::core::Cx;
 use super::hub::{Hub, TIMER_STORE};
 use super::message::Message;
+use super::meters::Meters;
 
 /// Events dealt with in one turn at most.
 const EVENTS_MAX: usize = 4096;
@@ -213,10 +216,18 @@ impl Hub {
         }
     }
 
+    /// Shows the store's figures, on the board and as metrics.
     pub(super) fn show_store(&mut self, index: usize) {
-        if let Some(store) = &mut self.store {
-            let local = &mut store.local;
-            store.board.set_worker(index, || local.stats());
+        let Some(store) = &mut self.store else { return };
+        let stats = store.local.stats();
+        if let Some(meters) = self.meters.as_ref().and_then(Meters::store) {
+            meters.publish_local(&stats);
+            if index == 0
+                && let Some(stats) = store.board.try_controller()
+            {
+                meters.publish_controller(&stats);
+            }
         }
+        store.board.set_worker(index, || stats);
     }
 }
