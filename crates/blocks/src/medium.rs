@@ -84,6 +84,22 @@ pub(crate) fn write_zeros(mut file: &File, range: Range<u64>) -> io::Result<()> 
     })
 }
 
+/// Reads the beginning of a file once, in order, so that what follows finds it in the page cache. Only a help: whoever needs
+/// the bytes is told what is wrong with them.
+pub(crate) fn read_ahead(mut file: &File, size: u64) {
+    let mut piece = vec![0; 1 << 20];
+    let mut left = size;
+    if file.rewind().is_err() {
+        return;
+    }
+    while left > 0 {
+        match io::Read::read(&mut file, &mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => left = left.saturating_sub(read as u64),
+        }
+    }
+}
+
 /// Calls `with` with zeros at an address that is a multiple of a unit.
 fn with_aligned(size: usize, with: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
     let unit = UNIT as usize;

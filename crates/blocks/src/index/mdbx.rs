@@ -48,6 +48,10 @@ const PAGE_SIZE: u64 = 4096;
 /// Bytes of new pages that one change may need at worst: a leaf, a branch, and a page of the list of freed ones.
 const CHANGE_SIZE_MAX: u64 = 3 * PAGE_SIZE;
 
+/// Bytes of the file that are read in order before a walk over everything: keys are in no order on the medium, and a walk
+/// would fetch one page after the other. More than the page cache keeps is of no use.
+const READ_AHEAD_MAX: u64 = 4 << 30;
+
 /// The tables.
 #[derive(Clone, Copy, Debug)]
 struct Tables {
@@ -450,6 +454,10 @@ impl Index for MdbxIndex {
         count_max: u64,
         each: EachBlock<'_>,
     ) -> Result<Option<Hash>, IndexError> {
+        if *from == Hash::MIN && count_max == u64::MAX {
+            let IndexSpace { used_to, .. } = self.mdbx.space()?;
+            medium::read_ahead(&self.mdbx.file, used_to.min(READ_AHEAD_MAX));
+        }
         scan_blocks(count_max, each, |each| {
             self.walk(self.mdbx.tables.blocks, from.as_bytes(), each)
         })
