@@ -127,10 +127,10 @@ impl Pools {
             .retain(|waiting| *waiting != put);
     }
 
-    /// True when a PUT of this class would have to wait for what was just refused.
-    pub(crate) fn is_exhausted(&self, class: Class) -> bool {
+    /// True when a PUT of this class would have to wait for what was refused just now: it may be told at once.
+    pub(crate) fn is_exhausted(&self, now: Time, class: Class) -> bool {
         let pool = &self.0[class.index()];
-        pool.free.is_empty() && pool.is_refused
+        pool.free.is_empty() && pool.is_refused && now < pool.ask_after
     }
 
     /// A block came back that was not used.
@@ -371,9 +371,10 @@ mod tests {
         let now = Time::from_millis(5);
         assert_eq!(pools.ask(now, CLASS), Some(2));
         pools.wait(now, CLASS, key);
-        assert!(!pools.is_exhausted(CLASS));
+        assert!(!pools.is_exhausted(now, CLASS));
         assert_eq!(pools.refused(now, CLASS), [key]);
-        assert!(pools.is_exhausted(CLASS));
+        assert!(pools.is_exhausted(now, CLASS));
+        assert!(!pools.is_exhausted(now + REFUSAL_PAUSE, CLASS), "who knows");
         assert_eq!(pools.ask(now, CLASS), None);
         let later = pools.deadline().expect("it asks again");
         assert_eq!(later, now + REFUSAL_PAUSE);

@@ -34,6 +34,8 @@ mod gets;
 mod pins;
 mod put;
 mod puts;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::time::Duration;

@@ -6,6 +6,8 @@
 //! A write that fails makes its block suspect: it is returned as such and not given out again, for what refused one
 //! write may refuse the next. ENOSPC says nothing about the block, which goes back to its pool.
 
+use std::collections::VecDeque;
+
 use hioload_base::{Key, Slab};
 use hioload_mem::Buffer;
 
@@ -41,17 +43,23 @@ enum Written {
 pub(super) struct Puts {
     slots: Slab<Put>,
     /// Those that wait for memory for a whole body, first come first.
-    gathers: std::collections::VecDeque<Key>,
+    gathers: VecDeque<Key>,
     /// Read into again and again.
     scratch: Record,
+    /// Empty queues that keep their memory for the next PUT.
+    spare: Vec<VecDeque<Buffer>>,
 }
+
+/// Queues kept.
+const SPARE_MAX: usize = 64;
 
 impl Puts {
     pub(super) fn new(limit: usize) -> Puts {
         Puts {
             slots: Slab::with_limit(limit),
-            gathers: std::collections::VecDeque::new(),
+            gathers: VecDeque::new(),
             scratch: Record::blank(),
+            spare: Vec::new(),
         }
     }
 
@@ -96,9 +104,10 @@ impl Puts {
             };
         } else if length.is_none() {
             put.hold = Hold::WaitToGather;
-        } else if class.is_some_and(|class| desk.pools.is_exhausted(class)) {
+        } else if class.is_some_and(|class| desk.pools.is_exhausted(desk.now, class)) {
             return Err(Fault::NoSpace.into());
         }
+        put.queue = self.spare.pop().unwrap_or_default();
         let waits = put.hold == Hold::WaitToGather;
         let key = self.slots.insert(put).map_err(|_| Fault::Busy)?;
         if waits {
@@ -461,7 +470,10 @@ impl Puts {
             desk.pools.forget(class, key);
         }
         let begun = put.body.as_mut().and_then(|body| body.drop_piece());
-        for buffer in std::mem::take(&mut put.queue).into_iter().chain(begun) {
+        while let Some(buffer) = put.queue.pop_front() {
+            drop_buffer(desk, put, buffer);
+        }
+        if let Some(buffer) = begun {
             drop_buffer(desk, put, buffer);
         }
         if put.writes > 0 {
@@ -470,6 +482,9 @@ impl Puts {
         let Some(put) = self.slots.remove(key) else {
             return;
         };
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(put.queue);
+        }
         if let Hold::Gather { reserved, .. } = put.hold {
             desk.gather_memory.give(reserved);
         }
@@ -519,7 +534,8 @@ fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
         Stage::Flushing | Stage::Asking { .. } => return 0,
     }
     if put.rest() == 0 {
-        return 0;
+        // Whatever comes now is too much: it is taken, and fails the PUT.
+        return usize::MAX;
     }
     let piece_size = desk.config.piece_size_of(put.length.unwrap_or(u32::MAX)) as usize;
     let Some(body) = &put.body else {
