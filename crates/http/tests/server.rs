@@ -264,3 +264,26 @@ fn upgrades_are_told_apart() {
         assert_eq!(head.wants_upgrade(), wants_upgrade, "{fields}");
     }
 }
+
+#[test]
+fn a_body_is_taken_only_as_far_as_there_is_room() {
+    let mut bytes =
+        *b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n\
+        PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nefg";
+    let (mut server, mut rest) = (Server::new(), &mut bytes[..]);
+    let limits = Limits::default();
+    for (pieces, after) in [(["a", "bc", "d"], "0\r\n\r\nPUT"), (["e", "f", "g"], "")] {
+        let head = server.handle_input_within(&limits, &mut rest, 0);
+        assert!(matches!(head, Ok(Some(Event::Head(_)))));
+        let blocked = server.handle_input_within(&limits, &mut rest, 0);
+        assert!(matches!(blocked, Ok(None)) && rest.starts_with(pieces[0].as_bytes()));
+        for piece in pieces {
+            let event = server.handle_input_within(&limits, &mut rest, piece.len());
+            assert!(matches!(event, Ok(Some(Event::Body(body))) if body == piece.as_bytes()));
+        }
+        assert!(rest.trim_ascii_start().starts_with(after.as_bytes()));
+        let end = server.handle_input_within(&limits, &mut rest, 0);
+        assert!(matches!(end, Ok(Some(Event::End))), "the end needs no room");
+        assert!(server.response_done());
+    }
+}

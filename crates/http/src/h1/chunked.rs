@@ -66,11 +66,13 @@ impl Chunked {
         }
     }
 
-    /// Takes framing off the input up to the next content, or the end.
+    /// Takes framing off the input up to the next content, or the end; and of content at most `data_max`
+    /// bytes.
     pub(super) fn step<'a>(
         &mut self,
         limits: &Limits,
         input: &mut &'a mut [u8],
+        data_max: usize,
     ) -> Result<Step<'a>, ChunkError> {
         loop {
             if self.state == State::Done {
@@ -80,9 +82,13 @@ impl Chunked {
                 return Ok(Step::NeedMore);
             }
             if self.state == State::Data {
+                if data_max == 0 {
+                    return Ok(Step::NeedMore);
+                }
                 let here = usize::try_from(self.left)
                     .unwrap_or(usize::MAX)
-                    .min(input.len());
+                    .min(input.len())
+                    .min(data_max);
                 let (data, rest) = std::mem::take(input).split_at_mut(here);
                 *input = rest;
                 self.left -= here as u64;
@@ -182,7 +188,7 @@ mod tests {
             let mut rest = &mut piece[..];
             loop {
                 let before = rest.len();
-                let step = chunked.step(limits, &mut rest)?;
+                let step = chunked.step(limits, &mut rest, 3)?;
                 used += before - rest.len();
                 match step {
                     Step::Data(data) => content.extend_from_slice(data),

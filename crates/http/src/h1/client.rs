@@ -88,7 +88,7 @@ impl Client {
                 *left -= here as u64;
                 Ok(Some(ClientEvent::Body(data)))
             }
-            State::Chunked(chunked) => match chunked.step(limits, input) {
+            State::Chunked(chunked) => match chunked.step(limits, input, usize::MAX) {
                 Ok(Step::Data(data)) => Ok(Some(ClientEvent::Body(data))),
                 Ok(Step::NeedMore) => Ok(None),
                 Ok(Step::End) => Ok(Some(self.end())),

@@ -89,23 +89,38 @@ impl Server {
         limits: &Limits,
         input: &mut &'a mut [u8],
     ) -> Result<Option<Event<'a>>, Refusal> {
+        self.handle_input_within(limits, input, usize::MAX)
+    }
+
+    /// The same for somebody who has room for `body_max` bytes of a body now: with none, heads and ends are
+    /// taken, and content is left where it is.
+    ///
+    /// # Errors
+    /// As [`Server::handle_input`].
+    pub fn handle_input_within<'a>(
+        &mut self,
+        limits: &Limits,
+        input: &mut &'a mut [u8],
+        body_max: usize,
+    ) -> Result<Option<Event<'a>>, Refusal> {
         let outcome = match &mut self.state {
             State::Head => self.head(limits, input),
             State::Length(0) => {
                 self.state = State::Answering;
                 Ok(Some(Event::End))
             }
-            State::Length(_) if input.is_empty() => Ok(None),
+            State::Length(_) if input.is_empty() || body_max == 0 => Ok(None),
             State::Length(left) => {
                 let here = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
-                    .min(input.len());
+                    .min(input.len())
+                    .min(body_max);
                 let (data, rest) = std::mem::take(input).split_at_mut(here);
                 *input = rest;
                 *left -= here as u64;
                 Ok(Some(Event::Body(data)))
             }
-            State::Chunked(chunked) => match chunked.step(limits, input) {
+            State::Chunked(chunked) => match chunked.step(limits, input, body_max) {
                 Ok(Step::Data(data)) => Ok(Some(Event::Body(data))),
                 Ok(Step::NeedMore) => Ok(None),
                 Ok(Step::End) => {

@@ -193,7 +193,9 @@ impl Hub {
         }
         match part {
             Ok(part) => {
-                self.write_content_head(socket, &hash, &part, &[]);
+                if !self.write_content_head(cx, socket, &hash, &part, &[]) {
+                    return Next::Stop;
+                }
                 self.answered(cx, socket)
             }
             Err(answer) => self.answer(cx, socket, &answer),
@@ -248,7 +250,9 @@ impl Hub {
             let (hash, part) = (wish.hash, wish.part.clone());
             let is_small = first.len() <= COPY_MAX;
             let body: &[u8] = if is_small { &first } else { &[] };
-            self.write_content_head(socket, &hash, &part, body);
+            if !self.write_content_head(cx, socket, &hash, &part, body) {
+                return Next::Stop;
+            }
             if !is_small {
                 self.core.cork.append(first);
             }
@@ -271,7 +275,14 @@ impl Hub {
         }
     }
 
-    fn write_content_head(&mut self, socket: SocketId, hash: &Hash, part: &Part, body: &[u8]) {
+    fn write_content_head(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        hash: &Hash,
+        part: &Part,
+        body: &[u8],
+    ) -> bool {
         let mut fields = std::mem::take(&mut self.http.fields);
         fields.clear();
         let _ = write!(
@@ -289,13 +300,9 @@ impl Hub {
                 part.length
             );
         }
-        self.write_head(
-            socket,
-            part.status,
-            &fields,
-            Some(u64::from(part.len())),
-            body,
-        );
+        let length = Some(u64::from(part.len()));
+        let is_written = self.write_head(cx, socket, part.status, &fields, length, body);
         self.http.fields = fields;
+        is_written
     }
 }

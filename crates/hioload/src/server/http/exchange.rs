@@ -19,6 +19,8 @@ pub(in crate::server) struct Exchange {
     pub(super) is_last: bool,
     /// When something last went on.
     pub(in crate::server) touched: Time,
+    /// When its timer fires, if one is set.
+    pub(super) due: Option<Time>,
 }
 
 /// What the request at hand is waiting for.
@@ -91,6 +93,7 @@ impl Exchange {
             is_head: false,
             is_last: false,
             touched: now,
+            due: None,
         }
     }
 

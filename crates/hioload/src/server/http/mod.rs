@@ -131,7 +131,6 @@ impl Hub {
         socket: SocketId,
         input: &mut Input<'_>,
     ) -> Next {
-        let output_high = self.core.settings.output_high;
         let limits = self.core.settings.http;
         let cork = self.core.cork.len();
         let Some(connection) = self.core.table.get_mut(socket) else {
@@ -140,37 +139,37 @@ impl Hub {
         if connection.phase != Phase::Http {
             return Next::Stop;
         }
-        let is_backed_up = cork + connection.output_size() >= output_high;
+        let is_backed_up = cork + connection.output_size() >= WINDOW / 2;
         let Some(exchange) = connection.cold.as_mut().and_then(|cold| cold.http.as_mut()) else {
             return Next::Stop;
         };
         let room = match &exchange.work {
-            Work::Idle if is_backed_up => 0,
-            Work::Idle | Work::List { .. } => usize::MAX,
+            Work::Idle if !is_backed_up => usize::MAX,
+            Work::List { .. } => usize::MAX,
             Work::Put { key, .. } => match &mut self.store {
                 Some(store) => store.local.put_room(*key),
                 None => return Next::Stop,
             },
-            Work::Asked(_) | Work::Get { .. } => 0,
+            // One request at a time.
+            Work::Idle | Work::Asked(_) | Work::Get { .. } => {
+                return if input.rest().is_empty() {
+                    Next::Wait
+                } else {
+                    Next::Hold
+                };
+            }
         };
-        // The end of a body may be due without a byte.
-        if input.rest().is_empty() && !exchange.is_in_body() {
-            return Next::Wait;
-        }
-        if room == 0 && !input.rest().is_empty() {
-            return Next::Hold;
-        }
-        let bytes = input.rest();
-        let most = bytes.len().min(room);
-        let mut rest = &mut bytes[..most];
-        let outcome = exchange.machine.handle_input(&limits, &mut rest);
-        let taken = most - rest.len();
+        let mut rest = input.rest();
+        let before = rest.len();
+        let outcome = exchange
+            .machine
+            .handle_input_within(&limits, &mut rest, room);
+        let left = rest.len();
         let next = match outcome {
             Ok(Some(h1::Event::Head(request))) => self.http_head(cx, socket, &request),
             Ok(Some(h1::Event::Body(bytes))) => self.http_body(cx, socket, bytes),
             Ok(Some(h1::Event::End)) => self.http_end(cx, socket),
-            Ok(None) if taken > 0 && taken == most => Next::Wait,
-            Ok(None) if taken > 0 => Next::Go,
+            Ok(None) if room == 0 && left > 0 => Next::Hold,
             Ok(None) => Next::Wait,
             Err(refusal) => {
                 self.core.stats.requests_refused += 1;
@@ -178,7 +177,7 @@ impl Hub {
                 self.answer(cx, socket, &answer)
             }
         };
-        input.advance(taken);
+        input.advance(before - left);
         next
     }
 
@@ -218,30 +217,41 @@ impl Hub {
         } else {
             &answer.body
         };
-        self.write_head(socket, answer.status, &answer.fields, length, body);
+        let status = answer.status;
+        if !self.write_head(cx, socket, status, &answer.fields, length, body) {
+            return Next::Stop;
+        }
         self.answered(cx, socket)
     }
 
-    /// Writes a head, and behind it what there is of the body.
+    /// Writes a head, and behind it what there is of the body. False when there is no memory for it: the
+    /// connection is gone then.
     fn write_head(
         &mut self,
+        cx: &mut Cx<'_>,
         socket: SocketId,
         status: u16,
         fields: &str,
         length: Option<u64>,
         body: &[u8],
-    ) {
+    ) -> bool {
         let is_draining = self.core.is_draining;
         let Some(exchange) = self.exchange(socket) else {
-            return;
+            return false;
         };
         exchange.is_last |= is_draining;
         let line = exchange.machine.connection_line(exchange.is_last);
         let head = &mut self.http.head;
         let parts = [&*self.http.date, fields, line];
         h1::write_response_head(head, status, &parts, length);
-        let _ = self.core.cork.write(&self.core.pool, head.as_bytes(), body);
+        let written = self.core.cork.write(&self.core.pool, head.as_bytes(), body);
+        if written.is_err() {
+            self.core.stats.no_memory += 1;
+            self.core.lost(cx, socket);
+            return false;
+        }
         self.core.stats.responses += 1;
+        true
     }
 
     /// The answer is complete.
@@ -285,8 +295,15 @@ impl Hub {
 
     /// Sets the timer to when this connection has waited long enough.
     pub(super) fn rearm_http(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let deadline = self.http_deadline(socket);
-        if let Some(deadline) = deadline {
+        let Some(deadline) = self.http_deadline(socket) else {
+            return;
+        };
+        // A timer that fires too early is set again then: cheaper than moving it with every request.
+        let Some(exchange) = self.exchange(socket) else {
+            return;
+        };
+        if exchange.due.is_none_or(|due| deadline < due) {
+            exchange.due = Some(deadline);
             self.core.set_timer(cx, socket, deadline);
         }
     }
@@ -325,8 +342,9 @@ impl Hub {
         let Some(exchange) = self.exchange(socket) else {
             return;
         };
+        exchange.due = None;
         if cx.now() < deadline {
-            return self.core.set_timer(cx, socket, deadline);
+            return self.rearm_http(cx, socket);
         }
         if matches!(exchange.work, Work::Asked(_)) {
             // The store always answers.
