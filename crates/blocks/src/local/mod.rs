@@ -318,6 +318,16 @@ impl LocalStore {
         self.desk.events.pop_front()
     }
 
+    /// There is an event to take.
+    pub fn has_events(&self) -> bool {
+        !self.desk.events.is_empty()
+    }
+
+    /// There is a request to carry.
+    pub fn has_requests(&self) -> bool {
+        !self.desk.requests.is_empty()
+    }
+
     /// Nothing goes on: no PUT, GET or call, nothing in flight, nothing to carry away.
     pub fn is_idle(&self) -> bool {
         let desk = &self.desk;
