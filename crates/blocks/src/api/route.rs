@@ -228,7 +228,8 @@ mod tests {
             let path = of(name);
             assert_eq!(route("PUT", &path).expect("known").is_ok(), is_good, "{name}");
         }
-        let refused = route("GET", &format!("/blocks/{HEX}/other"));
+        let other = format!("/blocks/{HEX}/other");
+        let refused = route("GET", &other);
         assert_eq!(refused.expect("known").expect_err("404").status, 404);
     }
 

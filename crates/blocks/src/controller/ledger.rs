@@ -272,7 +272,7 @@ impl Ledger {
                 return Err(Inconsistency { offset, rule });
             }
         }
-        if self.leases.len() as u64 != self.leased.iter().sum() {
+        if self.leases.len() as u64 != self.leased.iter().sum::<u64>() {
             let rule = "the leases are not as many as were counted";
             return Err(Inconsistency { offset, rule });
         }

@@ -660,7 +660,7 @@ fn a_range_reads_only_the_units_it_needs() {
             )
         );
     }
-    assert_eq!(rig.get(&content, 5..5), [], "nothing is wanted");
+    assert!(rig.get(&content, 5..5).is_empty(), "nothing is wanted");
     rig.assert_nothing_is_lost();
 }
 
