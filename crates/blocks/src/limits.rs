@@ -219,7 +219,7 @@ pub(crate) const CACHE: Limit = Limit {
 pub(crate) const CACHE_BLOCK: Limit = Limit {
     name: "blocks.worker.cache_block",
     unit: "bytes",
-    default: 64 * KIB,
+    default: 512 * KIB,
     min: 0,
     max: 512 * KIB,
     reason: "a large block would take the place of many small ones",

@@ -82,11 +82,7 @@ fn entries(
 }
 
 /// Appends `"name":["…",…]`.
-pub fn write_hashes<'a>(
-    name: &str,
-    hashes: impl IntoIterator<Item = &'a Hash>,
-    out: &mut Vec<u8>,
-) {
+pub fn write_hashes<'a>(name: &str, hashes: impl IntoIterator<Item = &'a Hash>, out: &mut Vec<u8>) {
     use std::io::Write as _;
 
     let fine = "invariant: a vector takes everything";

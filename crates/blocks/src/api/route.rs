@@ -94,7 +94,14 @@ pub fn route<'a>(method: &str, path: &'a str) -> Option<Result<Call<'a>, Refused
     match path {
         // Anything else there is the business of other services.
         "/" => return (method == "PUT").then_some(Ok(Call::Put { expected: None })),
-        "/blocks" => return Some(only(method, &["POST"], "POST", Call::Put { expected: None })),
+        "/blocks" => {
+            return Some(only(
+                method,
+                &["POST"],
+                "POST",
+                Call::Put { expected: None },
+            ));
+        }
         "/blocks:missing" => return Some(only(method, &["POST"], "POST", Call::Missing)),
         "/blocks:delete" => return Some(only(method, &["POST"], "POST", Call::DeleteMany)),
         "/stats" => return Some(only(method, READ, "GET, HEAD", Call::Stats)),
@@ -110,7 +117,9 @@ pub fn route<'a>(method: &str, path: &'a str) -> Option<Result<Call<'a>, Refused
         None => (rest, None),
     };
     let Ok(hash) = Hash::from_hex(hash) else {
-        return Some(Err(bad("a block is named by the 64 hexadecimal digits of its SHA-256")));
+        return Some(Err(bad(
+            "a block is named by the 64 hexadecimal digits of its SHA-256",
+        )));
     };
     Some(match rest {
         None => block(method, hash),
@@ -210,7 +219,12 @@ mod tests {
         let hash = Hash::from_hex(HEX).expect("hex");
         let upper = format!("/blocks/{}", HEX.to_ascii_uppercase());
         assert_eq!(route("GET", &upper), Some(Ok(Call::Get { hash })));
-        for path in ["/blocks/", "/blocks/abc", &format!("/blocks/{}0", HEX), &format!("/blocks/{}/", &HEX[1..])] {
+        for path in [
+            "/blocks/",
+            "/blocks/abc",
+            &format!("/blocks/{}0", HEX),
+            &format!("/blocks/{}/", &HEX[1..]),
+        ] {
             let refused = route("GET", path).expect("known").expect_err(path);
             assert_eq!(refused.status, 400, "{path}");
         }
@@ -226,7 +240,11 @@ mod tests {
             ("user:1@host", true),
         ] {
             let path = of(name);
-            assert_eq!(route("PUT", &path).expect("known").is_ok(), is_good, "{name}");
+            assert_eq!(
+                route("PUT", &path).expect("known").is_ok(),
+                is_good,
+                "{name}"
+            );
         }
         let other = format!("/blocks/{HEX}/other");
         let refused = route("GET", &other);
@@ -235,7 +253,12 @@ mod tests {
 
     #[test]
     fn other_paths_are_not_ours() {
-        for (method, path) in [("GET", "/"), ("GET", "/chat"), ("GET", "/blocksx"), ("GET", "/abc")] {
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "/chat"),
+            ("GET", "/blocksx"),
+            ("GET", "/abc"),
+        ] {
             assert_eq!(route(method, path), None, "{method} {path}");
         }
     }

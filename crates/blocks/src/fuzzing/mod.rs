@@ -5,7 +5,9 @@
 //! a disk in memory; queues between them deliver when the operations say so, file operations end in any order and with faults, the
 //! machine goes down. At the end everything is brought to rest and judged: see `world`.
 
+mod acts;
 mod clients;
+mod hears;
 pub(crate) mod medium;
 mod model;
 mod world;

@@ -29,7 +29,7 @@ use crate::record::Record;
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
 const LENGTHS: [usize; 18] = [
     1, 2, 100, 4095, 4096, 4097, 8192, 8193, 12_000, 16_384, 20_000, 40_000, 65_535, 65_536,
@@ -90,7 +90,7 @@ impl Default for Seen {
 }
 
 impl Seen {
-    fn count(&mut self, what: &str) {
+    pub(super) fn count(&mut self, what: &str) {
         let known = self.0.iter_mut().find(|(name, _)| *name == what);
         known.expect("a known outcome").1 += 1;
     }
@@ -103,50 +103,50 @@ impl Seen {
     }
 }
 
-struct Worker {
-    store: LocalStore,
-    to_controller: VecDeque<Request>,
-    from_controller: VecDeque<Reply>,
-    file_ops: Vec<FileOp>,
-    poll_at: Option<Time>,
+pub(super) struct Worker {
+    pub(super) store: LocalStore,
+    pub(super) to_controller: VecDeque<Request>,
+    pub(super) from_controller: VecDeque<Reply>,
+    pub(super) file_ops: Vec<FileOp>,
+    pub(super) poll_at: Option<Time>,
     /// Reads that were spoilt since the last rest, by offset.
-    spoilt: BTreeMap<u64, u32>,
+    pub(super) spoilt: BTreeMap<u64, u32>,
 }
 
 /// Faults that were made, so that their consequences are no surprise.
 #[derive(Debug, Default)]
-struct Made {
-    write_errors: bool,
-    no_space: bool,
-    poison: bool,
-    index_full: bool,
+pub(super) struct Made {
+    pub(super) write_errors: bool,
+    pub(super) no_space: bool,
+    pub(super) poison: bool,
+    pub(super) index_full: bool,
     /// Offsets of reads that were spoilt twice.
-    unreadable: BTreeSet<u64>,
+    pub(super) unreadable: BTreeSet<u64>,
 }
 
 pub(super) struct World {
-    seen: Seen,
-    prng: Prng,
-    now: Time,
-    medium: Medium,
-    index: MemoryIndex,
-    reader: Box<dyn IndexReader>,
-    controller: Controller,
-    replies: VecDeque<(usize, Reply)>,
-    next: Next,
-    workers: Vec<Worker>,
-    contents: Vec<Content>,
-    clients: BTreeMap<u64, Client>,
-    next_user: u64,
+    pub(super) seen: Seen,
+    pub(super) prng: Prng,
+    pub(super) now: Time,
+    pub(super) medium: Medium,
+    pub(super) index: MemoryIndex,
+    pub(super) reader: Box<dyn IndexReader>,
+    pub(super) controller: Controller,
+    pub(super) replies: VecDeque<(usize, Reply)>,
+    pub(super) next: Next,
+    pub(super) workers: Vec<Worker>,
+    pub(super) contents: Vec<Content>,
+    pub(super) clients: BTreeMap<u64, Client>,
+    pub(super) next_user: u64,
     /// What references came to, for who asked.
-    referred: Vec<Event>,
-    made: Made,
+    pub(super) referred: Vec<Event>,
+    pub(super) made: Made,
     /// Some read was spoilt twice, before a crash perhaps.
-    was_unreadable: bool,
-    queue_max: usize,
-    buffers: BufferPool,
-    local_config: LocalConfig,
-    controller_config: ControllerConfig,
+    pub(super) was_unreadable: bool,
+    pub(super) queue_max: usize,
+    pub(super) buffers: BufferPool,
+    pub(super) local_config: LocalConfig,
+    pub(super) controller_config: ControllerConfig,
 }
 
 impl World {
@@ -291,344 +291,6 @@ impl World {
         self.rest();
         self.seen
     }
-
-    // Clients.
-
-    fn user(&mut self, client: Client) -> u64 {
-        let user = self.next_user;
-        self.next_user += 1;
-        self.clients.insert(user, client);
-        user
-    }
-
-    fn put(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
-        let content = bytes.below(self.contents.len());
-        let wish = bytes.next();
-        let length = (wish % 4 > 0).then_some(self.contents[content].bytes.len() as u32);
-        let is_lying = wish % 16 == 15;
-        let expected = match wish / 16 % 2 {
-            _ if is_lying => Some(Hash::of(b"something else")),
-            0 => Some(self.contents[content].hash),
-            _ => None,
-        };
-        let user = self.next_user;
-        let store = &mut self.workers[worker].store;
-        let key = match store.put_begin(self.now, user, expected, length) {
-            Ok(key) => key,
-            Err(PutError::Fault(Fault::NoSpace)) => {
-                assert!(self.may_be_full());
-                return self.seen.count("put refused: no space");
-            }
-            Err(PutError::Fault(Fault::Poisoned)) => return assert!(self.made.poison),
-            Err(PutError::Fault(Fault::Busy)) => return,
-            Err(error) => panic!("{error}"),
-        };
-        self.contents[content].put_begins();
-        let put = PutClient {
-            worker,
-            content,
-            key,
-            sent: 0,
-            is_ended: false,
-            is_lying,
-        };
-        assert_eq!(self.user(Client::Put(put)), user);
-    }
-
-    fn nth_client(&self, n: usize, wanted: fn(&Client) -> bool) -> Option<u64> {
-        let users: Vec<u64> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| wanted(client))
-            .map(|(user, _)| *user)
-            .collect();
-        (!users.is_empty()).then(|| users[n % users.len()])
-    }
-
-    fn feed_some(&mut self, bytes: &mut Bytes<'_>) {
-        let Some(user) = self.nth_client(bytes.next(), |client| matches!(client, Client::Put(_)))
-        else {
-            return;
-        };
-        let size = [1, 100, 4096, 5000, 70_000, usize::MAX][bytes.below(6)];
-        self.feed(user, size);
-    }
-
-    fn feed_all(&mut self) {
-        let users: Vec<u64> = self.clients.keys().copied().collect();
-        users.into_iter().for_each(|user| {
-            self.feed(user, usize::MAX);
-        });
-    }
-
-    /// Sends up to `size` bytes of a body, and its end. True when anything went.
-    fn feed(&mut self, user: u64, size: usize) -> bool {
-        let Some(Client::Put(put)) = self.clients.get_mut(&user) else {
-            return false;
-        };
-        if put.is_ended {
-            return false;
-        }
-        let content = &self.contents[put.content].bytes;
-        let end = put.sent.saturating_add(size).min(content.len());
-        let store = &mut self.workers[put.worker].store;
-        let taken = store.put_data(self.now, put.key, &content[put.sent..end]);
-        if taken < end - put.sent {
-            self.seen.count("body held back");
-        }
-        put.sent += taken;
-        let is_whole = put.sent == content.len();
-        if is_whole {
-            put.is_ended = true;
-            store.put_end(self.now, put.key);
-        }
-        taken > 0 || is_whole
-    }
-
-    fn abort_some(&mut self, bytes: &mut Bytes<'_>) {
-        let Some(user) = self.nth_client(bytes.next(), |client| {
-            matches!(client, Client::Put(_) | Client::Get(_))
-        }) else {
-            return;
-        };
-        match self.clients.get(&user) {
-            Some(Client::Put(put)) => {
-                self.workers[put.worker].store.put_abort(self.now, put.key);
-                // Its event may be on the way already.
-                self.contents[put.content].put_is_lost();
-                self.seen.count("put aborted");
-            }
-            Some(Client::Get(get)) => {
-                self.workers[get.worker].store.get_abort(self.now, get.key);
-                self.seen.count("get aborted");
-            }
-            _ => {}
-        }
-        self.clients.remove(&user);
-    }
-
-    fn get(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
-        let content = bytes.below(self.contents.len());
-        let length = self.contents[content].bytes.len();
-        let wish = match bytes.below(3) {
-            0 => (bytes.next() * length / 256, 1 + bytes.next() * length / 256),
-            _ => (0, usize::MAX),
-        };
-        self.begin_get(worker, content, wish);
-    }
-
-    fn look(&mut self, worker: usize, content: usize) {
-        self.begin_get(worker, content, (0, usize::MAX));
-    }
-
-    fn begin_get(&mut self, worker: usize, content: usize, wish: (usize, usize)) {
-        let user = self.next_user;
-        let known = &mut self.contents[content];
-        let store = &mut self.workers[worker].store;
-        let (key, head) = match store.get_begin(self.now, user, &known.hash) {
-            Ok(GetBegin::Missing) => {
-                self.seen.count("get missing");
-                assert_ne!(known.is_there(), Some(true), "{} is lost", known.hash);
-                return known.is_seen(false, self.made.poison);
-            }
-            Ok(GetBegin::Found(key, head)) => (key, Some(head)),
-            Ok(GetBegin::Asked(key)) => (key, None),
-            Err(Fault::Busy) => return,
-            Err(fault) => panic!("{fault}"),
-        };
-        let get = GetClient {
-            worker,
-            content,
-            range: None,
-            wish,
-            key,
-            received: 0,
-            version: known.version,
-            was_rotten: known.is_rotten,
-        };
-        if head.is_some() {
-            assert_ne!(known.is_there(), Some(false), "{} was deleted", known.hash);
-            known.is_seen(true, self.made.poison);
-        }
-        assert_eq!(self.user(Client::Get(get)), user);
-        if head.is_some() {
-            self.start_get(user);
-        }
-    }
-
-    fn start_get(&mut self, user: u64) {
-        let Some(Client::Get(get)) = self.clients.get_mut(&user) else {
-            return;
-        };
-        let length = self.contents[get.content].bytes.len();
-        let start = get.wish.0.min(length - 1);
-        let end = start.saturating_add(get.wish.1).min(length);
-        get.range = Some(start as u32..end as u32);
-        self.workers[get.worker]
-            .store
-            .get_start(get.key, start as u32..end as u32);
-    }
-
-    fn poll_some(&mut self, bytes: &mut Bytes<'_>) {
-        let room = [0, 1, 1000, 65_536, 200_000, 1 << 20][bytes.below(6)];
-        if let Some(user) = self.nth_client(bytes.next(), |client| matches!(client, Client::Get(_)))
-        {
-            self.poll_get(user, room);
-        }
-    }
-
-    /// Takes what there is of a content. True when anything came.
-    fn poll_get(&mut self, user: u64, room: usize) -> bool {
-        let Some(Client::Get(get)) = self.clients.get_mut(&user) else {
-            return false;
-        };
-        let Some(range) = get.range.clone() else {
-            return false;
-        };
-        let mut out: Vec<Segment> = Vec::new();
-        let result = self.workers[get.worker]
-            .store
-            .get_poll(self.now, get.key, room, &mut out);
-        let content = &self.contents[get.content].bytes[range.start as usize..range.end as usize];
-        let before = get.received;
-        for segment in &out {
-            let expected = content.get(get.received..get.received + segment.len());
-            assert!(expected == Some(&segment[..]), "a wrong byte");
-            get.received += segment.len();
-        }
-        assert!(
-            get.received - before <= room,
-            "more than there was room for"
-        );
-        match result {
-            GetPoll::Done => {
-                assert_eq!(get.received, content.len(), "a part for the whole");
-                let is_whole = content.len() == self.contents[get.content].bytes.len();
-                self.seen
-                    .count(if is_whole { "get whole" } else { "get range" });
-                self.clients.remove(&user);
-                return true;
-            }
-            GetPoll::Gone => assert!(out.is_empty()),
-            GetPoll::Waiting => assert!(get.received - before < room),
-            GetPoll::More => assert_eq!(get.received - before, room),
-        }
-        get.received > before
-    }
-
-    fn delete(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
-        let content = bytes.below(self.contents.len());
-        let is_many = bytes.below(4) == 0;
-        let contents = if is_many {
-            vec![content, (content + 1) % self.contents.len()]
-        } else {
-            vec![content]
-        };
-        let hashes: Vec<Hash> = contents
-            .iter()
-            .map(|content| self.contents[*content].hash)
-            .collect();
-        let user = self.next_user;
-        let store = &mut self.workers[worker].store;
-        let result = if is_many {
-            store.delete_many(user, hashes.into())
-        } else {
-            store.delete(user, &hashes[0])
-        };
-        match result {
-            Ok(()) => {
-                contents
-                    .iter()
-                    .for_each(|content| self.contents[*content].delete_begins());
-                self.user(Client::Delete(DeleteClient { contents }));
-            }
-            Err(Fault::Busy) => {}
-            Err(fault) => assert!(fault == Fault::Poisoned && self.made.poison),
-        }
-    }
-
-    fn missing(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
-        let first = bytes.below(self.contents.len());
-        let contents: Vec<usize> = (first..first + 4)
-            .map(|n| n % self.contents.len())
-            .collect();
-        let of = |n: &usize| &self.contents[*n];
-        let hashes: Vec<Hash> = contents.iter().map(|n| of(n).hash).collect();
-        let client = MissingClient {
-            versions: contents.iter().map(|n| of(n).version).collect(),
-            there: contents.iter().map(|n| of(n).is_there()).collect(),
-            contents,
-        };
-        let user = self.next_user;
-        let store = &mut self.workers[worker].store;
-        match store.missing(user, &hashes, Duration::from_millis(500)) {
-            Ok(()) => {
-                self.user(Client::Missing(client));
-            }
-            Err(fault) => assert_eq!(fault, Fault::Busy),
-        }
-    }
-
-    /// A reference is kept, holds its block, and is forgotten: a story of its own, at rest.
-    fn refer(&mut self, worker: usize, bytes: &mut Bytes<'_>) {
-        self.rest();
-        let content = bytes.below(self.contents.len());
-        if !self.controller_config.durability.is_durable() {
-            // A crash may have brought an old reference back.
-            return;
-        }
-        if self.made.poison
-            || self.made.index_full
-            || self.contents[content].is_there() != Some(true)
-        {
-            return;
-        }
-        let hash = self.contents[content].hash;
-        let call = Refer {
-            hash,
-            name: b"lock".as_slice().into(),
-            value: b"mine".as_slice().into(),
-            only_new: true,
-        };
-        let expected = [Referred::New, Referred::Exists];
-        for outcome in expected {
-            let user = self.user(Client::Other);
-            self.workers[worker]
-                .store
-                .refer(user, call.clone())
-                .expect("room");
-            self.rest();
-            let event = self.referred.pop();
-            assert_eq!(event, Some(Event::Referred { user, outcome }));
-        }
-        self.contents[content].delete_begins();
-        let contents = vec![content];
-        let user = self.user(Client::Delete(DeleteClient { contents }));
-        self.workers[worker]
-            .store
-            .delete(user, &hash)
-            .expect("room");
-        self.rest();
-        self.contents[content].state = State::Present;
-        let user = self.user(Client::Other);
-        let call = Unrefer {
-            hash,
-            name: b"lock".as_slice().into(),
-        };
-        self.workers[worker]
-            .store
-            .unrefer(user, call)
-            .expect("room");
-        self.rest();
-        let was_there = true;
-        assert_eq!(
-            self.referred.pop(),
-            Some(Event::Unreferred { user, was_there })
-        );
-        self.look(worker, content);
-    }
-
-    // The machine.
 
     /// Carries requests to the controller's queue.
     fn carry(&mut self, worker: usize, count: usize) -> bool {
@@ -869,7 +531,7 @@ impl World {
     }
 
     /// Goes on until nothing is left to do, and judges what is there then.
-    fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         let mut idle = 0;
         for _ in 0..5000 {
             if self.round(false) {
@@ -1019,205 +681,6 @@ impl World {
         self.controller
             .check()
             .expect("the free map is what the index leaves");
-    }
-
-    // Events.
-
-    fn may_be_full(&self) -> bool {
-        // The contents, and what the pools hold, are more than the smaller files.
-        self.controller_config.size_max < 64 * MIB || self.made.no_space || self.medium_is_small()
-    }
-
-    fn medium_is_small(&self) -> bool {
-        self.controller.stats().space.grow_refusals > 0
-    }
-
-    fn hear(&mut self, event: Event) {
-        match event {
-            Event::PutReady { key, user } => {
-                self.seen.count("put ready");
-                if let Some(Client::Put(put)) = self.clients.get(&user) {
-                    assert_eq!(put.key, key);
-                }
-            }
-            Event::Stored {
-                user,
-                hash,
-                outcome,
-                ..
-            } => self.hear_stored(user, &hash, outcome),
-            Event::PutFailed { user, error, .. } => self.hear_put_failed(user, error),
-            Event::GetFound { user, .. } => {
-                if let Some(Client::Get(get)) = self.clients.get(&user) {
-                    let known = &mut self.contents[get.content];
-                    if get.version == known.version {
-                        assert_ne!(known.is_there(), Some(false), "{} was deleted", known.hash);
-                        known.is_seen(true, self.made.poison);
-                    }
-                    self.start_get(user);
-                }
-            }
-            Event::GetMissing { user, .. } => {
-                if let Some(Client::Get(get)) = self.clients.remove(&user) {
-                    self.seen.count("get missing");
-                    let known = &mut self.contents[get.content];
-                    if get.version == known.version {
-                        assert_ne!(known.is_there(), Some(true), "{} is lost", known.hash);
-                        known.is_seen(false, self.made.poison);
-                    }
-                }
-            }
-            Event::GetFailed { fault, .. } => panic!("{fault}"),
-            Event::GetReady { .. } => {}
-            Event::Damaged { user, damage, .. } => self.hear_damage(user, damage, "damaged"),
-            Event::Broken { user, damage, .. } => self.hear_damage(user, damage, "broken"),
-            Event::Deleted { user, outcome } => self.hear_deleted(user, &[outcome]),
-            Event::DeletedMany { user, outcomes } => {
-                self.seen.count("many deleted");
-                self.hear_deleted(user, &outcomes);
-            }
-            Event::Missing {
-                user,
-                hashes,
-                until,
-            } => self.hear_missing(user, &hashes, until),
-            Event::Referred { user, .. } | Event::Unreferred { user, .. } => {
-                self.clients.remove(&user);
-                self.referred.push(event);
-            }
-            Event::CallFailed { user, fault } => self.hear_call_failed(user, fault),
-        }
-    }
-
-    fn hear_stored(&mut self, user: u64, hash: &Hash, outcome: Stored) {
-        let Some(Client::Put(put)) = self.clients.remove(&user) else {
-            // It was aborted when the event was on its way.
-            return;
-        };
-        let content = &mut self.contents[put.content];
-        assert!(
-            !put.is_lying && put.is_ended && content.hash == *hash,
-            "another content is stored"
-        );
-        content.put_ends(true);
-        self.seen.count(match outcome {
-            Stored::New => "stored new",
-            Stored::Present => "stored present",
-            Stored::Repaired => "stored repaired",
-        });
-        // Who came after it rotted wrote it anew.
-        content.is_rotten &= outcome == Stored::Present || user < content.rotten_at;
-    }
-
-    fn hear_put_failed(&mut self, user: u64, error: PutError) {
-        let Some(Client::Put(put)) = self.clients.remove(&user) else {
-            return;
-        };
-        let content = &mut self.contents[put.content];
-        match error {
-            PutError::Mismatch { found } => {
-                assert!(put.is_lying && found == content.hash);
-                self.seen.count("mismatch");
-                return content.put_ends(false);
-            }
-            PutError::Fault(Fault::NoSpace) => {
-                self.seen.count("put failed: no space");
-                content.put_ends(false);
-                return assert!(self.may_be_full());
-            }
-            PutError::Fault(Fault::Io(code)) => {
-                assert!(code == EIO && self.made.write_errors);
-                self.seen.count("put failed: write error");
-            }
-            PutError::Fault(Fault::Poisoned) => {
-                assert!(self.made.poison);
-                self.seen.count("put failed: poisoned");
-                return content.put_is_lost();
-            }
-            PutError::Fault(Fault::IndexFull) => {
-                assert!(self.made.index_full);
-                self.seen.count("put failed: index full");
-            }
-            error => panic!("{error}"),
-        }
-        content.put_ends(false);
-    }
-
-    fn hear_damage(&mut self, user: u64, damage: Damage, what: &str) {
-        let Some(Client::Get(get)) = self.clients.remove(&user) else {
-            return;
-        };
-        assert_eq!(
-            what == "damaged",
-            get.received == 0,
-            "broken is what was begun"
-        );
-        self.seen.count(what);
-        let content = &mut self.contents[get.content];
-        let is_unreadable = !self.made.unreadable.is_empty();
-        let is_excused = content.is_rotten || get.was_rotten || is_unreadable;
-        assert!(is_excused, "{damage} in {}: {get:?}", content.hash);
-        // It is on record now; only writing it again, or reading it right, takes that back.
-        content.is_rotten |= is_unreadable;
-    }
-
-    fn hear_deleted(&mut self, user: u64, outcomes: &[Released]) {
-        let Some(Client::Delete(delete)) = self.clients.remove(&user) else {
-            return;
-        };
-        assert_eq!(outcomes.len(), delete.contents.len());
-        for (content, outcome) in delete.contents.into_iter().zip(outcomes) {
-            let content = &mut self.contents[content];
-            let (what, is_absent) = match outcome {
-                Released::Released => {
-                    assert!(self.now >= content.promised, "it was promised to stay");
-                    assert!(!content.cannot_be_deleted(), "it was not there");
-                    ("deleted", true)
-                }
-                Released::Missing => ("delete of nothing", true),
-                Released::Referenced => ("delete refused: referenced", false),
-                Released::Promised { until } => {
-                    assert!(*until > Time::ZERO);
-                    ("delete refused: promised", false)
-                }
-                Released::Failed(fault) => panic!("{fault}"),
-            };
-            self.seen.count(what);
-            content.delete_ends(is_absent);
-        }
-    }
-
-    fn hear_missing(&mut self, user: u64, hashes: &[Hash], until: Time) {
-        let Some(Client::Missing(client)) = self.clients.remove(&user) else {
-            return;
-        };
-        self.seen.count("missing answered");
-        for (at, content) in client.contents.iter().enumerate() {
-            let content = &mut self.contents[*content];
-            let is_missing = hashes.contains(&content.hash);
-            // Of a content on record as damaged another copy is wanted, and who heard of that may have gone.
-            let may_be_damaged = content.is_rotten || self.was_unreadable;
-            if client.versions[at] == content.version && !may_be_damaged {
-                assert_ne!(client.there[at], Some(is_missing), "{}", content.hash);
-            }
-            if !is_missing {
-                content.promised = content.promised.max(until);
-                self.seen.count("promised");
-            }
-        }
-    }
-
-    fn hear_call_failed(&mut self, user: u64, fault: Fault) {
-        assert!(fault == Fault::Poisoned && self.made.poison, "{fault}");
-        match self.clients.remove(&user) {
-            Some(Client::Delete(delete)) => {
-                self.seen.count("delete failed");
-                for content in delete.contents {
-                    self.contents[content].delete_is_lost();
-                }
-            }
-            _ => panic!("only changes fail"),
-        }
     }
 }
 

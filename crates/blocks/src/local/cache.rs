@@ -7,6 +7,9 @@
 //! CLOCK: an answer sets one bit, nothing is moved. Must not know the index: whoever asks has looked there first, so that a
 //! deleted block is never served from here. A content is named by its hash, so an entry is never out of date.
 //!
+//! A long content takes the place of many: it is kept when it is asked for a second time among the last
+//! [`ASKED_MAX`] long ones, so that a walk over all blocks leaves the cache as it is.
+//!
 //! Limits: the bytes of all contents, and of one. Memory is the cache's own: an entry holds no buffer of a pool.
 
 use std::collections::HashMap;
@@ -17,6 +20,9 @@ use crate::hash::Hash;
 
 /// Bytes an entry costs beside its content: hash twice, place, header of the segment.
 const OVERHEAD: usize = 160;
+
+/// Long contents of which it is known that they were asked for.
+const ASKED_MAX: usize = 256;
 
 #[derive(Debug)]
 struct Entry {
@@ -30,6 +36,9 @@ pub(super) struct Cache {
     places: HashMap<Hash, usize>,
     entries: Vec<Entry>,
     hand: usize,
+    /// Long contents asked for lately, and where the next one is noted.
+    asked: Vec<Hash>,
+    asked_next: usize,
     bytes: usize,
     bytes_max: usize,
     content_max: usize,
@@ -43,6 +52,8 @@ impl Cache {
             places: HashMap::new(),
             entries: Vec::new(),
             hand: 0,
+            asked: Vec::new(),
+            asked_next: 0,
             bytes: 0,
             bytes_max,
             content_max,
@@ -61,8 +72,25 @@ impl Cache {
         Some(entry.content.clone())
     }
 
-    /// Keeps a copy of a verified content, if it may.
-    pub(super) fn insert(&mut self, hash: &Hash, content: &[u8]) {
+    /// Whether a long content that was asked for just now is worth keeping.
+    pub(super) fn admits(&mut self, hash: &Hash, length: usize) -> bool {
+        if !self.takes(length) {
+            return false;
+        }
+        if self.asked.contains(hash) {
+            return true;
+        }
+        if self.asked.len() < ASKED_MAX {
+            self.asked.push(*hash);
+        } else {
+            self.asked[self.asked_next] = *hash;
+            self.asked_next = (self.asked_next + 1) % ASKED_MAX;
+        }
+        false
+    }
+
+    /// Keeps a verified content, if it may. Its memory has to be its own, not a buffer's that others wait for.
+    pub(super) fn insert(&mut self, hash: &Hash, content: Segment) {
         if !self.takes(content.len()) || self.places.contains_key(hash) {
             return;
         }
@@ -74,7 +102,7 @@ impl Cache {
         self.places.insert(*hash, self.entries.len());
         self.entries.push(Entry {
             hash: *hash,
-            content: Segment::copy_from(content),
+            content,
             was_hit: false,
         });
     }
@@ -135,11 +163,11 @@ mod tests {
         let mut cache = Cache::new(3000, 1000);
         let contents: Vec<_> = (0..5).map(content).collect();
         for (hash, content) in &contents[..3] {
-            cache.insert(hash, content);
+            cache.insert(hash, Segment::copy_from(content));
         }
         assert!(cache.get(&contents[0].0).is_some());
-        cache.insert(&contents[3].0, &contents[3].1);
-        cache.insert(&contents[4].0, &contents[4].1);
+        cache.insert(&contents[3].0, Segment::copy_from(&contents[3].1));
+        cache.insert(&contents[4].0, Segment::copy_from(&contents[4].1));
         assert!(cache.get(&contents[0].0).is_some(), "asked for");
         assert_eq!(cache.get(&contents[1].0), None);
         assert_eq!(cache.size(), (3000, 3));
@@ -158,7 +186,7 @@ mod tests {
         ] {
             let mut cache = Cache::new(bytes_max, content_max);
             let content = vec![1; length];
-            cache.insert(&Hash::of(&content), &content);
+            cache.insert(&Hash::of(&content), Segment::copy_from(&content));
             assert_eq!(
                 cache.get(&Hash::of(&content)).is_some(),
                 is_kept,
@@ -180,7 +208,7 @@ mod tests {
         for _ in 0..20_000 {
             let (hash, content) = &contents[prng.below(100) as usize];
             match prng.below(4) {
-                0 => cache.insert(hash, content),
+                0 => cache.insert(hash, Segment::copy_from(content)),
                 1 => cache.remove(hash),
                 _ => assert!(cache.get(hash).is_none_or(|found| found == content[..])),
             }
@@ -195,5 +223,23 @@ mod tests {
             assert_eq!(sum, bytes);
         }
         assert!(cache.evictions() > 100);
+    }
+
+    #[test]
+    fn a_long_content_is_admitted_when_it_is_asked_for_again() {
+        let mut cache = Cache::new(1 << 20, 1 << 19);
+        let hash = |n: usize| Hash::of(&n.to_le_bytes());
+        assert!(!cache.admits(&hash(0), 1 << 19), "the first time");
+        assert!(cache.admits(&hash(0), 1 << 19), "the second");
+        assert!(
+            !cache.admits(&hash(0), (1 << 19) + 1),
+            "longer than it takes"
+        );
+        for n in 1..ASKED_MAX {
+            assert!(!cache.admits(&hash(n), 100_000));
+        }
+        assert!(cache.admits(&hash(0), 100_000), "one of the last");
+        assert!(!cache.admits(&hash(ASKED_MAX), 100_000));
+        assert!(!cache.admits(&hash(0), 100_000), "forgotten by now");
     }
 }

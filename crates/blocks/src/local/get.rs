@@ -49,6 +49,8 @@ pub(super) struct Get {
     pub(super) record: Record,
     /// The whole content, from the cache.
     pub(super) cached: Option<Segment>,
+    /// What was given out so far, for the cache.
+    pub(super) kept: Option<Vec<u8>>,
     /// Held as long as anything is or may be read.
     pub(super) pin: Option<Pin>,
     /// What is wanted.
@@ -81,6 +83,7 @@ impl Get {
             stage: Stage::Found,
             record,
             cached: None,
+            kept: None,
             pin: None,
             range: 0..0,
             next: 0,

@@ -15,29 +15,18 @@ use super::cache::Cache;
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, GetBegin, GetHead, GetKey, GetPoll};
 use super::get::{Get, Piece, Stage};
+use super::outcome::{self, Read};
 use super::pins::Pins;
 use crate::class::UNIT;
 use crate::config::{LookupBy, Verify};
 use crate::fault::{Damage, Fault};
 use crate::hash::Hash;
 use crate::index::IndexReader;
-use crate::limits;
 use crate::message::Request;
 use crate::record::Record;
 
-const EINTR: i32 = 4;
-const EIO: i32 = 5;
-const EAGAIN: i32 = 11;
-
 /// Records kept to be read into again.
 const SPARE_MAX: usize = 64;
-
-/// What came of a read.
-enum Read {
-    Whole,
-    Repeat,
-    Wrong(Damage),
-}
 
 #[derive(Debug)]
 pub(super) struct Gets {
@@ -148,6 +137,15 @@ impl Gets {
             && get.stage == Stage::Found
         {
             get.start(range, with_hash);
+            let length = get.record.length;
+            // A content of one piece is kept from its buffer once it is verified.
+            if get.cached.is_none()
+                && get.is_whole()
+                && length > desk.config.piece_size
+                && self.cache.admits(&get.hash, length as usize)
+            {
+                get.kept = Some(Vec::with_capacity(length as usize));
+            }
         }
     }
 
@@ -184,9 +182,15 @@ impl Gets {
                 desk.read_memory.give(*memory);
                 get.window.pop_front();
             }
+            if let Some(kept) = &mut get.kept {
+                kept.extend_from_slice(&part);
+            }
             give(desk, get, part, out);
         }
         if get.rest() == 0 {
+            if let Some(kept) = get.kept.take() {
+                self.cache.insert(&get.hash, Segment::from_vec(kept));
+            }
             self.remove(desk, key.0);
             return GetPoll::Done;
         }
@@ -224,7 +228,7 @@ impl Gets {
             desk.read_memory.give(buffer.capacity());
             return self.close(desk, key);
         }
-        match judge(&get.record, &pending, result, &mut buffer) {
+        match outcome::of_read(&get.record, &pending, result, &mut buffer) {
             Read::Whole => {}
             Read::Repeat => {
                 desk.stats.short_ops += 1;
@@ -356,7 +360,7 @@ impl Gets {
         };
         if let Some((content, memory)) = get.window[at].ready.take() {
             if is_right && content.len() == get.record.length as usize {
-                self.cache.insert(&get.hash, &content);
+                self.cache.insert(&get.hash, Segment::copy_from(&content));
             }
             get.window[at].ready = Some((get.cut(content, start), memory));
         }
@@ -517,30 +521,4 @@ fn hash_on(get: &mut Get) -> bool {
     }
     let hasher = get.hasher.take();
     hasher.is_none_or(|hasher| hasher.finish() == get.hash)
-}
-
-/// Whether a read brought what was stored; cuts the buffer to the content then.
-fn judge(
-    record: &Record,
-    pending: &Pending,
-    result: Result<usize, i32>,
-    buffer: &mut Buffer,
-) -> Read {
-    let chunk = pending.start / UNIT as u32;
-    let unreadable = |code| Read::Wrong(Damage::Unreadable { chunk, code });
-    match result {
-        Ok(size) if size >= pending.len as usize && buffer.len() >= pending.len as usize => {}
-        Ok(_) | Err(EINTR | EAGAIN) if u64::from(pending.repeats) < limits::RETRIES.default => {
-            return Read::Repeat;
-        }
-        Ok(_) => return unreadable(EIO),
-        Err(code) => return unreadable(code),
-    }
-    buffer.truncate((record.length - pending.start).min(pending.len) as usize);
-    match record.sums.check(chunk, buffer.as_slice()) {
-        Ok(()) => Read::Whole,
-        Err(mismatch) => Read::Wrong(Damage::Sum {
-            chunk: mismatch.chunk_index,
-        }),
-    }
 }

@@ -19,6 +19,7 @@
 //! | `body` | pieces of a body, hashed and summed on the way |
 //! | `get`, `gets` | one GET; all of a worker |
 //! | `cache`, `pins` | contents kept; epochs that reads hold up |
+//! | `outcome` | what came of a read or a write |
 //! | `calls` | everything else that is asked for |
 //! | `desk`, `budget` | what all of them share; bounds on memory |
 //! | `event` | what comes out |
@@ -31,6 +32,7 @@ mod desk;
 mod event;
 mod get;
 mod gets;
+mod outcome;
 mod pins;
 mod put;
 mod puts;

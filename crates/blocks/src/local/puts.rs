@@ -14,30 +14,16 @@ use hioload_mem::Buffer;
 use super::body::buffer_cost;
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, PutKey};
+use super::outcome::{self, Written};
 use super::put::{Hold, Put, Stage};
 use crate::block::Block;
-use crate::class::{BLOCK_SIZE_MAX, Class, UNIT};
+use crate::class::{BLOCK_SIZE_MAX, Class};
 use crate::fault::{Fault, PutError};
 use crate::hash::Hash;
 use crate::index::IndexReader;
-use crate::limits;
 use crate::message::{Request, Stored};
 use crate::pools::Given;
 use crate::record::Record;
-
-const EIO: i32 = 5;
-const EINTR: i32 = 4;
-const EAGAIN: i32 = 11;
-const ENOSPC: i32 = 28;
-const EDQUOT: i32 = 122;
-
-/// What came of a write.
-enum Written {
-    Whole,
-    /// So many whole units; the rest is to be written again.
-    Part(usize),
-    Failed(Fault),
-}
 
 #[derive(Debug)]
 pub(super) struct Puts {
@@ -256,7 +242,7 @@ impl Puts {
             return;
         };
         put.writes -= 1;
-        match judge(result, buffer.len(), pending.repeats) {
+        match outcome::of_write(result, buffer.len(), pending.repeats) {
             Written::Part(size) if put.stage != Stage::Closing => {
                 desk.stats.short_ops += 1;
                 let rest = buffer.len() - size;
@@ -607,19 +593,4 @@ fn drop_buffer(desk: &mut Desk, put: &Put, buffer: Buffer) {
         desk.write_memory.give(buffer.capacity());
     }
     drop(buffer);
-}
-
-fn judge(result: Result<usize, i32>, wanted: usize, repeats: u8) -> Written {
-    let size = match result {
-        Ok(size) if size >= wanted => return Written::Whole,
-        // Whole units only: the next write has to be aligned too.
-        Ok(size) => size - size % UNIT as usize,
-        Err(EINTR | EAGAIN) => 0,
-        Err(ENOSPC | EDQUOT) => return Written::Failed(Fault::NoSpace),
-        Err(code) => return Written::Failed(Fault::Io(code)),
-    };
-    if size == 0 && u64::from(repeats) >= limits::RETRIES.default {
-        return Written::Failed(Fault::Io(EIO));
-    }
-    Written::Part(size)
 }
