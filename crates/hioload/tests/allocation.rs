@@ -8,7 +8,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use hioload::{Broadcast, DriverChoice, Echo, Server, ServerBuilder, ServerHandle, Settings};
+use hioload::{
+    Broadcast, DriverChoice, Echo, Server, ServerBuilder, ServerHandle, Settings, StoreConfig,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -163,6 +165,52 @@ fn broadcast(addr: SocketAddr) -> Box<dyn FnMut()> {
     })
 }
 
+/// Blocks of two sizes, again and again.
+fn get(addr: SocketAddr) -> Box<dyn FnMut()> {
+    let mut stream = TcpStream::connect(addr).expect("the server listens");
+    stream.set_nodelay(true).expect("an option");
+    let mut input = vec![0; SIZE_MAX].into_boxed_slice();
+    let requests: Vec<(Vec<u8>, usize)> = [1, 4096]
+        .into_iter()
+        .map(|size| {
+            let put = format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n");
+            stream.write_all(put.as_bytes()).expect("sent");
+            stream.write_all(&vec![7; size]).expect("sent");
+            let (head_size, body_size) = response(&mut stream, &mut input);
+            let hash = std::str::from_utf8(&input[head_size..head_size + body_size]);
+            let hash = hash.expect("hexadecimal digits");
+            let get = format!("GET /{hash} HTTP/1.1\r\nHost: h\r\n\r\n");
+            (get.into_bytes(), size)
+        })
+        .collect();
+    Box::new(move || {
+        for (request, size) in &requests {
+            stream.write_all(request).expect("sent");
+            assert_eq!(response(&mut stream, &mut input).1, *size);
+        }
+    })
+}
+
+/// Reads one response; the bytes of its head and of its body.
+fn response(stream: &mut TcpStream, input: &mut [u8]) -> (usize, usize) {
+    let mut count = 0;
+    loop {
+        count += stream.read(&mut input[count..]).expect("an answer");
+        let end = input[..count].windows(4).position(|end| end == b"\r\n\r\n");
+        let Some(end) = end else { continue };
+        let head = &input[..end];
+        assert!(head.starts_with(b"HTTP/1.1 20"), "{}", head.escape_ascii());
+        let name = b"Content-Length: ";
+        let start = head.windows(name.len()).position(|part| part == name);
+        let digits = &head[start.expect("a length") + name.len()..];
+        let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+        let size = digits.fold(0, |size, digit| size * 10 + usize::from(digit - b'0'));
+        if count == end + 4 + size {
+            return (end + 4, size);
+        }
+    }
+}
+
 #[test]
 fn no_message_allocates() {
     // The count counts.
@@ -187,5 +235,9 @@ fn no_message_allocates() {
             let make = |_| Broadcast::default();
             steady(&name, builder(driver, workers).handler(make), broadcast);
         }
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = StoreConfig::new(dir.path().join("data"));
+        let name = format!("blocks, {driver:?}");
+        steady(&name, builder(driver, 1).store(Some(store)), get);
     }
 }

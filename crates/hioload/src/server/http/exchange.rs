@@ -1,5 +1,6 @@
 //! What a connection that speaks HTTP is doing.
 
+use std::io::Write as _;
 use std::ops::Range;
 
 use hioload_base::Time;
@@ -117,16 +118,17 @@ impl Exchange {
 
 impl Wish {
     pub(super) fn of(request: &Request<'_>, hash: Hash) -> Self {
-        let tag = hash.to_string();
+        let mut tag = [0; 64];
+        write!(&mut tag[..], "{hash}").expect("invariant: a hash has 64 digits");
         let is_known = request
             .header("If-None-Match")
-            .is_some_and(|field| lists_tag(field, tag.as_bytes()));
+            .is_some_and(|field| lists_tag(field, &tag));
         // RFC 9110 13.1.5: a range of something else than what the client has is of no use to it.
         let is_same = request.header("If-Range").is_none_or(|field| {
             field
                 .strip_prefix(b"\"")
                 .and_then(|field| field.strip_suffix(b"\""))
-                == Some(tag.as_bytes())
+                == Some(&tag[..])
         });
         let range = request.header("Range").filter(|_| is_same);
         Self {
