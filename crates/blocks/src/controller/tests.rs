@@ -77,7 +77,7 @@ impl Rig {
             for (worker, reply) in replies {
                 match reply {
                     Reply::Retire { epoch } => {
-                        self.controller.push(worker, Request::Retired { epoch })
+                        self.controller.push(worker, Request::Retired { epoch });
                     }
                     reply => all.push(reply),
                 }

@@ -9,21 +9,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hioload_base::{Prng, Time};
-use hioload_mem::{BufferPool, PoolConfig, Segment};
+use hioload_mem::{BufferPool, PoolConfig};
 
 use super::Bytes;
-use super::clients::{Client, DeleteClient, GetClient, MissingClient, PutClient};
+use super::clients::Client;
 use super::medium::Medium;
 use super::model::{Content, State};
 use crate::class::Class;
 use crate::config::{ControllerConfig, LocalConfig, LookupBy, Verify};
 use crate::controller::{Controller, Next, Replies};
 use crate::durability::Durability;
-use crate::fault::{Damage, Fault, PutError};
-use crate::hash::Hash;
 use crate::index::{Index, IndexReader, MemoryIndex};
-use crate::local::{Event, FileOp, GetBegin, GetPoll, LocalStore};
-use crate::message::{Refer, Referred, Released, Reply, Request, Stored, Unrefer};
+use crate::local::{Event, FileOp, LocalStore};
+use crate::message::{Reply, Request};
 use crate::record::Record;
 
 const EINTR: i32 = 4;

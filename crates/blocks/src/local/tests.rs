@@ -611,7 +611,7 @@ fn no_space_refuses_a_put_at_once_until_there_is_some() {
         match rig.events.pop() {
             Some(Event::Stored { .. }) => stored.push(content),
             Some(Event::PutFailed { error, .. }) => {
-                assert_eq!(error, PutError::Fault(Fault::NoSpace))
+                assert_eq!(error, PutError::Fault(Fault::NoSpace));
             }
             event => panic!("{event:?}"),
         }
