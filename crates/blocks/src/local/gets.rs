@@ -28,11 +28,16 @@ use crate::record::Record;
 /// Records kept to be read into again.
 const SPARE_MAX: usize = 64;
 
+/// Long contents that are gathered for the cache at a time: each takes the memory of the longest.
+const KEPT_MAX: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Gets {
     slots: Slab<Get>,
     pins: Pins,
     cache: Cache,
+    /// GETs that gather their content for the cache.
+    kept_count: usize,
     spare: Vec<Record>,
 }
 
@@ -42,6 +47,7 @@ impl Gets {
             slots: Slab::with_limit(limit),
             pins: Pins::default(),
             cache,
+            kept_count: 0,
             spare: Vec::new(),
         }
     }
@@ -142,8 +148,10 @@ impl Gets {
             if get.cached.is_none()
                 && get.is_whole()
                 && length > desk.config.piece_size
+                && self.kept_count < KEPT_MAX
                 && self.cache.admits(&get.hash, length as usize)
             {
+                self.kept_count += 1;
                 get.kept = Some(Vec::with_capacity(length as usize));
             }
         }
@@ -189,6 +197,7 @@ impl Gets {
         }
         if get.rest() == 0 {
             if let Some(kept) = get.kept.take() {
+                self.kept_count -= 1;
                 self.cache.insert(&get.hash, Segment::from_vec(kept));
             }
             self.remove(desk, key.0);
@@ -440,6 +449,7 @@ impl Gets {
         self.unpin(desk, key);
         if let Some(mut get) = self.slots.remove(key) {
             drop_window(desk, &mut get);
+            self.kept_count -= usize::from(get.kept.is_some());
             self.keep_spare(get.record);
         }
     }

@@ -876,6 +876,59 @@ fn a_hot_block_is_answered_from_memory_and_never_after_it_was_deleted() {
 }
 
 #[test]
+fn a_long_content_asked_for_again_is_kept_and_few_are_gathered_at_a_time() {
+    let mut rig = rig(LocalConfig {
+        cache_size: 4 * MIB,
+        ..plain()
+    });
+    let content = content(200_000);
+    rig.put(&content);
+    let mut reads = vec![];
+    for _ in 0..4 {
+        let before = rig.counts.1;
+        assert_eq!(rig.get(&content, 0..u32::MAX), content);
+        reads.push(rig.counts.1 - before);
+    }
+    assert_eq!(reads, [4, 4, 0, 0], "the second time it is gathered");
+    rig.store.delete(1, &Hash::of(&content)).expect("room");
+    rig.run();
+    rig.put(&content);
+    // Many at once, all given up half way: none of them holds on to what it gathered.
+    let keys: Vec<GetKey> = (0..20).map(|_| rig.found(&content)).collect();
+    for key in &keys {
+        rig.store.get_start(*key, 0..u32::MAX);
+        rig.poll(*key, 65_536);
+    }
+    while !rig.file_ops.is_empty() {
+        rig.end_op(None);
+    }
+    for key in keys {
+        assert_eq!(rig.poll(key, 65_536).0.len(), 65_536);
+        rig.store.get_abort(rig.now, key);
+    }
+    rig.assert_nothing_is_lost();
+    assert_eq!(rig.get(&content, 0..u32::MAX), content);
+    assert_eq!(rig.store.stats().cache_entries, 1);
+}
+
+#[test]
+fn a_block_that_was_not_used_is_the_next_one_used() {
+    let mut rig = rig(plain());
+    let first = content(4000);
+    rig.put(&first);
+    let second = content(4001);
+    let key = rig.begin(Some(Hash::of(&second)), Some(4001));
+    rig.send(key, &second);
+    rig.store.put_end(rig.now, key);
+    rig.collect();
+    rig.end_op(Some(Err(ENOSPC)));
+    let is_return = |request: &Request| matches!(request, Request::Return { .. });
+    let requests: Vec<Request> = std::iter::from_fn(|| rig.store.next_request()).collect();
+    assert!(!requests.iter().any(is_return), "{requests:?}");
+    assert_eq!(rig.store.stats().pools[0].free, 1);
+}
+
+#[test]
 fn the_controller_may_be_asked_for_addresses() {
     let mut rig = rig(LocalConfig {
         lookup_by: LookupBy::Controller,
