@@ -22,6 +22,7 @@ pub(super) fn head_end(input: &[u8], size_max: usize) -> HeadEnd {
         }
     }
     let head = &input[skip..];
+    let size_max = size_max - skip;
     let seen = &head[..head.len().min(size_max)];
     let mut from = 0;
     while let Some(place) = find_newline(&seen[from..]) {

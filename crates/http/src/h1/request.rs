@@ -53,7 +53,9 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn path(&self) -> &'a str {
         let target = origin_form(self.target);
-        target.split_once('?').map_or(target, |(path, _)| path)
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        // RFC 9110 4.2.3: an empty path means the same as `/`.
+        if path.is_empty() { "/" } else { path }
     }
 
     /// The query of its target, without the question mark.
