@@ -9,6 +9,9 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("ws", hioload_ws::LIMITS),
     ("live", hioload_live::LIMITS),
     ("mem", hioload_mem::LIMITS),
+    ("http", hioload_http::h1::LIMITS),
+    ("blocks", hioload_blocks::LIMITS),
+    ("index", hioload_blocks::INDEX_LIMITS),
     ("server", hioload::config::LIMITS),
     ("store", hioload::config::BLOCKS_LIMITS),
 ];
