@@ -37,6 +37,14 @@ mod session;
 #[doc(hidden)]
 pub mod simulation;
 
+// What settings are made of.
+pub use hioload_blocks::{Durability, Verify};
+pub use hioload_http::h1::Limits as HttpLimits;
+pub use hioload_live::{HistoryConfig, Policy};
+pub use hioload_ws::deflate::DeflatePolicy;
+pub use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
+pub use hioload_ws::{KeepaliveConfig, Limits};
+
 pub use client::{Client, ClientError, ClientSession};
 pub use context::{Context, ContextFull, ContextKey, Scope};
 pub use control::{Control, ReloadError};
