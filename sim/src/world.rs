@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hioload::simulation::{GroupConfig, SteppedWorker, workers};
+use hioload::simulation::{Group, GroupConfig, SteppedWorker, group};
 use hioload::{Handler, ServerHandle, Stats};
 use hioload_base::{Prng, Time};
 use hioload_reactor::sim::{SimDriver, SimNet};
@@ -73,8 +73,10 @@ impl World {
         };
         let driver = |_| Box::new(net.driver(plan.driver.clone())) as Box<dyn Driver>;
         let drivers = (0..plan.workers).map(driver).collect();
-        let (workers, handle) =
-            workers(&config, drivers, make_handler).expect("a virtual port and some memory");
+        let made = group(&config, drivers, make_handler, None);
+        let Group {
+            workers, handle, ..
+        } = made.expect("a virtual port and some memory");
         let clock = net.driver(plan.driver.clone());
         let seat = |worker| Seat {
             worker: Some(worker),

@@ -1,7 +1,8 @@
 //! Production workers that are stepped by hand, on any driver: for simulation in one thread.
 //!
 //! Not part of the API. It makes what [`ServerBuilder::build`](crate::ServerBuilder::build) makes, without
-//! threads and without choosing a driver; everything else is the code that serves.
+//! threads and without choosing a driver; everything else is the code that serves. A store of blocks lies
+//! on any index and disk.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,17 +10,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hioload_base::Time;
-use hioload_mem::{BufferPool, PoolConfig};
-use hioload_reactor::{
-    Address, Driver, DriverStats, StartError, TurnError, Wait, Worker, WorkerConfig,
+use hioload_blocks::{
+    Controller, ControllerStats, Disk, Fault, Inconsistency, Index, LocalStats, Next,
 };
+use hioload_mem::{BufferPool, PoolConfig};
+use hioload_reactor::sim::SimFile;
+use hioload_reactor::{
+    Address, Completions, Driver, DriverStats, FileHandle, StartError, TurnError, Wait, Worker,
+    WorkerConfig,
+};
+use hioload_ring::Port;
 
 use crate::handler::Handler;
 use crate::server::hub::Hub;
 use crate::server::listen::{KernelBuffers, listen_spec};
 use crate::server::message::Message;
 use crate::server::shared::Shared;
-use crate::server::{ServerHandle, Settings, Stats};
+use crate::server::store::{Board, Store, Turns, refused};
+use crate::server::{ServerHandle, Settings, Stats, StoreConfig};
 
 /// What the workers of a group have in common.
 #[derive(Clone, Debug)]
@@ -42,6 +50,39 @@ pub struct GroupConfig {
     pub shutdown_pace: u32,
 }
 
+/// What a group keeps blocks on.
+pub struct GroupStore {
+    /// How it is run.
+    pub config: StoreConfig,
+    /// Which blocks there are.
+    pub index: Box<dyn Index>,
+    /// The data file as the controller sees it.
+    pub disk: Box<dyn Disk>,
+    /// The same file as the workers see it.
+    pub file: SimFile,
+    /// What the controller sleeps on.
+    pub driver: Box<dyn Driver>,
+}
+
+impl fmt::Debug for GroupStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupStore")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Workers that belong together.
+#[derive(Debug)]
+pub struct Group {
+    /// One for each driver.
+    pub workers: Vec<SteppedWorker>,
+    /// Of the store, if there is one.
+    pub controller: Option<SteppedController>,
+    /// Steers the workers.
+    pub handle: ServerHandle,
+}
+
 /// One worker of a group.
 pub struct SteppedWorker(Worker<Hub>);
 
@@ -51,21 +92,49 @@ impl fmt::Debug for SteppedWorker {
     }
 }
 
-/// Makes one worker for each driver, all listening at the same address, and a handle to them.
+/// The controller of a group's store.
+pub struct SteppedController {
+    turns: Turns,
+    driver: Box<dyn Driver>,
+    events: Completions,
+}
+
+impl fmt::Debug for SteppedController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SteppedController").finish_non_exhaustive()
+    }
+}
+
+/// Makes one worker for each driver, all listening at the same address; with a store, its controller.
 ///
 /// # Errors
-/// When a driver cannot listen there, or there is no memory for buffers.
-pub fn workers(
+/// When a driver cannot listen there, there is no memory for buffers, or the store cannot be opened.
+pub fn group(
     config: &GroupConfig,
     mut drivers: Vec<Box<dyn Driver>>,
     make_handler: &dyn Fn(usize) -> Box<dyn Handler>,
-) -> Result<(Vec<SteppedWorker>, ServerHandle), StartError> {
+    store: Option<GroupStore>,
+) -> Result<Group, StartError> {
     let count = drivers.len();
     let shared = Arc::new(Shared::new(count));
     let settings = Arc::new(config.settings.clone());
-    let ports = hioload_ring::mesh::<Message>(count, config.ring);
+    let mut ports =
+        hioload_ring::mesh::<Message>(count + usize::from(store.is_some()), config.ring);
     let remote = ports[0].remote();
-    let addresses: Vec<Address> = drivers.iter().map(|driver| driver.address()).collect();
+    let mut addresses: Vec<Address> = drivers.iter().map(|driver| driver.address()).collect();
+    let handle = ServerHandle::of(
+        remote,
+        &addresses,
+        Arc::clone(&shared),
+        (config.shutdown_timeout, config.shutdown_pace),
+    );
+    let parts = match store {
+        Some(store) => {
+            let port = ports.pop().expect("invariant: a port more than workers");
+            Some(StoreParts::new(store, port, &mut addresses)?)
+        }
+        None => None,
+    };
     let mut workers = Vec::with_capacity(count);
     for (index, port) in ports.into_iter().enumerate() {
         let mut driver = drivers.remove(0);
@@ -91,14 +160,82 @@ pub fn workers(
             seed,
         );
         hub.listen_on(listener);
+        if let Some(parts) = &parts {
+            let store = parts.share(&mut *driver, hub.pool(), count)?;
+            hub.keep_store(store);
+        }
         let worker = Worker::new(driver, port, addresses.clone(), config.worker.clone(), hub);
         workers.push(SteppedWorker(worker));
     }
-    let shutdown = (config.shutdown_timeout, config.shutdown_pace);
-    Ok((
+    Ok(Group {
         workers,
-        ServerHandle::of(remote, &addresses, shared, shutdown),
-    ))
+        controller: parts.map(|parts| parts.controller),
+        handle,
+    })
+}
+
+/// A store while its group is made.
+struct StoreParts {
+    controller: SteppedController,
+    file: SimFile,
+    config: Arc<StoreConfig>,
+    board: Arc<Board>,
+}
+
+impl StoreParts {
+    /// Opens the store; `addresses` are those of the workers, the controller's comes behind them.
+    fn new(
+        store: GroupStore,
+        port: Port<Message>,
+        addresses: &mut Vec<Address>,
+    ) -> Result<Self, StartError> {
+        let GroupStore {
+            config,
+            index,
+            disk,
+            file,
+            driver,
+        } = store;
+        let count = addresses.len();
+        let controller = Controller::new(index, disk, config.controller(0), count)
+            .map_err(|error| refused(&config, &error.to_string()))?;
+        let board = Arc::new(Board::new(count));
+        let wakers = addresses.iter().map(Address::waker).collect();
+        addresses.push(driver.address());
+        Ok(Self {
+            controller: SteppedController {
+                turns: Turns::new(controller, port, wakers, Arc::clone(&board)),
+                driver,
+                events: Completions::new(),
+            },
+            file,
+            config: Arc::new(config),
+            board,
+        })
+    }
+
+    /// A worker's part.
+    fn share(
+        &self,
+        driver: &mut dyn Driver,
+        pool: &BufferPool,
+        place: usize,
+    ) -> Result<Store, StartError> {
+        let reader = self
+            .controller
+            .turns
+            .reader()
+            .map_err(|error| refused(&self.config, &error.to_string()))?;
+        Store::on(
+            FileHandle::Sim(self.file.clone()),
+            reader,
+            Arc::clone(&self.config),
+            driver,
+            pool,
+            place,
+            Arc::clone(&self.board),
+        )
+    }
 }
 
 impl SteppedWorker {
@@ -133,5 +270,59 @@ impl SteppedWorker {
     #[must_use]
     pub fn driver_stats(&self) -> DriverStats {
         self.0.driver().stats()
+    }
+
+    /// The figures of its part of the store, if there is one.
+    #[must_use]
+    pub fn store_stats(&mut self) -> Option<LocalStats> {
+        self.0.service().local_stats()
+    }
+}
+
+impl SteppedController {
+    /// One turn of its thread; waits at most `wait_max`. True when there was anything to do.
+    ///
+    /// # Errors
+    /// When the driver broke.
+    pub fn turn(&mut self, wait_max: Duration) -> Result<bool, TurnError> {
+        let Self {
+            turns,
+            driver,
+            events,
+        } = self;
+        let (had_work, next) = turns.turn(&mut || driver.now());
+        let wait = match next {
+            _ if had_work || !turns.prepare_sleep() => Wait::None,
+            Next::Again => Wait::None,
+            Next::At(at) => Wait::For((at - driver.now()).min(wait_max)),
+            Next::Idle => Wait::For(wait_max),
+        };
+        let turned = driver.turn(wait, events);
+        turns.awake();
+        events.clear();
+        turned.map(|()| had_work)
+    }
+
+    /// The end of its thread: what was committed is made durable.
+    ///
+    /// # Errors
+    /// [`Fault::Poisoned`].
+    pub fn finish(&mut self) -> Result<(), Fault> {
+        let driver = &self.driver;
+        self.turns.finish(&mut || driver.now())
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub fn stats(&self) -> ControllerStats {
+        self.turns.stats()
+    }
+
+    /// Free map, leases and counts agree.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn check(&self) -> Result<(), Inconsistency> {
+        self.turns.check()
     }
 }

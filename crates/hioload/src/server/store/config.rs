@@ -56,7 +56,7 @@ impl StoreConfig {
     }
 
     /// `wall_zero_ms`: the milliseconds of Unix at the start of the reactor's clock.
-    pub(super) fn controller(&self, wall_zero_ms: u64) -> ControllerConfig {
+    pub(crate) fn controller(&self, wall_zero_ms: u64) -> ControllerConfig {
         ControllerConfig {
             durability: self.durability,
             size_initial: self.size,

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hioload_base::Time;
 use hioload_blocks::{
-    Controller, Fault, Next, Pause, PauseConfig, Pauser, Replies, Reply, StoreLock,
+    Controller, ControllerStats, Fault, Inconsistency, IndexError, IndexReader, Next, Pause,
+    PauseConfig, Pauser, Replies, Reply, StoreLock,
 };
 use hioload_reactor::{Address, Clock, Reach, StartError, Waker};
 use hioload_ring::{Port, Remote};
@@ -124,6 +125,30 @@ impl Turns {
     fn show(&mut self, now: Time) {
         self.shown = now;
         self.board.set_controller(|| self.controller.stats());
+    }
+
+    /// Whoever writes to it wakes it from now on; false when there is something already.
+    pub(crate) fn prepare_sleep(&mut self) -> bool {
+        self.port.prepare_sleep()
+    }
+
+    /// It sleeps no more.
+    pub(crate) fn awake(&mut self) {
+        self.port.awake();
+    }
+
+    /// A view of the index for one worker.
+    pub(crate) fn reader(&self) -> Result<Box<dyn IndexReader>, IndexError> {
+        self.controller.reader()
+    }
+
+    pub(crate) fn stats(&self) -> ControllerStats {
+        self.controller.stats()
+    }
+
+    /// Free map, leases and counts agree; takes time in proportion to the file.
+    pub(crate) fn check(&self) -> Result<(), Inconsistency> {
+        self.controller.check()
     }
 
     /// The end: what was committed is made durable.
@@ -245,12 +270,12 @@ fn run(
             Pause::Park(left) => {
                 turns.controller.note_pause(pauser.stats());
                 turns.show(clock.now());
-                if turns.port.prepare_sleep() {
+                if turns.prepare_sleep() {
                     match left {
                         Some(left) => std::thread::park_timeout(left),
                         None => std::thread::park(),
                     }
-                    turns.port.awake();
+                    turns.awake();
                 }
             }
         }

@@ -19,16 +19,16 @@ mod open;
 
 pub(crate) use self::board::Board;
 pub use self::config::StoreConfig;
-pub(crate) use self::controller::ControllerThread;
+pub(crate) use self::controller::{ControllerThread, Turns};
 pub(crate) use self::figures::to_json;
 pub(super) use self::meters::{StoreCatalogue, StoreMeters};
-pub(crate) use self::open::{Opened, Share};
+pub(crate) use self::open::{Opened, Share, refused};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hioload_base::Time;
-use hioload_blocks::{FileOp, LocalStore, Reply};
+use hioload_blocks::{FileOp, LocalStats, LocalStore, Reply};
 use hioload_mem::{Buffer, BufferPool};
 use hioload_reactor::{Driver, FileHandle, FileId, Op, StartError};
 
@@ -214,6 +214,11 @@ impl Hub {
         if let Some(store) = &mut self.store {
             store.due = None;
         }
+    }
+
+    /// The figures of this worker's part, if there is one.
+    pub(crate) fn local_stats(&mut self) -> Option<LocalStats> {
+        self.store.as_mut().map(|store| store.local.stats())
     }
 
     /// Shows the store's figures, on the board and as metrics.

@@ -63,7 +63,7 @@ impl Opened {
     }
 }
 
-pub(super) fn refused(config: &StoreConfig, cause: &str) -> StartError {
+pub(crate) fn refused(config: &StoreConfig, cause: &str) -> StartError {
     StartError {
         what: format!("cannot open the store in {}", config.dir.display()),
         cause: cause.to_owned(),
