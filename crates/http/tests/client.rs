@@ -21,7 +21,7 @@ fn converse(
             match event {
                 ClientEvent::Head(head) => seen.push((head.status(), Vec::new(), false)),
                 ClientEvent::Body(bytes) => {
-                    seen.last_mut().expect("a head").1.extend_from_slice(bytes)
+                    seen.last_mut().expect("a head").1.extend_from_slice(bytes);
                 }
                 ClientEvent::End => seen.last_mut().expect("a head").2 = true,
             }
