@@ -84,7 +84,7 @@ impl Broadcast {
         } else {
             Kind::Binary
         };
-        let publications = Publications::new(kind, options.size, mask_key(random));
+        let publications = Publications::new(kind, options.message_size(), mask_key(random));
         let frame_size = publications.frame_size();
         // Two batches, one in flight; a frame larger than a batch has one to itself.
         let config = PoolConfig::with_budget(16 << 20);
@@ -93,7 +93,7 @@ impl Broadcast {
             .filter(|pool| pool.size_max() >= frame_size)
             .ok_or_else(|| {
                 BenchError::usage(
-                    format!("--size {}", options.size),
+                    format!("--size {}", options.message_size()),
                     "a publication is built in one buffer of at most 1 MiB",
                     "Use a --size below that",
                 )
@@ -108,7 +108,7 @@ impl Broadcast {
             pool,
             publisher: random.below(u64::from(PUBLISHER_MAX)) as u32,
             sequence: 0,
-            size: options.size,
+            size: options.message_size(),
             rate: options.rate,
             mode: Mode::Silent,
             unseen_count: options.connections - stalled_count,

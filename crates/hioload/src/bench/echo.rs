@@ -51,7 +51,7 @@ impl Echo {
         let run_length = options.run_length();
         let lane = |index| {
             // Its own payload: a message that came to the wrong connection shows.
-            let payload = filler(options.size, index);
+            let payload = filler(options.message_size(), index);
             let run = run(kind, &payload, mask_key(random), run_length);
             Lane {
                 run,

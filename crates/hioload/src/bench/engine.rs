@@ -205,8 +205,8 @@ impl<'a, W: Work> Engine<'a, W> {
                 .collect(),
             offsets: vec![0; link_count],
             limits: Limits {
-                message_size_max: options.size.max(1 << 20),
-                frame_size_max: options.size.max(1 << 20),
+                message_size_max: options.message_size().max(1 << 20),
+                frame_size_max: options.message_size().max(1 << 20),
                 ..Limits::default()
             },
             random,
@@ -235,7 +235,7 @@ impl<'a, W: Work> Engine<'a, W> {
         while self.phase != Phase::Done {
             // Set by a signal; nothing is read in its wake, so no ordering is needed.
             if self.stop.load(Ordering::Relaxed) {
-                return Err(interrupted());
+                return Err(BenchError::interrupted());
             }
             self.open_links()?;
             let due = self.work.tick(&mut self.io, &mut self.tally);
@@ -614,14 +614,6 @@ impl<'a, W: Work> Engine<'a, W> {
             }
         }
     }
-}
-
-fn interrupted() -> BenchError {
-    BenchError::failed(
-        "no report".to_owned(),
-        "the run was interrupted",
-        "Let it run to its end, or use a smaller --seconds",
-    )
 }
 
 /// Whole nanoseconds.

@@ -159,14 +159,14 @@ impl Io {
         self.links[link].is_sending
     }
 
-    /// Sends whole frames. Only when nothing is in flight.
+    /// Sends whole frames or requests. Only when nothing is in flight.
     #[inline]
-    pub(super) fn send(&mut self, link: usize, frames: Segment) {
+    pub(super) fn send(&mut self, link: usize, payload: impl Into<Payload>) {
         let entry = &mut self.links[link];
         assert!(!entry.is_sending, "misuse: one send at a time");
         let Some(socket) = entry.socket else { return };
         entry.is_sending = true;
-        let payload = Payload::One(frames);
+        let payload = payload.into();
         if self.driver.submit(Op::Send { socket, payload }).is_err() {
             // The socket is closing: its end is on the way.
             self.links[link].is_sending = false;
@@ -192,11 +192,7 @@ impl Io {
         let entry = &mut self.links[link];
         entry.is_sending = false;
         if taken < payload.len() {
-            let Payload::One(mut rest) = payload else {
-                unreachable!("invariant: sends are of one piece")
-            };
-            rest.advance(taken);
-            self.send(link, rest);
+            self.send(link, rest(payload, taken));
             return false;
         }
         if let Some(frame) = entry
@@ -241,5 +237,41 @@ impl Io {
         // Refused only when the socket is closing already or the same is in flight: both are what
         // was wanted.
         let _ = self.driver.submit(op);
+    }
+}
+
+/// What is left of a payload of which `taken` bytes, fewer than all, went out.
+fn rest(payload: Payload, mut taken: usize) -> Payload {
+    let mut pieces = match payload {
+        Payload::One(segment) => vec![segment],
+        Payload::Many(segments) => segments,
+    };
+    pieces.retain_mut(|piece| {
+        let here = taken.min(piece.len());
+        piece.advance(here);
+        taken -= here;
+        !piece.is_empty()
+    });
+    Payload::Many(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_send_begins_where_it_stopped() {
+        let pieces = || {
+            let pieces = [&b"ab"[..], b"cde", b"f"];
+            Payload::Many(pieces.map(Segment::copy_from).to_vec())
+        };
+        for taken in 0..6 {
+            let rest = rest(pieces(), taken);
+            assert!(rest.pieces().iter().all(|piece| !piece.is_empty()));
+            let left: Vec<&[u8]> = rest.pieces().iter().map(Segment::as_slice).collect();
+            assert_eq!(left.concat(), b"abcdef"[taken..]);
+        }
+        let one = rest(Payload::One(Segment::copy_from(b"abc")), 2);
+        assert_eq!(one.pieces()[0].as_slice(), b"c");
     }
 }

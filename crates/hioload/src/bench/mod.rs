@@ -8,8 +8,9 @@
 //! |---|---|
 //! | `engine` | a run: phases, handshakes, control frames |
 //! | `io` | connections over a reactor driver |
-//! | `echo`, `broadcast`, `hold` | the works |
-//! | `frames`, `stamp`, `pace` | what is sent, what it carries, when it is due |
+//! | `echo`, `broadcast`, `hold` | the works of WebSockets |
+//! | `blocks` | the works of the block store, a run of their own |
+//! | `frames`, `stamp`, `sizes`, `pace` | what is sent, what it carries, how much, when it is due |
 //! | `ledger`, `tally` | what came, in which order, how late |
 //! | `process` | the server's account in `/proc`, its core, its life |
 //! | `report` | JSON and table |
@@ -17,6 +18,7 @@
 //! It shares its machine with the server, so it has to be cheap: one thread, frames built before
 //! they are needed, replies parsed in place.
 
+mod blocks;
 mod broadcast;
 mod echo;
 mod engine;
@@ -28,12 +30,14 @@ mod options;
 mod pace;
 mod process;
 mod report;
+mod sizes;
 mod stamp;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
@@ -74,6 +78,14 @@ impl BenchError {
         }
     }
 
+    fn interrupted() -> Self {
+        Self::failed(
+            "no report".to_owned(),
+            "the run was interrupted",
+            "Let it run to its end, or use a smaller --seconds",
+        )
+    }
+
     fn failed(what: String, cause: impl Into<String>, remedy: &str) -> Self {
         Self {
             is_usage: false,
@@ -106,10 +118,11 @@ pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<Report, BenchE
     }
     check_descriptors(options.connections)?;
     let core_count = thread::available_parallelism().map_or(1, usize::from);
+    let store = own_store(options)?;
     // The server first: it would inherit the load's core.
     let server = match options.connect {
         Some(_) => None,
-        None => Some(start_server(options, core_count)?),
+        None => Some(start_server(options, store.as_ref(), core_count)?),
     };
     if let Some(cpu) = options
         .cpu
@@ -153,12 +166,42 @@ fn check_descriptors(connections: usize) -> Result<(), BenchError> {
     ))
 }
 
-fn start_server(options: &Options, core_count: usize) -> Result<Server, BenchError> {
+/// A directory that is removed when the run is over.
+struct TemporaryStore(PathBuf);
+
+impl Drop for TemporaryStore {
+    fn drop(&mut self) {
+        // Nothing can be done about what is left, and it says itself what it is.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where the server that is started for the run has its blocks, when nobody says.
+fn own_store(options: &Options) -> Result<Option<TemporaryStore>, BenchError> {
+    let is_named = options
+        .server_args
+        .iter()
+        .any(|arg| arg.starts_with("--data"));
+    if options.connect.is_some() || !options.work.is_blocks() || is_named {
+        return Ok(None);
+    }
+    let name = format!("hioload-bench-{:016x}", random_seed()?);
+    Ok(Some(TemporaryStore(std::env::temp_dir().join(name))))
+}
+
+fn start_server(
+    options: &Options,
+    store: Option<&TemporaryStore>,
+    core_count: usize,
+) -> Result<Server, BenchError> {
     let mut args = vec![options.work.server().to_owned()];
     if options.server_args.is_empty() {
         args.extend(["--workers".to_owned(), "1".to_owned()]);
     }
     args.extend(options.server_args.iter().cloned());
+    if let Some(TemporaryStore(path)) = store {
+        args.extend(["--data".to_owned(), path.display().to_string()]);
+    }
     for (flag, value) in [("--admin", "off"), ("--log", "warn")] {
         if !args.iter().any(|arg| arg.starts_with(flag)) {
             args.extend([flag.to_owned(), value.to_owned()]);
@@ -208,6 +251,10 @@ fn measure(setup: Setup<'_>) -> Result<Report, BenchError> {
             let lost = (count - finished.connections_held) as u64;
             let report = report(options, &mut finished);
             Ok(Report { lost, ..report }.with_readings(finished.work.readings()))
+        }
+        Work::BlocksPut | Work::BlocksGet | Work::BlocksMixed => {
+            let addr = setup.addr;
+            blocks::Run::new(setup).run(addr)
         }
     }
 }

@@ -4,13 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use hioload_blocks::BLOCK_SIZE_MAX;
 
-use super::BenchError;
+use super::sizes::Sizes;
 use super::stamp::STAMP_SIZE;
+use super::{BenchError, blocks};
 use crate::cli::DriverArg;
 
 /// Connections from one source address: above it the kernel's search for a free port gets slow.
 const SOURCE_CONNECTIONS_MAX: usize = 14_000;
+
+/// Bytes of a message, and of a block, unless told.
+const MESSAGE_SIZE: usize = 64;
+const BLOCK_SIZE: usize = 4096;
 
 /// Prebuilt frames of all connections, bytes at most.
 const FRAMES_SIZE_MAX: usize = 1 << 30;
@@ -28,6 +34,15 @@ pub(crate) enum Work {
     Slow,
     /// Handshakes as fast as possible
     Connect,
+    /// New contents are stored, each different from all others
+    #[value(alias = "put")]
+    BlocksPut,
+    /// Blocks are stored first, then read at random
+    #[value(alias = "get")]
+    BlocksGet,
+    /// 70 % GET, 25 % PUT, 5 % DELETE
+    #[value(alias = "mixed")]
+    BlocksMixed,
 }
 
 impl Work {
@@ -38,6 +53,9 @@ impl Work {
             Self::Idle => "idle",
             Self::Slow => "slow",
             Self::Connect => "connect",
+            Self::BlocksPut => "blocks-put",
+            Self::BlocksGet => "blocks-get",
+            Self::BlocksMixed => "blocks-mixed",
         }
     }
 
@@ -46,7 +64,13 @@ impl Work {
         match self {
             Self::Echo | Self::Connect => "echo",
             Self::Broadcast | Self::Idle | Self::Slow => "serve",
+            Self::BlocksPut | Self::BlocksGet | Self::BlocksMixed => "serve",
         }
+    }
+
+    /// Whether it is about the block store.
+    pub(crate) fn is_blocks(self) -> bool {
+        matches!(self, Self::BlocksPut | Self::BlocksGet | Self::BlocksMixed)
     }
 
     fn is_broadcast(self) -> bool {
@@ -105,14 +129,17 @@ pub(crate) struct Options {
     )]
     pub(crate) connections: usize,
 
-    /// Payload of a message, bytes
-    #[arg(
-        long,
-        value_name = "BYTES",
-        default_value_t = 64,
-        help_heading = "Load"
-    )]
-    pub(crate) size: usize,
+    /// Payload of a message (64), content of a block (4096; MIN..MAX: each doubling as likely), bytes
+    #[arg(long, value_name = "BYTES", help_heading = "Load")]
+    pub(crate) size: Option<Sizes>,
+
+    /// Blocks that are stored before others are read (blocks-get, blocks-mixed)
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Load")]
+    pub(crate) blocks: u64,
+
+    /// The server is one of files, and DIR its root: blocks are written there as DIR/blocks/NAME (blocks-get)
+    #[arg(long, value_name = "DIR", requires = "connect", help_heading = "Load")]
+    pub(crate) static_files: Option<PathBuf>,
 
     /// Messages under way per connection (echo), handshakes at a time (connect: 256)
     #[arg(long, value_name = "K", help_heading = "Load")]
@@ -201,9 +228,10 @@ impl Options {
                 "Use 1 or more",
             );
         }
-        if self.work.is_broadcast() && self.size < STAMP_SIZE {
+        self.check_sizes()?;
+        if self.work.is_broadcast() && self.message_size() < STAMP_SIZE {
             return refuse(
-                format!("--size {}", self.size),
+                format!("--size {}", self.message_size()),
                 "every publication carries its publisher, number and time in 20 bytes",
                 "Use --size 20 or more",
             );
@@ -211,7 +239,7 @@ impl Options {
         let frames_size = self
             .connections
             .saturating_mul(self.run_length())
-            .saturating_mul(self.size);
+            .saturating_mul(self.message_size());
         if self.work == Work::Echo && frames_size > FRAMES_SIZE_MAX {
             return refuse(
                 format!("--connections × --in-flight × --size is {frames_size} bytes"),
@@ -248,6 +276,65 @@ impl Options {
             }
         }
         Ok(())
+    }
+
+    fn check_sizes(&self) -> Result<(), BenchError> {
+        let refuse =
+            |what: String, cause: &str, remedy: &str| Err(BenchError::usage(what, cause, remedy));
+        if !self.work.is_blocks() {
+            if let Some(sizes) = self.size
+                && sizes.is_range()
+            {
+                return refuse(
+                    format!("--size {sizes}"),
+                    "messages are all of one size",
+                    "Name one",
+                );
+            }
+            return Ok(());
+        }
+        let sizes = self.block_sizes();
+        if sizes.min < blocks::STAMP_SIZE || sizes.max > BLOCK_SIZE_MAX as usize {
+            return refuse(
+                format!("--size {sizes}"),
+                "a block has at most 512 KiB, and contents differ in their first 16 bytes",
+                "Use sizes from 16 to 524288",
+            );
+        }
+        if self.work == Work::BlocksGet && self.blocks == 0 {
+            return refuse(
+                "--blocks 0".into(),
+                "there would be nothing to read",
+                "Use 1 or more",
+            );
+        }
+        if self.static_files.is_some() && self.work != Work::BlocksGet {
+            return refuse(
+                "--static-files".into(),
+                "a server of files stores nothing",
+                "Use it with blocks-get",
+            );
+        }
+        Ok(())
+    }
+
+    /// Bytes of a message.
+    pub(super) fn message_size(&self) -> usize {
+        self.size.map_or(MESSAGE_SIZE, |sizes| sizes.max)
+    }
+
+    /// Bytes of a block.
+    pub(super) fn block_sizes(&self) -> Sizes {
+        self.size.unwrap_or(Sizes::one(BLOCK_SIZE))
+    }
+
+    /// The largest size of what is sent or received.
+    pub(super) fn size_max(&self) -> usize {
+        if self.work.is_blocks() {
+            self.block_sizes().max
+        } else {
+            self.message_size()
+        }
     }
 
     /// Subscribers that never read.
@@ -317,6 +404,11 @@ mod tests {
             "echo --seconds=-1",
             "echo --hold inf",
             "echo -n 1000000 --size 1000000",
+            "echo --size 1..2",
+            "blocks-put --size 15",
+            "blocks-put --size 524289",
+            "blocks-get --blocks 0",
+            "blocks-put --connect 127.0.0.1:9 --static-files d",
         ] {
             assert!(options(line).check().is_err(), "{line}");
         }
@@ -325,6 +417,10 @@ mod tests {
             "broadcast --size 20",
             "slow --stalled 100",
             "idle -n 1",
+            "blocks-put --size 16..524288",
+            "put --blocks 0",
+            "get --blocks 1",
+            "get --connect 127.0.0.1:9 --static-files d",
         ] {
             assert!(options(line).check().is_ok(), "{line}");
         }

@@ -69,6 +69,13 @@ impl Account {
         self.kib("status", "VmHWM:").ok_or_else(|| self.gone())
     }
 
+    /// Resident memory now without what it maps of the file of this name, bytes.
+    pub(super) fn rss_beside(self, name: &str) -> Result<u64, BenchError> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps", self.pid));
+        text.map(|text| rss_beside(&text, name))
+            .map_err(|_| self.gone())
+    }
+
     fn kib(self, file: &str, name: &str) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid)).ok()?;
         parse_kib(&text, name)
@@ -100,6 +107,25 @@ fn parse_kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Resident bytes of all mappings in `smaps` but those of the file of this name.
+fn rss_beside(smaps: &str, name: &str) -> u64 {
+    let mut is_other = true;
+    let mut sum = 0;
+    for line in smaps.lines() {
+        if let Some(kib) = parse_kib(line, "Rss:") {
+            sum += if is_other { kib } else { 0 };
+        } else if line
+            .split_whitespace()
+            .next()
+            .is_some_and(|word| !word.ends_with(':'))
+        {
+            // The first line of a mapping: addresses, …, and the path last.
+            is_other = line.rsplit('/').next() != Some(name);
+        }
+    }
+    sum
 }
 
 /// Binds the calling thread to one core.
@@ -216,6 +242,20 @@ mod tests {
         let status = "VmPeak:\t  200 kB\nVmHWM:\t    120 kB\nVmRSS:\t     64 kB\n";
         assert_eq!(parse_kib(status, "VmRSS:"), Some(64 * 1024));
         assert_eq!(parse_kib(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn a_mapped_file_can_be_left_out() {
+        let smaps = "5580-5590 r-xp 00000000 fe:00 12 /usr/bin/hioload\nSize: 64 kB\nRss:   8 kB\n\
+                     7f00-7f10 rw-s 00000000 fe:00 13 /data/index.mdbx\nRss: 100 kB\nPss: 1 kB\n\
+                     7f20-7f30 rw-p 00000000 00:00 0\nRss: 4 kB\nVmFlags: rd wr\n";
+        assert_eq!(rss_beside(smaps, "index.mdbx"), 12 * 1024);
+        assert_eq!(rss_beside(smaps, "other"), 112 * 1024);
+        assert!(
+            Account::own()
+                .rss_beside("other")
+                .is_ok_and(|bytes| bytes > 4096)
+        );
     }
 
     #[test]

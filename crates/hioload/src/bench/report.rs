@@ -7,6 +7,7 @@ use hioload_base::Time;
 use serde::Serialize;
 
 use super::BenchError;
+use super::blocks::Figures;
 use super::hold::{Reading, slope};
 use super::options::Options;
 use super::process::Account;
@@ -86,6 +87,8 @@ pub(crate) struct Report {
     pub(super) stalled_close_codes: BTreeMap<u16, u64>,
     pub(super) readings: Vec<Reading>,
     pub(super) bytes_per_connection: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) blocks: Option<Figures>,
 }
 
 impl Report {
@@ -103,7 +106,7 @@ impl Report {
             server: String::new(),
             driver: String::new(),
             connections: options.connections,
-            size: options.size,
+            size: options.size_max(),
             in_flight: options.in_flight,
             rate: options.rate,
             seconds,
@@ -138,6 +141,7 @@ impl Report {
             stalled_close_codes: tally.stalled_codes.clone(),
             readings: Vec::new(),
             bytes_per_connection: None,
+            blocks: None,
         }
     }
 
@@ -152,11 +156,22 @@ impl Report {
         serde_json::to_string(self).expect("invariant: numbers and strings have a JSON form")
     }
 
+    /// The size of what was sent or received, or least and most.
+    fn sizes(&self) -> String {
+        match &self.blocks {
+            Some(blocks) if blocks.size_min != self.size => {
+                format!("{}..{}", blocks.size_min, self.size)
+            }
+            _ => self.size.to_string(),
+        }
+    }
+
     /// What a message is in this work.
     fn unit(&self) -> &'static str {
         match self.work {
             "echo" => "echoes",
             "connect" | "idle" => "handshakes",
+            _ if self.blocks.is_some() => "requests",
             _ => "deliveries",
         }
     }
@@ -173,7 +188,9 @@ impl fmt::Display for Report {
             "work",
             format!(
                 "{}, {} connections, {} bytes, {load}",
-                self.work, self.connections, self.size
+                self.work,
+                self.connections,
+                self.sizes()
             ),
         )?;
         row(
@@ -192,6 +209,9 @@ impl fmt::Display for Report {
                 grouped(self.messages_per_second as u64)
             ),
         )?;
+        if let Some(blocks) = &self.blocks {
+            row("contents", blocks.shown())?;
+        }
         if let (Some(ns), Some(each)) = (self.server_cpu_ns, self.server_cpu_ns_per_message) {
             let share = ns as f64 / (self.seconds * 1e7);
             row(
@@ -219,11 +239,25 @@ impl fmt::Display for Report {
                 ),
             )?;
         }
+        if let Some(blocks) = &self.blocks
+            && blocks.by_method.len() > 1
+        {
+            for (method, figures) in &blocks.by_method {
+                let latency = figures.latency_ns.map_or_else(String::new, |latency| {
+                    format!(", p50 {}, p99 {}", short(latency.p50), short(latency.p99))
+                });
+                row(method, format!("{}{latency}", grouped(figures.requests)))?;
+            }
+        }
         if let Some(rss) = self.server_rss_max {
-            row(
-                "server memory",
-                format!("{:.1} MiB at most", rss as f64 / f64::from(1 << 20)),
-            )?;
+            let beside = self
+                .blocks
+                .as_ref()
+                .and_then(|blocks| blocks.server_rss_beside_index);
+            let beside = beside.map_or_else(String::new, |rss| {
+                format!(", {} beside the index at the end", mib(rss))
+            });
+            row("server memory", format!("{} at most{beside}", mib(rss)))?;
         }
         for reading in &self.readings {
             row(
@@ -237,6 +271,13 @@ impl fmt::Display for Report {
         }
         if let Some(bytes) = self.bytes_per_connection {
             row("memory/connection", format!("{bytes:.0} bytes"))?;
+        }
+        if let Some(blocks) = &self.blocks {
+            let each = blocks.statuses.iter();
+            let each: Vec<_> = each
+                .map(|(status, count)| format!("{count} with {status}"))
+                .collect();
+            row("answers", each.join(", "))?;
         }
         let proof = format!(
             "{} lost, {} duplicated, {} reordered, {} corrupted, {} unexpected",
@@ -289,6 +330,10 @@ fn codes(codes: &BTreeMap<u16, u64>) -> String {
             each.join(", ")
         }
     )
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// Nanoseconds in a unit that leaves few digits.

@@ -8,6 +8,18 @@ use std::sync::atomic::AtomicBool;
 use super::exit;
 use crate::bench::{self, Options};
 
+/// Runs one of the works over blocks: the others have nothing to do with a store.
+#[expect(
+    dead_code,
+    reason = "the entry of `hioload blocks bench`, before there is such a command"
+)]
+pub(crate) fn run_blocks(options: &Options) -> ExitCode {
+    if options.work.is_blocks() {
+        return run(options);
+    }
+    exit::usage(&"a store is benched by put, get or mixed. `hioload bench` has the other works")
+}
+
 /// Runs a bench and writes its report.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));

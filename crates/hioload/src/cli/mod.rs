@@ -49,7 +49,7 @@ enum Command {
     /// Put a server under load, and report what it did and what that cost
     ///
     /// Without --connect, a server of our own is started for the run.
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// Run every case of an Autobahn fuzzing server
     #[command(hide = true)]
     AutobahnClient(AutobahnArgs),
