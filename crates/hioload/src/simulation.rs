@@ -161,7 +161,7 @@ pub fn group(
         );
         hub.listen_on(listener);
         if let Some(parts) = &parts {
-            let store = parts.share(&mut *driver, hub.pool(), count)?;
+            let store = parts.share(&mut *driver, config.pool, count)?;
             hub.keep_store(store);
         }
         let worker = Worker::new(driver, port, addresses.clone(), config.worker.clone(), hub);
@@ -218,7 +218,7 @@ impl StoreParts {
     fn share(
         &self,
         driver: &mut dyn Driver,
-        pool: &BufferPool,
+        pool: PoolConfig,
         place: usize,
     ) -> Result<Store, StartError> {
         let reader = self

@@ -61,7 +61,7 @@ impl Default for BlocksSection {
             index_size_max: ByteSize::new(16 * GIB),
             durability: Durable::default(),
             verify: Verify::Full,
-            memory: ByteSize::new(8 * MIB),
+            memory: ByteSize::new(16 * MIB),
             cache: ByteSize::new(8 * MIB),
             pools: vec![10, 10, 10, 5, 5, 3, 2, 2],
             grace: Duration::from_secs(60),
@@ -182,7 +182,7 @@ pub const LIMITS: &[Limit] = &[
     limit(
         "blocks.memory",
         "bytes",
-        8 * MIB,
+        16 * MIB,
         2 * MIB,
         64 * GIB,
         "contents under way between sockets and the file, of one worker",
@@ -243,14 +243,6 @@ pub(super) fn check(blocks: &BlocksSection) -> Result<(), Invalid> {
         return Err(Invalid::new("blocks.announce", why, "use a shorter one"));
     }
     Ok(())
-}
-
-/// Buffers that a store adds to each worker; bytes.
-pub(super) fn memory(blocks: &BlocksSection) -> usize {
-    if blocks.data.0.is_none() {
-        return 0;
-    }
-    blocks.memory.bytes_usize()
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ keys! {
     "channel.linger": "How long a channel without subscribers is remembered";
     "channel.send_max": "Bytes of one send to a subscriber at most";
     "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
-    "http.body_timeout": "How long a request body may stand still, or an answer not be taken, before the connection is closed";
+    "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed";
     "blocks.data" --"data" "DIR|off": "Where the block store lies, made if it is not there; off: no store";
     "blocks.size": "Space of the store that is set aside at start";
     "blocks.size_max": "Space of the store at most; more is answered with 507";

@@ -433,8 +433,7 @@ impl ServerConfig {
             .channel
             .budget_worker
             .bytes_usize()
-            .saturating_add(beside)
-            .saturating_add(blocks::memory(&self.blocks));
+            .saturating_add(beside);
         self.server.memory.0.map_or(auto, ByteSize::bytes_usize)
     }
 }

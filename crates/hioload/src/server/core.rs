@@ -533,7 +533,7 @@ impl Core {
         if let Some(cold) = &mut connection.cold
             && let Some(exchange) = &mut cold.http
         {
-            exchange.touched = cx.now();
+            exchange.moved(cx.now(), *result.as_ref().unwrap_or(&0));
         }
         let own = std::mem::take(&mut connection.own_in_flight) as usize;
         let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);

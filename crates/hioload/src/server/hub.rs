@@ -94,11 +94,6 @@ impl Hub {
         self.tick_http();
     }
 
-    /// The memory of this worker.
-    pub(crate) fn pool(&self) -> &BufferPool {
-        &self.core.pool
-    }
-
     /// Where this worker's figures are shown, besides [`Shared`].
     pub(super) fn show_on(&mut self, meters: Meters) {
         self.meters = Some(meters);

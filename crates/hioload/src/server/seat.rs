@@ -144,11 +144,11 @@ impl Seat {
         let mut driver = self.driver()?;
         let listener = driver.listen(&listen_spec(addr, workers > 1, self.buffers))?;
         let addr = driver.local_addr(listener).unwrap_or(addr);
-        let pool = PoolConfig {
+        let memory = PoolConfig {
             numa_node: *node,
             ..self.pool
         };
-        let pool = BufferPool::new(pool).map_err(|error| StartError {
+        let pool = BufferPool::new(memory).map_err(|error| StartError {
             what: "no memory for buffers".to_owned(),
             cause: error.to_string(),
             remedy: "Lower the memory budget, or give the machine more".to_owned(),
@@ -168,7 +168,7 @@ impl Seat {
         hub.listen_on(listener);
         if let (Some(share), Some(board)) = (share, &self.board) {
             let board = Arc::clone(board);
-            let store = Store::open(share, &mut *driver, hub.pool(), workers, board)?;
+            let store = Store::open(share, &mut *driver, memory, workers, board)?;
             hub.keep_store(store);
         }
         Ok((driver, hub, addr))

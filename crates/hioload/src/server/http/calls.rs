@@ -20,8 +20,10 @@ impl Hub {
         socket: SocketId,
         request: &Request<'_>,
     ) -> Next {
+        let now = cx.now();
         self.core.stats.requests += 1;
         if let Some(exchange) = self.exchange(socket) {
+            exchange.touch(now);
             exchange.is_head = request.method() == "HEAD";
         }
         let call = match route(request.method(), request.path()) {

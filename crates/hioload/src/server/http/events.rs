@@ -9,9 +9,9 @@ use hioload_http::write_repr_digest;
 use hioload_reactor::SocketId;
 use hioload_ws::Kind;
 
+use super::Next;
 use super::answer::Answer;
 use super::exchange::{Asked, Part, Work};
-use super::{Next, WINDOW};
 use crate::server::connection::Facts;
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
@@ -226,7 +226,12 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return Next::Stop;
         };
-        let room = WINDOW.saturating_sub(cork + connection.output_size());
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        let room = store
+            .window()
+            .saturating_sub(cork + connection.output_size());
         let Some(exchange) = connection.cold.as_mut().and_then(|cold| cold.http.as_mut()) else {
             return Next::Stop;
         };
@@ -234,14 +239,10 @@ impl Hub {
             return Next::Stop;
         };
         let key = *key;
-        let Some(store) = &mut self.store else {
-            return Next::Stop;
-        };
         let mut pieces = std::mem::take(&mut self.http.pieces);
         let polled = store.local.get_poll(now, key, room, &mut pieces);
         let is_first = !wish.is_begun && !pieces.is_empty();
         if !pieces.is_empty() {
-            exchange.touched = now;
             wish.is_begun = true;
         }
         let mut rest = pieces.drain(..);

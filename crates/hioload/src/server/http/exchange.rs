@@ -10,6 +10,9 @@ use hioload_http::{RangeSpec, lists_tag};
 
 use super::answer::Answer;
 
+/// Bytes of a body or an answer that have to move within `http.body_timeout`, unless it is complete then.
+const PROGRESS_MIN: usize = 32 * 1024;
+
 /// The state of one connection.
 pub(in crate::server) struct Exchange {
     pub(super) machine: Server,
@@ -18,8 +21,10 @@ pub(in crate::server) struct Exchange {
     pub(super) is_head: bool,
     /// The connection ends with the answer at hand.
     pub(super) is_last: bool,
-    /// When something last went on.
-    pub(in crate::server) touched: Time,
+    /// When something last went on that counts.
+    touched: Time,
+    /// Bytes since then.
+    progress: usize,
     /// When its timer fires, if one is set.
     pub(super) due: Option<Time>,
 }
@@ -94,8 +99,27 @@ impl Exchange {
             is_head: false,
             is_last: false,
             touched: now,
+            progress: 0,
             due: None,
         }
+    }
+
+    /// Something begins: a request, an answer, or waiting for one.
+    pub(in crate::server) fn touch(&mut self, now: Time) {
+        self.touched = now;
+        self.progress = 0;
+    }
+
+    /// Bytes came or went. A few do not count: who sends or takes them one by one is not waited for.
+    pub(in crate::server) fn moved(&mut self, now: Time, count: usize) {
+        self.progress += count;
+        if self.progress >= PROGRESS_MIN {
+            self.touch(now);
+        }
+    }
+
+    pub(super) fn touched(&self) -> Time {
+        self.touched
     }
 
     /// The answer is complete. Whether the connection can take another request.

@@ -87,6 +87,15 @@ impl Hub {
             .as_mut()
             .map(|cold| std::mem::take(&mut cold.stash))
             .unwrap_or_default();
+        let now = cx.now();
+        if let Some(exchange) = self.exchange(socket) {
+            if !exchange.is_idle() {
+                exchange.moved(now, input.rest().len());
+            } else if stash.is_empty() {
+                // The time for a head begins with its first byte.
+                exchange.touch(now);
+            }
+        }
         if stash.is_empty() {
             return self.take_http(cx, socket, input);
         }
@@ -98,10 +107,6 @@ impl Hub {
 
     /// Takes requests off the input until it is used up, has to wait, or the connection ends.
     fn take_http(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
-        let now = cx.now();
-        if let Some(exchange) = self.exchange(socket) {
-            exchange.touched = now;
-        }
         loop {
             match self.take_http_event(cx, socket, &mut input) {
                 Next::Go => {}
@@ -256,9 +261,11 @@ impl Hub {
 
     /// The answer is complete.
     fn answered(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> Next {
+        let now = cx.now();
         let Some(exchange) = self.exchange(socket) else {
             return Next::Stop;
         };
+        exchange.touch(now);
         if !exchange.end() {
             self.end_after_flush(cx, socket, CloseReason::Lost);
             return Next::Stop;
@@ -325,7 +332,7 @@ impl Hub {
         } else {
             settings.http_idle_timeout
         };
-        Some(exchange.touched + patience)
+        Some(exchange.touched() + patience)
     }
 
     /// The timer fired. Whoever has made progress since it was set has more time.
@@ -348,7 +355,7 @@ impl Hub {
         }
         if matches!(exchange.work, Work::Asked(_)) {
             // The store always answers.
-            exchange.touched = cx.now();
+            exchange.touch(cx.now());
             return self.rearm_http(cx, socket);
         }
         if exchange.is_in_body() || (exchange.is_idle() && has_stash) {

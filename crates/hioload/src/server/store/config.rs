@@ -47,7 +47,7 @@ impl StoreConfig {
             index_size_max: 16 << 30,
             durability: Durability::default(),
             verify: Verify::default(),
-            memory: 8 << 20,
+            memory: 16 << 20,
             cache: 8 << 20,
             pools: LocalConfig::default().pool_targets,
             grace: Duration::from_secs(60),
@@ -67,15 +67,14 @@ impl StoreConfig {
         }
     }
 
-    /// What a worker may take: half of its memory reads, a quarter each is for bodies that are being
-    /// written and for those of unknown length.
+    /// What a worker may take. Its pool of buffers bounds all of it together.
     pub(crate) fn local(&self) -> LocalConfig {
         LocalConfig {
             durability: self.durability,
             verify: self.verify,
-            read_memory: self.memory / 2,
-            write_memory: self.memory / 4,
-            gather_memory: self.memory / 4,
+            read_memory: self.memory,
+            write_memory: self.memory / 2,
+            gather_memory: self.memory / 2,
             cache_size: self.cache,
             pool_targets: self.pools,
             ..LocalConfig::default()

@@ -29,19 +29,25 @@ use std::time::Duration;
 
 use hioload_base::Time;
 use hioload_blocks::{FileOp, LocalStats, LocalStore, Reply};
-use hioload_mem::{Buffer, BufferPool};
+use hioload_mem::{Buffer, BufferPool, PoolConfig};
 use hioload_reactor::{Driver, FileHandle, FileId, Op, StartError};
 
 use super::core::Cx;
+use super::http::WINDOW;
 use super::hub::{Hub, TIMER_STORE};
 use super::message::Message;
 use super::meters::Meters;
 
 /// Events dealt with in one turn at most.
 const EVENTS_MAX: usize = 4096;
+/// [`Store::window`] when memory is short: one read.
+const WINDOW_SHORT: usize = 64 * 1024;
+
 /// A worker's part of the store.
 pub(crate) struct Store {
     pub(super) local: LocalStore,
+    /// Contents under way, from the socket to the file or back.
+    pool: BufferPool,
     file: FileId,
     /// The controller's place in the mesh.
     controller: usize,
@@ -54,11 +60,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A worker's part, reading and writing through its driver.
+    /// A worker's part, reading and writing through its driver, with buffers like `memory`, as many as the
+    /// store's settings say: whatever happens to blocks takes none from sessions.
     pub(crate) fn open(
         share: Share,
         driver: &mut dyn Driver,
-        pool: &BufferPool,
+        memory: PoolConfig,
         controller: usize,
         board: Arc<Board>,
     ) -> Result<Self, StartError> {
@@ -72,7 +79,7 @@ impl Store {
             reader,
             config,
             driver,
-            pool,
+            memory,
             controller,
             board,
         )
@@ -84,18 +91,26 @@ impl Store {
         reader: Box<dyn hioload_blocks::IndexReader>,
         config: Arc<StoreConfig>,
         driver: &mut dyn Driver,
-        pool: &BufferPool,
+        memory: PoolConfig,
         controller: usize,
         board: Arc<Board>,
     ) -> Result<Self, StartError> {
         let file = driver.open_file(file)?;
         let mut local = config.local();
         local.file_ops_max = local.file_ops_max.min(driver.caps().file_ops_max);
+        let memory = PoolConfig {
+            budget: config.memory,
+            slab_size: None,
+            ..memory
+        };
+        let pool = BufferPool::new(memory);
+        let pool = pool.map_err(|error| open::refused(&config, &error.to_string()))?;
         let local = LocalStore::new(local, reader, pool.clone())
             .map_err(|error| open::refused(&config, &error.to_string()))?;
         let announce = config.announce.as_deref().map(Arc::from);
         Ok(Self {
             local,
+            pool,
             file,
             controller,
             config,
@@ -107,6 +122,16 @@ impl Store {
 
     pub(super) fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// Bytes of a content that one connection may have ahead of its socket: less when memory is short, so
+    /// that those who take little do not keep it from the others.
+    pub(super) fn window(&self) -> usize {
+        if self.pool.bytes_in_use() < self.config.memory / 2 {
+            WINDOW
+        } else {
+            WINDOW_SHORT
+        }
     }
 
     pub(super) fn grace(&self) -> Duration {
