@@ -327,15 +327,19 @@ impl ServerBuilder {
         let mut addresses = Vec::with_capacity(count);
         let mut go = Vec::with_capacity(count);
         let (catalogue, registry, sheets) = Catalogue::build(count, self.store.is_some());
-        let (ended_tx, ended) = mpsc::channel();
         let opened = self.store.clone().map(Opened::open).transpose()?;
         let shares = opened.as_ref().map(|opened| opened.shares(count));
         let mut shares = shares.transpose()?.unwrap_or_default().into_iter();
         let clock = Clock::start();
+        let (ended_tx, ended) = mpsc::channel();
         let controller = match (opened, &mut ports) {
             (Some(opened), ports) => {
                 let port = ports.pop().expect("invariant: a port more than workers");
-                Some(ControllerThread::start(opened, port, count, clock)?)
+                let ended = TellEnd {
+                    index: count,
+                    to: ended_tx.clone(),
+                };
+                Some(ControllerThread::start(opened, port, count, clock, ended)?)
             }
             (None, _) => None,
         };

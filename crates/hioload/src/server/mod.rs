@@ -121,10 +121,19 @@ impl Server {
         let mut threads = self.threads;
         let mut first = None;
         // Each tells once, so that the first one to fail ends the others whatever its number.
-        for index in self.ended.iter().take(threads.len()) {
-            let thread = threads[index]
-                .take()
-                .expect("invariant: a worker ends once");
+        let mut left = threads.len();
+        while left > 0 {
+            let index = self
+                .ended
+                .recv()
+                .expect("invariant: whoever has not ended holds a sender");
+            let Some(thread) = threads.get_mut(index) else {
+                // The controller of the store, without being told to: nothing would be answered any more.
+                self.control.shutdown();
+                continue;
+            };
+            left -= 1;
+            let thread = thread.take().expect("invariant: a worker ends once");
             let outcome = match thread.join() {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),

@@ -44,7 +44,7 @@ pub(super) struct Seat {
     seed: u64,
 }
 
-/// Says which worker's thread has ended, however it did.
+/// Says which worker's thread has ended, however it did; the store's controller comes after the workers.
 pub(super) struct TellEnd {
     pub(super) index: usize,
     pub(super) to: mpsc::Sender<usize>,

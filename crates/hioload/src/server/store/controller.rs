@@ -24,6 +24,7 @@ use hioload_ring::{Port, Remote};
 use super::board::Board;
 use super::open::{Opened, refused};
 use crate::server::message::Message;
+use crate::server::seat::TellEnd;
 
 /// How often figures are shown.
 const SHOW_INTERVAL: Duration = Duration::from_millis(200);
@@ -177,11 +178,12 @@ pub(crate) struct ControllerThread {
 
 impl ControllerThread {
     /// Starts the thread; returns when the index is read and the controller ready.
-    pub(crate) fn start(
+    pub(in crate::server) fn start(
         opened: Opened,
         port: Port<Message>,
         workers: usize,
         clock: Clock,
+        ended: TellEnd,
     ) -> Result<Self, StartError> {
         let board = Arc::new(Board::new(workers));
         let shown = Arc::clone(&board);
@@ -189,7 +191,10 @@ impl ControllerThread {
         let (go, gone) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("hioload-blocks".to_owned())
-            .spawn(move || run(opened, port, workers, clock, shown, &ready_tx, &gone))
+            .spawn(move || {
+                let _ended = ended;
+                run(opened, port, workers, clock, shown, &ready_tx, &gone)
+            })
             .map_err(|error| StartError {
                 what: "cannot start the thread of the block store".to_owned(),
                 cause: error.to_string(),
