@@ -71,6 +71,19 @@ impl Hash {
         }
         None
     }
+
+    /// The next smaller hash; `None` before the first.
+    pub(crate) fn previous(&self) -> Option<Hash> {
+        let mut bytes = self.0;
+        for byte in bytes.iter_mut().rev() {
+            let (difference, overflows) = byte.overflowing_sub(1);
+            *byte = difference;
+            if !overflows {
+                return Some(Hash(bytes));
+            }
+        }
+        None
+    }
 }
 
 fn digit(byte: u8) -> Result<u8, HashSyntax> {
@@ -210,12 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn the_next_hash_carries_and_ends() {
+    fn neighbours_carry_and_end() {
         let mut bytes = [0; HASH_SIZE];
         bytes[30..].copy_from_slice(&[4, 255]);
         let next = Hash::from_bytes(bytes).next().expect("not the last");
         assert_eq!(next.as_bytes()[30..], [5, 0]);
         assert!(Hash::from_bytes(bytes) < next);
+        assert_eq!(next.previous(), Some(Hash::from_bytes(bytes)));
         assert_eq!(Hash::from_bytes([255; HASH_SIZE]).next(), None);
+        assert_eq!(Hash::MIN.previous(), None);
     }
 }

@@ -10,7 +10,7 @@ pub const VALUE_SIZE_MAX: usize = 1024;
 /// Paths of the API and the methods each knows.
 pub const ROUTES: &[(&str, &str)] = &[
     ("/", "PUT"),
-    ("/blocks", "POST"),
+    ("/blocks", "GET, HEAD, POST"),
     ("/blocks/{hash}", "GET, HEAD, PUT, DELETE"),
     ("/{hash}", "GET, HEAD, PUT, DELETE"),
     ("/blocks/{hash}/refs", "GET, HEAD"),
@@ -39,6 +39,8 @@ pub enum Call<'a> {
         /// Which.
         hash: Hash,
     },
+    /// A page of the names there are; its query is a [`ListQuery`](super::ListQuery).
+    List,
     /// The names of a block's references.
     References {
         /// Of which block.
@@ -95,12 +97,11 @@ pub fn route<'a>(method: &str, path: &'a str) -> Option<Result<Call<'a>, Refused
         // Anything else there is the business of other services.
         "/" => return (method == "PUT").then_some(Ok(Call::Put { expected: None })),
         "/blocks" => {
-            return Some(only(
-                method,
-                &["POST"],
-                "POST",
-                Call::Put { expected: None },
-            ));
+            return Some(match method {
+                "GET" | "HEAD" => Ok(Call::List),
+                "POST" => Ok(Call::Put { expected: None }),
+                _ => Err(not_allowed("GET, HEAD, POST")),
+            });
         }
         "/blocks:missing" => return Some(only(method, &["POST"], "POST", Call::Missing)),
         "/blocks:delete" => return Some(only(method, &["POST"], "POST", Call::DeleteMany)),

@@ -30,6 +30,16 @@ pub(super) enum Stage {
     Closing,
 }
 
+/// Where the content of a GET comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Memory, if it is kept there.
+    #[default]
+    Any,
+    /// The medium, verified by its hash.
+    Medium,
+}
+
 /// A piece being read, or ready.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -46,6 +56,7 @@ pub(super) struct Get {
     pub(super) user: u64,
     pub(super) hash: Hash,
     pub(super) stage: Stage,
+    pub(super) source: Source,
     pub(super) record: Record,
     /// The whole content, from the cache.
     pub(super) cached: Option<Segment>,
@@ -76,11 +87,12 @@ pub(super) struct Get {
 }
 
 impl Get {
-    pub(super) fn new(user: u64, hash: Hash, record: Record) -> Get {
+    pub(super) fn new(user: u64, hash: Hash, record: Record, source: Source) -> Get {
         Get {
             user,
             hash,
             stage: Stage::Found,
+            source,
             record,
             cached: None,
             kept: None,
@@ -169,7 +181,7 @@ mod tests {
             length,
             ..Record::blank()
         };
-        let mut get = Get::new(1, Hash::MIN, record);
+        let mut get = Get::new(1, Hash::MIN, record, Source::Any);
         get.start(range, true);
         get
     }

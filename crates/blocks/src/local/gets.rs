@@ -14,7 +14,7 @@ use hioload_mem::{Buffer, Segment};
 use super::cache::Cache;
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, GetBegin, GetHead, GetKey, GetPoll};
-use super::get::{Get, Piece, Stage};
+use super::get::{Get, Piece, Source, Stage};
 use super::outcome::{self, Read};
 use super::pins::Pins;
 use crate::class::UNIT;
@@ -68,13 +68,14 @@ impl Gets {
         reader: &mut dyn IndexReader,
         user: u64,
         hash: &Hash,
+        source: Source,
     ) -> Result<GetBegin, Fault> {
         if self.slots.is_full() {
             return Err(Fault::Busy);
         }
         let mut record = self.spare.pop().unwrap_or_else(Record::blank);
         if desk.config.lookup_by == LookupBy::Controller {
-            let mut get = Get::new(user, *hash, record);
+            let mut get = Get::new(user, *hash, record, source);
             get.stage = Stage::Asking;
             let key = self.slots.insert(get).map_err(|_| Fault::Busy)?;
             let hash = *hash;
@@ -93,7 +94,7 @@ impl Gets {
         }
         let key = self
             .slots
-            .insert(Get::new(user, *hash, record))
+            .insert(Get::new(user, *hash, record, source))
             .map_err(|_| Fault::Busy)?;
         Ok(GetBegin::Found(GetKey(key), self.open(desk, key)))
     }
@@ -138,14 +139,15 @@ impl Gets {
     }
 
     pub(super) fn start(&mut self, desk: &mut Desk, key: GetKey, range: Range<u32>) {
-        let with_hash = desk.config.verify == Verify::Full;
         if let Some(get) = self.slots.get_mut(key.0)
             && get.stage == Stage::Found
         {
+            let with_hash = is_hashed(desk, get);
             get.start(range, with_hash);
             let length = get.record.length;
             // A content of one piece is kept from its buffer once it is verified.
             if get.cached.is_none()
+                && get.source == Source::Any
                 && get.is_whole()
                 && length > desk.config.piece_size
                 && self.kept_count < KEPT_MAX
@@ -303,7 +305,7 @@ impl Gets {
             .expect("invariant: the caller has just seen it");
         desk.stats.found += 1;
         let length = get.record.length;
-        if self.cache.takes(length as usize) {
+        if get.source == Source::Any && self.cache.takes(length as usize) {
             get.cached = self.cache.get(&get.hash);
             let count = match get.cached {
                 Some(_) => &mut desk.stats.cache_hits,
@@ -358,7 +360,7 @@ impl Gets {
         };
         let is_right =
             get.is_whole() && get.hasher.is_none() && get.is_all_asked() && get.reads == 0;
-        if is_right && desk.config.verify == Verify::Full && get.record.is_damaged() {
+        if is_right && is_hashed(desk, get) && get.record.is_damaged() {
             desk.requests.push_back(Request::Sound {
                 hash: get.hash,
                 block: get.record.block,
@@ -368,7 +370,9 @@ impl Gets {
             return;
         };
         if let Some((content, memory)) = get.window[at].ready.take() {
-            if is_right && content.len() == get.record.length as usize {
+            // Who goes through all blocks must not push out what others ask for.
+            if is_right && get.source == Source::Any && content.len() == get.record.length as usize
+            {
                 self.cache.insert(&get.hash, Segment::copy_from(&content));
             }
             get.window[at].ready = Some((get.cut(content, start), memory));
@@ -466,6 +470,11 @@ impl Gets {
             self.spare.push(record);
         }
     }
+}
+
+/// A whole read is verified by its hash.
+fn is_hashed(desk: &Desk, get: &Get) -> bool {
+    desk.config.verify == Verify::Full || get.source == Source::Medium
 }
 
 fn give(desk: &mut Desk, get: &mut Get, part: Segment, out: &mut Vec<Segment>) {

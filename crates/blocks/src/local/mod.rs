@@ -47,6 +47,7 @@ use hioload_mem::{Buffer, BufferPool, Segment};
 
 use self::cache::Cache;
 use self::desk::{Asked, Desk, Owner};
+use self::get::Source;
 use self::gets::Gets;
 use self::puts::Puts;
 use crate::class::Class;
@@ -167,7 +168,25 @@ impl LocalStore {
         let LocalStore {
             desk, gets, reader, ..
         } = self;
-        gets.begin(desk, reader.as_mut(), user, hash)
+        gets.begin(desk, reader.as_mut(), user, hash, Source::Any)
+    }
+
+    /// The same, to see what the medium has: nothing that was kept in memory is given out, and a whole block is verified by
+    /// its hash, whatever the configuration says.
+    ///
+    /// # Errors
+    /// As [`LocalStore::get_begin`].
+    pub fn get_begin_from_medium(
+        &mut self,
+        now: Time,
+        user: u64,
+        hash: &Hash,
+    ) -> Result<GetBegin, Fault> {
+        self.desk.now = now;
+        let LocalStore {
+            desk, gets, reader, ..
+        } = self;
+        gets.begin(desk, reader.as_mut(), user, hash, Source::Medium)
     }
 
     /// Says which bytes are wanted, cut to what there is. Once, after the block was found.

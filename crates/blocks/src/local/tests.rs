@@ -200,6 +200,18 @@ impl Rig {
     /// What a GET of this range brings, its events apart.
     fn get(&mut self, content: &[u8], range: Range<u32>) -> Vec<u8> {
         let key = self.found(content);
+        self.all_of(key, range)
+    }
+
+    fn get_from_medium(&mut self, content: &[u8]) -> Vec<u8> {
+        let hash = Hash::of(content);
+        match self.store.get_begin_from_medium(self.now, 8, &hash) {
+            Ok(GetBegin::Found(key, _)) => self.all_of(key, 0..u32::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn all_of(&mut self, key: GetKey, range: Range<u32>) -> Vec<u8> {
         self.store.get_start(key, range);
         let mut all = Vec::new();
         for _ in 0..1000 {
@@ -873,6 +885,74 @@ fn a_hot_block_is_answered_from_memory_and_never_after_it_was_deleted() {
         Ok(GetBegin::Missing)
     );
     rig.assert_nothing_is_lost();
+}
+
+#[test]
+fn a_read_from_the_medium_neither_uses_the_cache_nor_fills_it() {
+    for length in [4000, 200_000] {
+        let mut rig = rig(LocalConfig {
+            cache_size: 4 * MIB,
+            verify: Verify::Sums,
+            ..plain()
+        });
+        let content = content(length);
+        rig.put(&content);
+        let pieces = length.div_ceil(65_536);
+        for _ in 0..3 {
+            let before = rig.counts.1;
+            assert_eq!(rig.get_from_medium(&content), content);
+            assert_eq!(rig.counts.1 - before, pieces);
+        }
+        assert_eq!(rig.store.stats().cache_entries, 0, "{length}");
+        while rig.store.stats().cache_entries == 0 {
+            assert_eq!(rig.get(&content, 0..u32::MAX), content);
+        }
+        let before = rig.counts.1;
+        assert_eq!(rig.get_from_medium(&content), content);
+        assert_eq!(rig.counts.1 - before, pieces, "{length}");
+        rig.assert_nothing_is_lost();
+    }
+}
+
+#[test]
+fn a_read_from_the_medium_is_verified_by_its_hash() {
+    let mut rig = rig(LocalConfig {
+        verify: Verify::Sums,
+        ..plain()
+    });
+    let named = with_wrong_name(&mut rig, 4000);
+    assert_eq!(rig.get_from_medium(&named), b"");
+    let is_told = |event: &Event| {
+        matches!(
+            event,
+            Event::Damaged {
+                damage: Damage::Hash,
+                ..
+            }
+        )
+    };
+    assert!(rig.events.iter().any(is_told), "{:?}", rig.events);
+}
+
+#[test]
+fn blocks_are_listed_in_the_order_of_their_names_a_page_at_a_time() {
+    let mut rig = rig(plain());
+    let mut hashes: Vec<Hash> = (1..=5).map(|length| Hash::of(&content(length))).collect();
+    (1..=5).for_each(|length| drop(rig.put(&content(length))));
+    hashes.sort();
+    for count_max in 1..=6 {
+        let (mut listed, mut next) = (Vec::new(), Some(Hash::MIN));
+        while let Some(from) = next {
+            let before = listed.len();
+            let walked = rig.store.list(&from, count_max, &mut |row| {
+                listed.push(*row?.0);
+                Ok(())
+            });
+            next = walked.expect("the index is read");
+            assert!(listed.len() - before <= count_max as usize);
+        }
+        assert_eq!(listed, hashes, "{count_max}");
+    }
 }
 
 #[test]

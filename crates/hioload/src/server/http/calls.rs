@@ -1,7 +1,11 @@
 //! From a request to the store.
 
-use hioload_blocks::api::{Call, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route};
-use hioload_blocks::{BLOCK_SIZE_MAX, Fault, GetBegin, Hash, LocalStore, PutError, Refer, Unrefer};
+use hioload_blocks::api::{
+    Call, ListQuery, ListWriter, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route,
+};
+use hioload_blocks::{
+    BLOCK_SIZE_MAX, Fault, GetBegin, Hash, IndexError, LocalStore, PutError, Record, Refer, Unrefer,
+};
 use hioload_http::h1::{Body, Request};
 use hioload_reactor::SocketId;
 
@@ -59,6 +63,7 @@ impl Hub {
                 let line = "a request of this method has no body";
                 self.turn_away(cx, socket, request, Answer::text(400, line))
             }
+            Call::List => self.page(cx, socket, request),
             Call::Get { hash } => self.get(cx, socket, request, hash),
             Call::Delete { hash } => {
                 let user = socket.key().to_bits();
@@ -311,7 +316,11 @@ impl Hub {
         let Some(store) = &mut self.store else {
             return Next::Stop;
         };
-        let begun = store.local.get_begin(now, user, &hash);
+        let begun = if wants_medium(request) {
+            store.local.get_begin_from_medium(now, user, &hash)
+        } else {
+            store.local.get_begin(now, user, &hash)
+        };
         let (key, head) = match begun {
             Ok(GetBegin::Found(key, head)) => (key, Some(head)),
             Ok(GetBegin::Asked(key)) => (key, None),
@@ -329,6 +338,38 @@ impl Hub {
             Some(head) => self.begin_content(cx, socket, head),
             None => Next::Go,
         }
+    }
+
+    /// Some of the names there are.
+    fn page(&mut self, cx: &mut Cx<'_>, socket: SocketId, request: &Request<'_>) -> Next {
+        let query = match ListQuery::parse(request.query()) {
+            Ok(query) => query,
+            Err(refused) => {
+                let answer = Answer::text(refused.status, refused.reason);
+                return self.answer(cx, socket, &answer);
+            }
+        };
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
+        let mut page = ListWriter::new();
+        let mut note = |row: Result<(&Hash, &Record), IndexError>| {
+            match row {
+                Ok((hash, record)) => {
+                    page.block(hash, record.length, record.created, record.is_damaged());
+                }
+                Err(_) => page.unreadable(),
+            }
+            Ok(())
+        };
+        let walked = query.from().map_or(Ok(None), |from| {
+            store.local.list(&from, query.limit, &mut note)
+        });
+        let answer = match walked {
+            Ok(next) => Answer::json(page.finish(next)),
+            Err(fault) => Answer::fault(fault),
+        };
+        self.answer(cx, socket, &answer)
     }
 
     fn reference(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash, name: &str) -> Next {
@@ -368,4 +409,11 @@ impl Hub {
         };
         self.answer(cx, socket, &answer)
     }
+}
+
+/// RFC 9111 5.2.1.4: nothing is to be answered from memory without asking who has it from the start.
+fn wants_medium(request: &Request<'_>) -> bool {
+    let field = request.header("Cache-Control");
+    let mut directives = field.unwrap_or_default().split(|&byte| byte == b',');
+    directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
 }

@@ -193,6 +193,10 @@ impl Hub {
         }
         match part {
             Ok(part) => {
+                let part = Part {
+                    is_damaged: head.is_damaged,
+                    ..part
+                };
                 if !self.write_content_head(cx, socket, &hash, &part, &[]) {
                     return Next::Stop;
                 }
@@ -300,6 +304,9 @@ impl Hub {
                 "Content-Range: bytes {first}-{last}/{}\r\n",
                 part.length
             );
+        }
+        if part.is_damaged {
+            fields.push_str("Hioload-Damaged: true\r\n");
         }
         let length = Some(u64::from(part.len()));
         let is_written = self.write_head(cx, socket, part.status, &fields, length, body);

@@ -89,6 +89,8 @@ pub(in crate::server) struct Part {
     pub(super) bytes: Range<u32>,
     /// Bytes of the whole.
     pub(super) length: u32,
+    /// Said without content only: with it, damage is an error.
+    pub(super) is_damaged: bool,
 }
 
 impl Exchange {
@@ -177,6 +179,7 @@ impl Wish {
                 status: 200,
                 bytes: 0..length,
                 length,
+                is_damaged: false,
             });
         };
         match range.within(u64::from(length)) {
@@ -185,6 +188,7 @@ impl Wish {
                 status: 206,
                 bytes: bytes.start as u32..bytes.end as u32,
                 length,
+                is_damaged: false,
             }),
             Err(_) => Err(Answer::text(416, "the range is outside the block")
                 .field("Content-Range", &format!("bytes */{length}"))),
