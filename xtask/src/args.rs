@@ -22,6 +22,15 @@ impl Args {
         is_next.then(|| self.left.remove(0))
     }
 
+    /// Takes the next argument if it is `word`.
+    pub(crate) fn takes(&mut self, word: &str) -> bool {
+        let is_next = self.left.first().is_some_and(|arg| arg == word);
+        if is_next {
+            self.left.remove(0);
+        }
+        is_next
+    }
+
     /// Takes `name` wherever it stands.
     pub(crate) fn flag(&mut self, name: &str) -> bool {
         let count_before = self.left.len();

@@ -231,7 +231,7 @@ fn number(report: &Value, name: &str) -> Outcome<f64> {
 }
 
 /// CPU time of all threads of a process, from the scheduler's own account.
-fn cpu_ns(pid: u32) -> Outcome<u64> {
+pub(super) fn cpu_ns(pid: u32) -> Outcome<u64> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).map_err(|error| Stop::io(&path, &error))?;
     let texts =
@@ -242,14 +242,14 @@ fn cpu_ns(pid: u32) -> Outcome<u64> {
 }
 
 /// Time of all cores since boot, in ticks.
-struct MachineTime {
+pub(super) struct MachineTime {
     total: u64,
     /// What the host of a virtual machine gave to others while this one wanted to run.
     stolen: u64,
 }
 
 impl MachineTime {
-    fn now() -> Self {
+    pub(super) fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
         // user nice system idle iowait irq softirq steal; what follows is counted in these already.
         let ticks: Vec<u64> = text
@@ -264,7 +264,7 @@ impl MachineTime {
         }
     }
 
-    fn stolen_since(&self, before: &Self) -> f64 {
+    pub(super) fn stolen_since(&self, before: &Self) -> f64 {
         (self.stolen - before.stolen) as f64 / (self.total - before.total).max(1) as f64
     }
 }

@@ -10,6 +10,7 @@
 //! reports as server CPU is checked here against the kernel's figure for the whole run.
 
 mod bars;
+mod blocks;
 mod measure;
 mod report;
 
@@ -26,6 +27,7 @@ use crate::stop::{Outcome, Stop};
 
 const HELP: &str = "\
 cargo xtask bench [WORK]... [options]
+cargo xtask bench blocks [ROW]... [options]   the block store; see its own --help
 
   WORK              names of works, or their beginnings; all when none is named
   --list            the works and their bars
@@ -50,6 +52,9 @@ const DISTURBED_PER_ROUND: usize = 3;
 
 /// Runs the works that the command line names.
 pub(crate) fn run(mut args: Args) -> Outcome {
+    if args.takes("blocks") {
+        return blocks::run(args);
+    }
     if args.flag("--help") {
         print!("{HELP}");
         return Ok(());

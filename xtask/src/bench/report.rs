@@ -23,14 +23,14 @@ pub(super) struct Results {
 
 /// Median, smallest and largest of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
 }
 
 impl Spread {
-    fn of(values: &[f64]) -> Option<Self> {
+    pub(super) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
@@ -51,7 +51,7 @@ impl Spread {
         }
     }
 
-    fn shown(self) -> String {
+    pub(super) fn shown(self) -> String {
         if (self.max - self.min).abs() < f64::EPSILON {
             return figure_shown(self.median);
         }
@@ -312,7 +312,7 @@ pub(super) fn list(works: &[&Work]) -> String {
     text
 }
 
-fn bound_shown(bound: Bound) -> String {
+pub(super) fn bound_shown(bound: Bound) -> String {
     match bound {
         Bound::AtMost(value) => format!("≤ {}", figure_shown(value)),
         Bound::AtLeast(value) => format!("≥ {}", figure_shown(value)),
@@ -320,7 +320,7 @@ fn bound_shown(bound: Bound) -> String {
 }
 
 /// Three significant digits, or whole numbers where those are more.
-fn figure_shown(value: f64) -> String {
+pub(super) fn figure_shown(value: f64) -> String {
     let decimals = match value.abs() {
         magnitude if magnitude >= 100.0 || magnitude == 0.0 => 0,
         magnitude if magnitude >= 10.0 => 1,
