@@ -163,11 +163,11 @@ fn block(method: &str, hash: Hash) -> Result<Call<'static>, Refused> {
 }
 
 fn reference<'a>(method: &str, hash: Hash, name: &'a str) -> Result<Call<'a>, Refused> {
-    // Names go into the index as they are: only characters that a path needs no escapes for.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
+    // Names go into the index as they are: only characters that nobody escapes (RFC 3986 2.3).
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     if name.is_empty() || name.len() > NAME_SIZE_MAX || !name.bytes().all(is_plain) {
         return Err(bad(
-            "a reference is named by 1 to 128 letters, digits and -._~!$&'()*+,;=:@",
+            "a reference is named by 1 to 128 letters, digits and -._~",
         ));
     }
     match method {
@@ -238,7 +238,8 @@ mod tests {
             ("a/b", false),
             ("a%20b", false),
             ("ä", false),
-            ("user:1@host", true),
+            ("user-1.host~", true),
+            ("user:1", false),
         ] {
             let path = of(name);
             assert_eq!(
