@@ -73,7 +73,7 @@ impl Hash {
     }
 
     /// The next smaller hash; `None` before the first.
-    pub(crate) fn previous(&self) -> Option<Hash> {
+    pub fn previous(&self) -> Option<Hash> {
         let mut bytes = self.0;
         for byte in bytes.iter_mut().rev() {
             let (difference, overflows) = byte.overflowing_sub(1);

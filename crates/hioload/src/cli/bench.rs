@@ -9,10 +9,6 @@ use super::exit;
 use crate::bench::{self, Options};
 
 /// Runs one of the works over blocks: the others have nothing to do with a store.
-#[expect(
-    dead_code,
-    reason = "the entry of `hioload blocks bench`, before there is such a command"
-)]
 pub(crate) fn run_blocks(options: &Options) -> ExitCode {
     if options.work.is_blocks() {
         return run(options);
@@ -46,7 +42,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 /// SIGINT and SIGTERM set `stop`; the second one ends the process.
-fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+pub(super) fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // In this order: what the second one finds is what the first one set.
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(stop))?;

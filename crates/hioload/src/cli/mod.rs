@@ -2,6 +2,7 @@
 
 mod autobahn;
 mod bench;
+mod blocks;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
 mod exit;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::autobahn::AutobahnArgs;
+use self::blocks::BlocksArgs;
 pub(crate) use self::driver::DriverArg;
 use self::flags::ServeArgs;
 use self::plan::PlanArgs;
@@ -50,6 +52,8 @@ enum Command {
     ///
     /// Without --connect, a server of our own is started for the run.
     Bench(Box<BenchArgs>),
+    /// Store, read and check blocks: in a running server, or in a directory
+    Blocks(BlocksArgs),
     /// Run every case of an Autobahn fuzzing server
     #[command(hide = true)]
     AutobahnClient(AutobahnArgs),
@@ -64,6 +68,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Pub(args) => publish::run(&args),
         Command::Sub(args) => subscribe::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Blocks(args) => blocks::run(&args),
         Command::AutobahnClient(args) => autobahn::run(&args),
     }
 }

@@ -130,7 +130,8 @@ impl Hub {
     fn damaged(&mut self, cx: &mut Cx<'_>, socket: SocketId, damage: Damage) {
         let line = format!("the block is damaged: {damage}; a PUT of the same content repairs it");
         tracing::error!("{line}");
-        self.answer_later(cx, socket, &Answer::text(500, &line));
+        let answer = Answer::text(500, &line).field("Hioload-Damaged", "true");
+        self.answer_later(cx, socket, &answer);
     }
 
     fn deleted_many(&mut self, cx: &mut Cx<'_>, socket: SocketId, outcomes: &[Released]) {

@@ -1,0 +1,239 @@
+//! A store in a running server, over several connections.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use hioload_blocks::Hash;
+use serde_json::Value;
+
+use super::access::{Access, Entry, Head, Intake, Page, Source, Trouble};
+use super::connection::{Answer, CallError, Connection, Endpoint};
+
+/// How often, and how long apart, a server is asked whether it knows of damage it cut an answer for.
+const DAMAGE_LOOKS: u32 = 10;
+const DAMAGE_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server's store.
+pub(super) struct Remote {
+    /// At least one.
+    connections: Vec<Connection>,
+}
+
+impl Remote {
+    /// Nothing is opened before it is needed.
+    pub(super) fn new(endpoint: &Endpoint, count: usize) -> Self {
+        let connection = |_| Connection::new(endpoint.clone());
+        Self {
+            connections: (0..count.max(1)).map(connection).collect(),
+        }
+    }
+
+    /// Does each job on whichever connection is free; results are in the order of the jobs.
+    fn each<T: Sync, R: Send>(
+        &mut self,
+        jobs: &[T],
+        work: impl Fn(&mut Connection, &T) -> R + Sync,
+    ) -> Vec<R> {
+        if jobs.len() < 2 || self.connections.len() < 2 {
+            let connection = &mut self.connections[0];
+            return jobs.iter().map(|job| work(connection, job)).collect();
+        }
+        let left = Mutex::new(jobs.iter().enumerate());
+        let done = Mutex::new(Vec::with_capacity(jobs.len()));
+        thread::scope(|scope| {
+            for connection in self.connections.iter_mut().take(jobs.len()) {
+                scope.spawn(|| {
+                    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    while let Some((place, job)) = next() {
+                        let result = work(connection, job);
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        done.push((place, result));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_unstable_by_key(|(place, _)| *place);
+        done.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn json(&mut self, method: &str, target: &str, body: &[u8]) -> Result<Value, Trouble> {
+        let answer = self.connections[0]
+            .call(method, target, "", body)
+            .map_err(lost)?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| unknown(&error.to_string()))
+    }
+}
+
+impl Access for Remote {
+    fn heads(&mut self, hashes: &[Hash]) -> Vec<Result<Head, Trouble>> {
+        self.each(hashes, head)
+    }
+
+    fn contents(&mut self, hashes: &[Hash], source: Source) -> Vec<Result<Vec<u8>, Trouble>> {
+        self.each(hashes, |connection, hash| content(connection, hash, source))
+    }
+
+    fn delete(&mut self, hashes: &[Hash]) -> Vec<Result<(), Trouble>> {
+        self.each(hashes, |connection, hash| {
+            let answer = connection
+                .call("DELETE", &path(hash), "", &[])
+                .map_err(lost)?;
+            if answer.status == 204 {
+                Ok(())
+            } else {
+                Err(refused(&answer))
+            }
+        })
+    }
+
+    fn page(&mut self, after: Option<Hash>, limit: u64) -> Result<Page, Trouble> {
+        let after = after.map(|after| format!("&after={after}"));
+        let target = format!("/blocks?limit={limit}{}", after.unwrap_or_default());
+        let value = self.json("GET", &target, &[])?;
+        page_of(&value).ok_or_else(|| unknown("that is no list of blocks"))
+    }
+
+    fn figures(&mut self) -> Result<Value, Trouble> {
+        self.json("GET", "/stats", &[])
+    }
+}
+
+impl Intake for Remote {
+    fn missing(&mut self, hashes: &[Hash]) -> Result<Vec<Hash>, Trouble> {
+        let lines: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
+        let value = self.json("POST", "/blocks:missing", lines.as_bytes())?;
+        let missing = value["missing"].as_array();
+        let missing = missing.and_then(|list| list.iter().map(hash_of).collect());
+        missing.ok_or_else(|| unknown("that is no list of hashes"))
+    }
+
+    fn put(&mut self, contents: &[(Hash, &[u8])]) -> Vec<Result<bool, Trouble>> {
+        self.each(contents, |connection, (hash, content)| {
+            let answer = connection
+                .call("PUT", &path(hash), "", content)
+                .map_err(lost)?;
+            match answer.status {
+                201 => Ok(true),
+                200 => Ok(false),
+                // Neither goes away by putting something else.
+                503 | 507 => Err(Trouble::Lost(answer.line())),
+                _ => Err(refused(&answer)),
+            }
+        })
+    }
+}
+
+fn path(hash: &Hash) -> String {
+    format!("/blocks/{hash}")
+}
+
+fn head(connection: &mut Connection, hash: &Hash) -> Result<Head, Trouble> {
+    let answer = connection
+        .call("HEAD", &path(hash), "", &[])
+        .map_err(lost)?;
+    match (answer.status, answer.length) {
+        (200, Some(length)) => Ok(Head {
+            length,
+            is_damaged: answer.is_damaged,
+        }),
+        // A HEAD says nothing but this.
+        (404, _) => Err(Trouble::Missing),
+        _ => Err(refused(&answer)),
+    }
+}
+
+fn content(connection: &mut Connection, hash: &Hash, source: Source) -> Result<Vec<u8>, Trouble> {
+    let fields = match source {
+        Source::Any => "",
+        Source::Medium => "Cache-Control: no-cache\r\n",
+    };
+    let answer = match connection.call("GET", &path(hash), fields, &[]) {
+        Ok(answer) => answer,
+        Err(error) if error.is_begun => return Err(cut(connection, hash, error)),
+        Err(error) => return Err(lost(error)),
+    };
+    match answer.status {
+        200 if Hash::of(&answer.body) == *hash => Ok(answer.body),
+        200 => Err(Trouble::Damaged(
+            "the content that came has another hash".to_owned(),
+        )),
+        500 if answer.is_damaged => {
+            let line = answer.line();
+            // What it is, without what to do, which is said anyway.
+            let line = line.strip_prefix("the block is damaged: ").unwrap_or(&line);
+            let what = line.split_once(';').map_or(line, |(what, _)| what);
+            Err(Trouble::Damaged(what.to_owned()))
+        }
+        _ => Err(refused(&answer)),
+    }
+}
+
+/// A server that finds damage when a part of the content is out can do no more than cut the connection. It
+/// knows then.
+fn cut(connection: &mut Connection, hash: &Hash, error: CallError) -> Trouble {
+    for look in 0..DAMAGE_LOOKS {
+        if look > 0 {
+            thread::sleep(DAMAGE_PAUSE);
+        }
+        match head(connection, hash) {
+            Ok(Head {
+                is_damaged: true, ..
+            }) => {
+                return Trouble::Damaged("the server found it so while it sent it".to_owned());
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    lost(error)
+}
+
+fn lost(error: CallError) -> Trouble {
+    Trouble::Lost(error.text)
+}
+
+fn refused(answer: &Answer) -> Trouble {
+    let line = answer.line();
+    match answer.status {
+        404 if line == Trouble::Missing.to_string() => Trouble::Missing,
+        // What the path of a WebSocket answers.
+        404 | 405 | 426 => Trouble::Lost(format!(
+            "this server keeps no blocks ({line}): is it `hioload serve`, without --data off?"
+        )),
+        status => Trouble::Refused(format!("{line} (status {status})")),
+    }
+}
+
+fn unknown(what: &str) -> Trouble {
+    Trouble::Lost(format!("the server's answer is not understood: {what}"))
+}
+
+fn hash_of(value: &Value) -> Option<Hash> {
+    Hash::from_hex(value.as_str()?).ok()
+}
+
+fn page_of(value: &Value) -> Option<Page> {
+    let entry = |value: &Value| {
+        Some(Entry {
+            hash: hash_of(&value["hash"])?,
+            length: value["length"].as_u64()?,
+            created_ms: value["created_ms"].as_u64()?,
+            is_damaged: value["is_damaged"].as_bool()?,
+        })
+    };
+    let entries = value["blocks"].as_array()?;
+    let next = match &value["next"] {
+        Value::Null => None,
+        next => Some(hash_of(next)?),
+    };
+    Some(Page {
+        entries: entries.iter().map(entry).collect::<Option<_>>()?,
+        unreadable: value["unreadable"].as_u64()?,
+        next,
+    })
+}
