@@ -606,6 +606,27 @@ fn bodies_of_unknown_length_wait_for_memory_in_turn() {
 }
 
 #[test]
+fn a_body_of_unknown_length_may_end_with_a_piece() {
+    let mut rig = rig(plain());
+    let content = content(2 * 65_536);
+    let key = rig.begin(None, None);
+    rig.send(key, &content);
+    // The socket asks for room before it knows that nothing more comes.
+    assert!(rig.store.put_room(key) > 0);
+    rig.store.put_end(rig.now, key);
+    rig.run();
+    assert!(matches!(
+        rig.events[..],
+        [Event::Stored {
+            length: 131_072,
+            ..
+        }]
+    ));
+    assert_eq!(rig.get_from_medium(&content), content);
+    rig.assert_nothing_is_lost();
+}
+
+#[test]
 fn no_space_refuses_a_put_at_once_until_there_is_some() {
     let mut rig = rig(plain());
     let mut stored = Vec::new();
