@@ -62,6 +62,8 @@ pub(super) struct Ledger {
     grow_after: Time,
     grown: u64,
     grow_refusals: u64,
+    /// The file grew, and nobody has asked since.
+    has_grown: bool,
 }
 
 impl Ledger {
@@ -83,6 +85,7 @@ impl Ledger {
             grow_after: Time::ZERO,
             grown: 0,
             grow_refusals: 0,
+            has_grown: false,
         }
     }
 
@@ -204,6 +207,7 @@ impl Ledger {
             match disk.grow(size + step) {
                 Ok(()) => {
                     self.grown += 1;
+                    self.has_grown = true;
                     self.buddy.grow(disk.size().min(self.size_max));
                     return true;
                 }
@@ -217,11 +221,17 @@ impl Ledger {
         }
     }
 
-    /// Makes the file at least `size` bytes long.
+    /// The file grew since this was asked last.
+    pub(super) fn take_growth(&mut self) -> bool {
+        std::mem::take(&mut self.has_grown)
+    }
+
+    /// Makes the file at least `size` bytes long, durably.
     pub(super) fn grow_to(&mut self, disk: &mut dyn Disk, size: u64) -> io::Result<()> {
         let size = size.min(self.size_max).next_multiple_of(MACRO);
         if disk.size() < size {
             disk.grow(size)?;
+            disk.sync()?;
         }
         self.buddy.grow(disk.size());
         Ok(())

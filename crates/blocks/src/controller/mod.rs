@@ -207,6 +207,7 @@ impl Controller {
         self.answer_lookups(replies);
         self.answer_promises(now, replies);
         self.answer_leases(now, replies);
+        self.secure_growth(clock);
         let has_replies = replies.len() > answered_before;
         match self.due(now) {
             Some(due) if now >= due || self.is_full() => {
@@ -373,6 +374,14 @@ impl Controller {
                 }
             };
             replies.push((worker, reply));
+        }
+    }
+
+    /// Where no sync comes before a commit, the index could outlive the space it names: new space is made durable at once.
+    fn secure_growth(&mut self, clock: &mut dyn FnMut() -> Time) {
+        let has_grown = self.ledger.take_growth();
+        if has_grown && !self.config.durability.is_durable() {
+            self.sync_disk(clock);
         }
     }
 
