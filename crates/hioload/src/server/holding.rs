@@ -120,12 +120,13 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
-        if connection.facts.has(Facts::HELD) || connection.phase != Phase::Open {
+        if connection.facts.has(Facts::HELD) {
             return;
         }
-        if connection.facts.has(Facts::EOF) {
+        if connection.facts.has(Facts::EOF) && connection.phase == Phase::Open {
             return self.core.lost(cx, socket);
         }
+        // Even if what was stashed has ended it: the peer's FIN is still to be seen.
         let _ = cx.submit(Op::Recv { socket });
     }
 }

@@ -398,12 +398,13 @@ impl Hub {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
-        if connection.facts.has(Facts::HELD) || connection.phase != Phase::Http {
+        if connection.facts.has(Facts::HELD) {
             return;
         }
         if connection.facts.has(Facts::EOF) {
             return self.http_eof(cx, socket);
         }
+        // Even if what was stashed has ended it: the peer's FIN is still to be seen.
         let _ = cx.submit(hioload_reactor::Op::Recv { socket });
     }
 
