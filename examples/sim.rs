@@ -1,7 +1,7 @@
 //! A server under simulation: production workers, virtual time, faults from one seed. Run with
 //! `cargo run -p hioload-sim --example sim -- 42`.
 
-use hioload_sim::{plan, run};
+use hioload_sim::{Suite, plan, run};
 
 fn main() {
     let seed = std::env::args()
@@ -13,7 +13,7 @@ fn main() {
         "seed {seed}: {:?} with {} clients",
         plan.scenario, plan.clients
     );
-    let outcome = run(seed);
+    let outcome = run(Suite::Sessions, seed);
     print!("{}{}", outcome.faults, outcome.events);
     println!(
         "{:.3} virtual seconds, trace {:016x}",

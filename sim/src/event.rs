@@ -6,6 +6,8 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::rc::Rc;
 
+use crate::Suite;
+
 /// One kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -60,11 +62,83 @@ pub enum Event {
     ShutdownBusy,
     /// The server shut down at a pace.
     ShutdownPaced,
+    /// A block was served whole.
+    Served,
+    /// A part of a block was served, or refused as outside of it.
+    ServedRange,
+    /// A client was told that it has the block already (304).
+    NotModified,
+    /// A block was not there (404).
+    NotFound,
+    /// A block was stored (201).
+    Stored,
+    /// A block to be stored was there already (200, 412).
+    Present,
+    /// A block was deleted.
+    Deleted,
+    /// A delete was refused because of a reference or a promise (409).
+    Kept,
+    /// Clients were told which blocks are missing.
+    AskedMissing,
+    /// A reference was kept.
+    Referred,
+    /// Several requests went out before the first answer.
+    Pipelined,
+    /// A client went away after a byte of its requests.
+    Aborted,
+    /// An answer ended before its end.
+    AnswerCut,
+    /// There was no space (507).
+    Full,
+    /// The store was busy or poisoned (503).
+    Unavailable,
+    /// A body came too slowly (408).
+    TooSlow,
+    /// A block was found damaged, or could not be written (500).
+    Damaged,
+    /// A damaged block was put again.
+    Mended,
+    /// A block under way waited for memory or a place in the disk's queue.
+    MemoryWait,
+    /// A read failed or brought something else, and was repeated.
+    ReadAgain,
+    /// The controller replaced a damaged block.
+    Repaired,
+    /// The controller stood still while the workers went on.
+    ControllerStalled,
+    /// A commit of the index failed.
+    CommitFailed,
+    /// A server could not start for want of space.
+    StartRefused,
+    /// A round ended with the server going on.
+    Rested,
+    /// A round ended with a shutdown in order.
+    ShutDown,
+    /// A round ended with the process killed.
+    Killed,
+    /// The power went between two turns.
+    CutBetween,
+    /// The power went before the file grew.
+    CutBeforeGrow,
+    /// The power went after the file grew.
+    CutAfterGrow,
+    /// The power went before a sync of the data.
+    CutBeforeSync,
+    /// The power went between the sync of the data and the commit.
+    CutAfterSync,
+    /// The power went before a commit of the index.
+    CutBeforeCommit,
+    /// The power went after a commit, before the replies.
+    CutAfterCommit,
+    /// The power went before a late sync of the index.
+    CutBeforeIndexSync,
+    /// The power went after a late sync of the index.
+    CutAfterIndexSync,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 61] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -90,7 +164,57 @@ impl Event {
         Self::Flood,
         Self::ShutdownBusy,
         Self::ShutdownPaced,
+        Self::Served,
+        Self::ServedRange,
+        Self::NotModified,
+        Self::NotFound,
+        Self::Stored,
+        Self::Present,
+        Self::Deleted,
+        Self::Kept,
+        Self::AskedMissing,
+        Self::Referred,
+        Self::Pipelined,
+        Self::Aborted,
+        Self::AnswerCut,
+        Self::Full,
+        Self::Unavailable,
+        Self::TooSlow,
+        Self::Damaged,
+        Self::Mended,
+        Self::MemoryWait,
+        Self::ReadAgain,
+        Self::Repaired,
+        Self::ControllerStalled,
+        Self::CommitFailed,
+        Self::StartRefused,
+        Self::Rested,
+        Self::ShutDown,
+        Self::Killed,
+        Self::CutBetween,
+        Self::CutBeforeGrow,
+        Self::CutAfterGrow,
+        Self::CutBeforeSync,
+        Self::CutAfterSync,
+        Self::CutBeforeCommit,
+        Self::CutAfterCommit,
+        Self::CutBeforeIndexSync,
+        Self::CutAfterIndexSync,
     ];
+
+    /// Whether it is to happen in runs of that suite.
+    #[must_use]
+    pub fn is_of(self, suite: Suite) -> bool {
+        let is_of_store = self as usize >= Self::Served as usize;
+        match (suite, self) {
+            (Suite::Store, Self::MailboxFull | Self::WorkerStalled) => true,
+            (Suite::Store, Self::Held | Self::ReadSlowly | Self::ReadPaused | Self::NeverRead) => {
+                true
+            }
+            (Suite::Store, _) => is_of_store,
+            (Suite::Sessions, _) => !is_of_store,
+        }
+    }
 
     /// Its name in reports.
     #[must_use]
@@ -121,13 +245,55 @@ impl Event {
             Self::Flood => "hostile: flood",
             Self::ShutdownBusy => "shutdown with sessions open",
             Self::ShutdownPaced => "shutdown at a pace",
+            Self::Served => "block served",
+            Self::ServedRange => "part of a block served",
+            Self::NotModified => "block known to its client",
+            Self::NotFound => "block not found",
+            Self::Stored => "block stored",
+            Self::Present => "block present",
+            Self::Deleted => "block deleted",
+            Self::Kept => "delete refused",
+            Self::AskedMissing => "missing blocks asked for",
+            Self::Referred => "reference kept",
+            Self::Pipelined => "requests pipelined",
+            Self::Aborted => "request cut at a byte",
+            Self::AnswerCut => "answer cut",
+            Self::Full => "no space (507)",
+            Self::Unavailable => "busy or poisoned (503)",
+            Self::TooSlow => "body too slow (408)",
+            Self::Damaged => "damaged or not written (500)",
+            Self::Mended => "damaged block mended",
+            Self::MemoryWait => "block waits for memory",
+            Self::ReadAgain => "read repeated",
+            Self::Repaired => "damaged block replaced",
+            Self::ControllerStalled => "controller stands still",
+            Self::CommitFailed => "commit of the index failed",
+            Self::StartRefused => "start refused",
+            Self::Rested => "round ends at rest",
+            Self::ShutDown => "round ends with a shutdown",
+            Self::Killed => "process killed",
+            Self::CutBetween => "power cut between turns",
+            Self::CutBeforeGrow => "power cut before a growth",
+            Self::CutAfterGrow => "power cut after a growth",
+            Self::CutBeforeSync => "power cut before a sync",
+            Self::CutAfterSync => "power cut after a sync",
+            Self::CutBeforeCommit => "power cut before a commit",
+            Self::CutAfterCommit => "power cut after a commit",
+            Self::CutBeforeIndexSync => "power cut before a sync of the index",
+            Self::CutAfterIndexSync => "power cut after a sync of the index",
         }
     }
 }
 
 /// How often each event happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventCounts([u64; Event::ALL.len()]);
+
+impl Default for EventCounts {
+    fn default() -> Self {
+        Self([0; Event::ALL.len()])
+    }
+}
 
 impl EventCounts {
     /// Times this happened.
@@ -136,9 +302,12 @@ impl EventCounts {
         self.0[event as usize]
     }
 
-    /// What never happened.
-    pub fn never_happened(&self) -> impl Iterator<Item = Event> + '_ {
-        Event::ALL.into_iter().filter(|event| self.of(*event) == 0)
+    /// What never happened, of those that are to happen in runs of that suite.
+    pub fn never_happened(&self, suite: Suite) -> impl Iterator<Item = Event> + '_ {
+        let wanted = Event::ALL
+            .into_iter()
+            .filter(move |event| event.is_of(suite));
+        wanted.filter(|event| self.of(*event) == 0)
     }
 }
 
@@ -152,7 +321,8 @@ impl AddAssign for EventCounts {
 
 impl fmt::Display for EventCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for event in Event::ALL {
+        let seen = |event: &Event| self.of(*event) > 0;
+        for event in Event::ALL.into_iter().filter(seen) {
             writeln!(f, "{:>10}  {}", self.of(event), event.name())?;
         }
         Ok(())
@@ -188,9 +358,16 @@ mod tests {
             let notes = Notes::default();
             notes.add(event);
             assert_eq!(notes.counts().of(event), 1);
-            assert_eq!(
-                notes.counts().never_happened().count(),
-                Event::ALL.len() - 1
+            let counts = notes.counts();
+            let never = |suite| counts.never_happened(suite);
+            assert!(
+                Suite::ALL
+                    .into_iter()
+                    .all(|suite| never(suite).all(|it| it != event))
+            );
+            assert!(
+                Suite::ALL.into_iter().any(|suite| event.is_of(suite)),
+                "{event:?}"
             );
         }
     }

@@ -12,7 +12,8 @@
 //! ([`Summary::never`]): what never happened was not tested.
 //!
 //! What a run promises is written where it is checked: `world` (after every turn), `client`
-//! (protocol), `echo` and `broadcast` (delivery), `stage` (the end).
+//! (protocol), `echo` and `broadcast` (delivery), `stage` (the end). Blocks are a suite of their own, with a disk
+//! and a machine that goes down: `store`.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod ledger;
 mod plan;
 mod reader;
 mod stage;
+mod store;
 mod summary;
 mod world;
 
@@ -32,7 +34,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hioload_base::Prng;
-use hioload_reactor::sim::{FaultCounts, SimNet};
+use hioload_reactor::sim::{DiskFaultCounts, FaultCounts, SimNet};
 
 pub use event::{Event, EventCounts};
 pub use plan::{Plan, Scenario};
@@ -41,7 +43,36 @@ pub use summary::{COVERAGE_SEEDS_MIN, Summary, run_many};
 use event::Notes;
 
 /// Seeds that once failed. They are run by every `cargo test`.
-pub const REGRESSIONS: &[u64] = &[];
+pub const REGRESSIONS: &[(Suite, u64)] = &[];
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// WebSocket sessions: echo and broadcast.
+    Sessions,
+    /// Blocks over HTTP, on disks that fail and machines that go down.
+    Store,
+}
+
+impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Sessions, Self::Store];
+
+    /// Its name on the command line; the first one needs none.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Store => "store",
+        }
+    }
+
+    /// The suite of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.name() == name)
+    }
+}
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -54,6 +85,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// How often each fault of the network fired.
     pub faults: FaultCounts,
+    /// How often each fault of the disk fired.
+    pub disk: DiskFaultCounts,
     /// What else happened.
     pub events: EventCounts,
     /// What was broken, if anything.
@@ -66,9 +99,25 @@ pub fn plan(seed: u64) -> Plan {
     Plan::draw(&mut Prng::new(seed))
 }
 
+/// What a seed draws, in words.
+#[must_use]
+pub fn describe(suite: Suite, seed: u64) -> String {
+    match suite {
+        Suite::Sessions => plan(seed).to_string(),
+        Suite::Store => store::describe(seed),
+    }
+}
+
 /// Runs one seed to its end, or to the first failed check.
 #[must_use]
-pub fn run(seed: u64) -> Outcome {
+pub fn run(suite: Suite, seed: u64) -> Outcome {
+    match suite {
+        Suite::Sessions => run_sessions(seed),
+        Suite::Store => store::run(seed),
+    }
+}
+
+fn run_sessions(seed: u64) -> Outcome {
     let mut prng = Prng::new(seed);
     let plan = Plan::draw(&mut prng);
     let net = SimNet::new(prng.next_u64(), plan.network.clone());
@@ -84,6 +133,7 @@ pub fn run(seed: u64) -> Outcome {
         trace: net.trace() ^ digest,
         seconds: net.now().as_nanos() as f64 / 1e9,
         faults: net.faults(),
+        disk: DiskFaultCounts::default(),
         events: notes.counts(),
         failure,
     }
@@ -120,4 +170,26 @@ fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
         let place = PLACE.take().unwrap_or_default();
         format!("{text} ({place})")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_once_failed_passes() {
+        for (suite, seed) in REGRESSIONS {
+            let outcome = run(*suite, *seed);
+            assert_eq!(outcome.failure, None, "{} {seed}", suite.name());
+        }
+    }
+
+    #[test]
+    fn a_seed_of_each_suite_passes_and_is_the_same_run_twice() {
+        for suite in Suite::ALL {
+            let (first, second) = (run(suite, 7), run(suite, 7));
+            assert_eq!(first.failure, None, "{}", suite.name());
+            assert_eq!(first.trace, second.trace, "{}", suite.name());
+        }
+    }
 }

@@ -5,11 +5,16 @@
 
 use std::process::ExitCode;
 
-use hioload_sim::{COVERAGE_SEEDS_MIN, Outcome, Summary, plan, run, run_many};
+use hioload_reactor::sim::{DiskFaultCounts, FaultCounts};
+use hioload_sim::{
+    COVERAGE_SEEDS_MIN, EventCounts, Outcome, Suite, Summary, describe, run, run_many,
+};
 
 const USAGE: &str = "\
-usage: hioload-sim [--seeds N] [--from SEED] [--seed S] [--verbose]
+usage: hioload-sim [sessions|store] [--seeds N] [--from SEED] [--seed S] [--verbose]
 
+  sessions      WebSocket sessions: echo and broadcast; what is run unless told
+  store         blocks over HTTP, on disks that fail and machines that go down
   --seeds N     how many seeds to run (200)
   --from SEED   the first of them (0)
   --seed S      run this one seed twice, and compare
@@ -19,6 +24,7 @@ usage: hioload-sim [--seeds N] [--from SEED] [--seed S] [--verbose]
 const TWICE_COUNT: u64 = 5;
 
 struct Args {
+    suite: Suite,
     seeds: u64,
     from: u64,
     seed: Option<u64>,
@@ -34,7 +40,7 @@ fn main() -> ExitCode {
         }
     };
     let is_good = match args.seed {
-        Some(seed) => one(seed, args.verbose),
+        Some(seed) => one(args.suite, seed, args.verbose),
         None => many(&args),
     };
     if is_good {
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
 
 fn parse() -> Result<Args, String> {
     let mut args = Args {
+        suite: Suite::Sessions,
         seeds: 200,
         from: 0,
         seed: None,
@@ -65,40 +72,55 @@ fn parse() -> Result<Args, String> {
             "--seed" => args.seed = Some(number()?),
             "--verbose" => args.verbose = true,
             "--help" | "-h" => return Err("Deterministic simulation of the server.".to_owned()),
+            name if Suite::named(name).is_some() => {
+                args.suite = Suite::named(name).unwrap_or(args.suite);
+            }
             _ => return Err(format!("unknown argument {word}")),
         }
     }
     Ok(args)
 }
 
-fn one(seed: u64, verbose: bool) -> bool {
-    let outcome = run(seed);
-    describe(&outcome, verbose);
-    println!("{}{}", outcome.faults, outcome.events);
-    outcome.failure.is_none() && is_repeated(&outcome)
+fn one(suite: Suite, seed: u64, verbose: bool) -> bool {
+    let outcome = run(suite, seed);
+    tell(suite, &outcome, verbose);
+    show(&outcome.faults, &outcome.disk, &outcome.events, suite);
+    outcome.failure.is_none() && is_repeated(suite, &outcome)
 }
 
 fn many(args: &Args) -> bool {
-    let summary = run_many(args.from, args.seeds, |outcome| {
+    let suite = args.suite;
+    let summary = run_many(suite, args.from, args.seeds, |outcome| {
         if args.verbose {
-            describe(outcome, true);
+            tell(suite, outcome, true);
         }
     });
-    println!("{}{}", summary.faults, summary.events);
+    show(&summary.faults, &summary.disk, &summary.events, suite);
     println!(
         "{} runs, {:.0} virtual seconds",
         summary.count, summary.seconds
     );
     for (seed, failure) in &summary.failures {
-        println!("seed {seed} failed: {failure}\n    again: cargo xtask sim --seed {seed}");
+        let name = suite.name();
+        println!("seed {seed} failed: {failure}\n    again: cargo xtask sim {name} --seed {seed}");
     }
     let twice = (0..args.seeds.min(TWICE_COUNT)).map(|index| args.from.wrapping_add(index));
-    let is_repeatable = twice.map(run).all(|outcome| is_repeated(&outcome));
-    is_covered(&summary) && summary.failures.is_empty() && is_repeatable
+    let is_repeatable = twice
+        .map(|seed| run(suite, seed))
+        .all(|outcome| is_repeated(suite, &outcome));
+    is_covered(&summary, suite) && summary.failures.is_empty() && is_repeatable
 }
 
-fn is_covered(summary: &Summary) -> bool {
-    let never = summary.never();
+fn show(faults: &FaultCounts, disk: &DiskFaultCounts, events: &EventCounts, suite: Suite) {
+    print!("{faults}");
+    if suite == Suite::Store {
+        print!("{disk}");
+    }
+    println!("{events}");
+}
+
+fn is_covered(summary: &Summary, suite: Suite) -> bool {
+    let never = summary.never(suite);
     if never.is_empty() {
         return true;
     }
@@ -107,8 +129,8 @@ fn is_covered(summary: &Summary) -> bool {
 }
 
 /// The same seed again has to be the same run.
-fn is_repeated(outcome: &Outcome) -> bool {
-    let again = run(outcome.seed);
+fn is_repeated(suite: Suite, outcome: &Outcome) -> bool {
+    let again = run(suite, outcome.seed);
     let is_same = again.trace == outcome.trace && again.failure == outcome.failure;
     if !is_same {
         let (first, second) = (outcome.trace, again.trace);
@@ -120,7 +142,7 @@ fn is_repeated(outcome: &Outcome) -> bool {
     is_same
 }
 
-fn describe(outcome: &Outcome, verbose: bool) {
+fn tell(suite: Suite, outcome: &Outcome, verbose: bool) {
     let Outcome {
         seed,
         trace,
@@ -129,20 +151,7 @@ fn describe(outcome: &Outcome, verbose: bool) {
         ..
     } = outcome;
     if verbose {
-        let plan = plan(*seed);
-        let (memory, channel) = (plan.memory / 1024, &plan.settings.channel);
-        println!(
-            "seed {seed}: {:?}, {} workers, ring {}, {memory} KiB, {} clients, {} hostile, deflate {}, {:?}, log {} KiB, send {} KiB",
-            plan.scenario,
-            plan.workers,
-            plan.ring,
-            plan.clients,
-            plan.hostile,
-            plan.has_deflate,
-            channel.policy,
-            channel.budget / 1024,
-            channel.send_max / 1024
-        );
+        println!("seed {seed}: {}", describe(suite, *seed));
     }
     let result = failure.as_deref().unwrap_or("passed");
     println!("seed {seed}: {seconds:.3} virtual seconds, trace {trace:016x}, {result}");

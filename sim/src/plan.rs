@@ -4,6 +4,7 @@
 //! See "Swarm Testing" (Groce et al., ISSTA 2012): leaving features out finds bugs that using all of
 //! them at once hides.
 
+use std::fmt;
 use std::time::Duration;
 
 use hioload::{ChannelSettings, Settings};
@@ -148,6 +149,25 @@ impl Plan {
     }
 }
 
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (memory, channel) = (self.memory / KIB, &self.settings.channel);
+        write!(
+            f,
+            "{:?}, {} workers, ring {}, {memory} KiB, {} clients, {} hostile, deflate {}, {:?}, log {} KiB, send {} KiB",
+            self.scenario,
+            self.workers,
+            self.ring,
+            self.clients,
+            self.hostile,
+            self.has_deflate,
+            channel.policy,
+            channel.budget / KIB,
+            channel.send_max / KIB
+        )
+    }
+}
+
 /// One of several, each equally likely.
 pub(crate) fn pick<T: Copy>(prng: &mut Prng, from: &[T]) -> T {
     from[prng.below(from.len() as u64) as usize]
@@ -215,7 +235,7 @@ fn driver(prng: &mut Prng) -> DriverConfig {
 }
 
 /// Each fault is on or off; strong, middling or weak.
-fn network(prng: &mut Prng) -> SimConfig {
+pub(crate) fn network(prng: &mut Prng) -> SimConfig {
     let all = SimConfig::stormy();
     let mut config = SimConfig::calm();
     for fault in Fault::ALL {

@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use hioload_reactor::sim::{Fault, FaultCounts};
+use hioload_reactor::sim::{DiskFault, DiskFaultCounts, Fault, FaultCounts};
 
 use crate::event::{Event, EventCounts};
-use crate::{Outcome, run};
+use crate::{Outcome, Suite, run};
 
 /// A set of at least so many seeds has to show every fault and event.
 pub const COVERAGE_SEEDS_MIN: u64 = 100;
@@ -21,6 +21,8 @@ pub struct Summary {
     pub seconds: f64,
     /// How often each fault of the network fired.
     pub faults: FaultCounts,
+    /// How often each fault of the disk fired.
+    pub disk: DiskFaultCounts,
     /// What else happened.
     pub events: EventCounts,
     /// Seed and message of each failed run, by seed.
@@ -33,6 +35,7 @@ impl Summary {
         self.count += 1;
         self.seconds += outcome.seconds;
         self.faults += outcome.faults;
+        self.disk += outcome.disk;
         self.events += outcome.events;
         if let Some(failure) = &outcome.failure {
             self.failures.push((outcome.seed, failure.clone()));
@@ -40,19 +43,20 @@ impl Summary {
         }
     }
 
-    /// Names of faults and events that never came up.
+    /// Names of faults and events of that suite that never came up.
     #[must_use]
-    pub fn never(&self) -> Vec<&'static str> {
+    pub fn never(&self, suite: Suite) -> Vec<&'static str> {
         let faults = self.faults.never_fired().map(Fault::name);
-        faults
-            .chain(self.events.never_happened().map(Event::name))
-            .collect()
+        let disk = self.disk.never_fired().map(DiskFault::name);
+        let disk = disk.filter(|_| suite == Suite::Store);
+        let events = self.events.never_happened(suite).map(Event::name);
+        faults.chain(disk).chain(events).collect()
     }
 }
 
 /// Runs `count` seeds from `first` on, as many at a time as there are cores; `each` hears of every
 /// run as it ends.
-pub fn run_many(first: u64, count: u64, each: impl Fn(&Outcome) + Sync) -> Summary {
+pub fn run_many(suite: Suite, first: u64, count: u64, each: impl Fn(&Outcome) + Sync) -> Summary {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicU64::new(0);
     let summary = Mutex::new(Summary::default());
@@ -64,7 +68,7 @@ pub fn run_many(first: u64, count: u64, each: impl Fn(&Outcome) + Sync) -> Summa
                     if index >= count {
                         return;
                     }
-                    let outcome = run(first.wrapping_add(index));
+                    let outcome = run(suite, first.wrapping_add(index));
                     each(&outcome);
                     let mut summary = summary.lock().expect("invariant: runs do not panic");
                     summary.add(&outcome);

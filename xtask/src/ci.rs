@@ -34,6 +34,7 @@ const GATES: &[Gate] = &[
     gate("docs", &["docs"]),
     gate("loom", &["loom"]),
     gate("sim", &["sim", "--seeds", "200"]),
+    gate("sim-store", &["sim", "store", "--seeds", "2000"]),
     gate("e2e", &["e2e"]),
     Gate {
         may_be_missing: true,
@@ -103,7 +104,7 @@ fn summarize(results: &[(&Gate, Ending, Duration)]) -> Outcome {
             Ending::Missing if gate.may_be_missing => "NOT RUN (its tools are missing here)",
             Ending::Missing => "FAILED (could not run)",
         };
-        println!("{:8} {:>5} s  {word}", gate.name, time.as_secs());
+        println!("{:9} {:>5} s  {word}", gate.name, time.as_secs());
         if word.starts_with("FAILED") {
             failed.push(gate.name);
         }

@@ -40,7 +40,7 @@ cargo xtask <task> [options]
   docs     rustdoc, warnings denied
   limits   docs/limits.md against the limit tables of the rooms   [--write]
   loom     rings and pools under the loom model checker
-  sim      simulation from seeds            [--seeds N] [--from SEED]
+  sim      simulation from seeds            [sessions|store] [--seeds N] [--from SEED]
   fuzz     libFuzzer targets                [TARGET]... [--seconds N] [--list]
   e2e      a foreign client (Python websockets) against the server   [--driver uring|poll]
   conform  Autobahn against server and client; see `cargo xtask conform --help`
