@@ -9,6 +9,7 @@ use hioload_base::{Limit, LimitError};
 use crate::class::{BLOCK_SIZE_MAX, Class, UNIT};
 use crate::durability::Durability;
 use crate::limits;
+use crate::pools::ASKS_MAX;
 
 /// What the controller may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +204,7 @@ impl LocalConfig {
     /// Requests a worker has unanswered at most: the queue of replies to it needs so many places, and two for
     /// [`Reply::Retire`](crate::Reply::Retire).
     pub fn unanswered_max(&self) -> usize {
-        self.puts_max + self.gets_max + self.calls_max + Class::COUNT
+        self.puts_max + self.gets_max + self.calls_max + Class::COUNT * ASKS_MAX
     }
 
     /// Bytes of memory one worker takes at most, buffers of the pool and cache included: for the memory plan.

@@ -8,8 +8,9 @@
 //! The same code fills a pool at the start and at run time. Must not know the controller's queues: what to ask for and what to
 //! return is answered, the caller sends it.
 //!
-//! Limits: a pool never wants more than its target times `factor`, one request for each class is unanswered, and a block is
-//! ready, with a PUT, or gone. After a refusal the pool asks again only after [`REFUSAL_PAUSE`], or for a PUT that waits.
+//! Limits: a pool never wants more than its target times `factor`, [`ASKS_MAX`] requests for each class are unanswered, and a
+//! block is ready, with a PUT, or gone. After a refusal the pool asks again only after [`REFUSAL_PAUSE`], or for a PUT that
+//! waits.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +21,10 @@ use crate::block::Block;
 use crate::class::Class;
 use crate::message::Leased;
 use crate::stats::PoolStats;
+
+/// Requests for blocks of one class that are unanswered at most. The controller answers between two batches: all the PUTs of
+/// a batch have to find their blocks there.
+pub(crate) const ASKS_MAX: usize = 16;
 
 /// How long a pool does without after it was refused.
 pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
@@ -45,8 +50,9 @@ struct Pool {
     base: usize,
     target: usize,
     target_max: usize,
-    /// A request is unanswered.
-    is_asked: bool,
+    /// Requests without an answer, and the blocks they are for.
+    asks: usize,
+    asked_for: usize,
     /// It was worth a message, and is not full since.
     is_filling: bool,
     /// The last answer was a refusal.
@@ -65,8 +71,10 @@ impl Pool {
     /// Blocks to ask for. Not for each single one: a quarter of the pool, or a PUT that waits, is worth a message; then the
     /// pool is filled.
     fn missing(&self) -> usize {
-        let missing = (self.target + self.waiting.len()).saturating_sub(self.free.len());
-        let is_worth_it = self.is_filling || !self.waiting.is_empty() || missing * 4 >= self.target;
+        let wanted = self.target + self.waiting.len();
+        let missing = wanted.saturating_sub(self.free.len() + self.asked_for);
+        let has_to_wait = self.waiting.len() > self.asked_for;
+        let is_worth_it = self.is_filling || has_to_wait || missing * 4 >= self.target;
         if is_worth_it { missing } else { 0 }
     }
 }
@@ -87,7 +95,8 @@ impl Pools {
                 target: base,
                 // A class without a target of its own serves its PUTs all the same.
                 target_max: base.max(1) * usize::from(factor),
-                is_asked: false,
+                asks: 0,
+                asked_for: 0,
                 is_filling: false,
                 is_refused: false,
                 ask_after: Time::ZERO,
@@ -151,10 +160,10 @@ impl Pools {
         std::mem::take(&mut self.0[class.index()].waiting)
     }
 
-    /// How many blocks to ask for now, if any; the answer is then awaited.
+    /// How many blocks to ask for now, if any; the answer is then awaited. Call again until there are none.
     pub(crate) fn ask(&mut self, now: Time, class: Class) -> Option<u8> {
         let pool = &mut self.0[class.index()];
-        if pool.is_asked || (now < pool.ask_after && pool.waiting.is_empty()) {
+        if pool.asks == ASKS_MAX || (now < pool.ask_after && pool.waiting.is_empty()) {
             return None;
         }
         let missing = pool.missing();
@@ -162,15 +171,18 @@ impl Pools {
         if missing == 0 {
             return None;
         }
-        pool.is_asked = true;
+        let count = missing.min(Leased::COUNT_MAX);
+        pool.asks += 1;
+        pool.asked_for += count;
         pool.stats.refills += 1;
-        Some(missing.min(Leased::COUNT_MAX) as u8)
+        Some(count as u8)
     }
 
-    /// The request is answered: [`Pools::arrived`] for each of its blocks follows.
-    pub(crate) fn answered(&mut self, class: Class) {
+    /// A request for `count` blocks is answered: [`Pools::arrived`] for each that came follows.
+    pub(crate) fn answered(&mut self, class: Class, count: u8) {
         let pool = &mut self.0[class.index()];
-        pool.is_asked = false;
+        pool.asks -= 1;
+        pool.asked_for -= usize::from(count);
         pool.is_refused = false;
         pool.has_grown = false;
     }
@@ -186,9 +198,10 @@ impl Pools {
     }
 
     /// The request is refused: every PUT that waits has to be told.
-    pub(crate) fn refused(&mut self, now: Time, class: Class) -> VecDeque<Key> {
+    pub(crate) fn refused(&mut self, now: Time, class: Class, count: u8) -> VecDeque<Key> {
         let pool = &mut self.0[class.index()];
-        pool.is_asked = false;
+        pool.asks -= 1;
+        pool.asked_for -= usize::from(count);
         pool.is_refused = true;
         pool.has_grown = false;
         pool.ask_after = now + REFUSAL_PAUSE;
@@ -197,9 +210,10 @@ impl Pools {
     }
 
     /// The same for a table at its limit: those that wait go on waiting.
-    pub(crate) fn postponed(&mut self, now: Time, class: Class) {
+    pub(crate) fn postponed(&mut self, now: Time, class: Class, count: u8) {
         let pool = &mut self.0[class.index()];
-        pool.is_asked = false;
+        pool.asks -= 1;
+        pool.asked_for -= usize::from(count);
         pool.ask_after = now + REFUSAL_PAUSE;
     }
 
@@ -223,7 +237,7 @@ impl Pools {
     /// When [`Pools::ask`] or [`Pools::shrink`] may have something to do that they have not now.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let wakes = self.0.iter().filter_map(|pool| {
-            let asks = !pool.is_asked && pool.missing() > 0;
+            let asks = pool.asks < ASKS_MAX && pool.missing() > 0;
             let shrinks = pool.target > pool.base;
             let asks = asks.then_some(pool.ask_after);
             let shrinks = shrinks.then_some(pool.calm_at);
@@ -270,8 +284,7 @@ mod tests {
     /// Gives what is asked for until nothing is.
     fn fill(pools: &mut Pools, now: Time, next: &mut u32) {
         while let Some(count) = pools.ask(now, CLASS) {
-            assert_eq!(pools.ask(now, CLASS), None, "one request at a time");
-            pools.answered(CLASS);
+            pools.answered(CLASS, count);
             for _ in 0..count {
                 *next += 1;
                 assert_eq!(pools.arrived(block(*next)), None);
@@ -295,6 +308,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_its_way_is_not_asked_for_again() {
+        let mut keys = Slab::with_limit(1000);
+        let mut pools = pools(100, 8);
+        let counts = |pools: &mut Pools| -> Vec<u8> {
+            std::iter::from_fn(|| pools.ask(Time::ZERO, CLASS)).collect()
+        };
+        assert_eq!(counts(&mut pools), [12, 12, 12, 12, 12, 12, 12, 12, 4]);
+        // Blocks come for those who wait; the target has doubled for them.
+        for n in 0..50 {
+            pools.wait(Time::ZERO, CLASS, keys.insert(n).expect("room"));
+        }
+        let more = counts(&mut pools);
+        assert_eq!(more.len(), ASKS_MAX - 9, "as many requests as may be");
+        pools.answered(CLASS, 12);
+        for unit in 0..12 {
+            assert!(pools.arrived(block(unit)).is_some());
+        }
+        assert_eq!(counts(&mut pools), [12], "one was answered");
+    }
+
+    #[test]
     fn who_waits_is_served_first_and_in_order() {
         let mut keys = Slab::with_limit(10);
         let [a, b, c] = [0, 1, 2].map(|n| keys.insert(n).expect("room"));
@@ -308,7 +342,7 @@ mod tests {
             Some(6),
             "two wait, and the target has doubled"
         );
-        pools.answered(CLASS);
+        pools.answered(CLASS, 6);
         assert_eq!(pools.arrived(block(1)), Some(a));
         assert_eq!(pools.give(block(2)), Given::To(c));
         assert_eq!(pools.arrived(block(3)), None);
@@ -329,7 +363,6 @@ mod tests {
             assert_eq!(pools.stats()[0].target, expected);
             fill(&mut pools, now, &mut next);
             assert_eq!(pools.stats()[0].free, expected);
-            pools.answered(CLASS);
         }
         assert_eq!(pools.shrink(now, CLASS), None, "not at once");
         let mut returned = 0;
@@ -372,15 +405,15 @@ mod tests {
         assert_eq!(pools.ask(now, CLASS), Some(2));
         pools.wait(now, CLASS, key);
         assert!(!pools.is_exhausted(now, CLASS));
-        assert_eq!(pools.refused(now, CLASS), [key]);
+        assert_eq!(pools.refused(now, CLASS, 2), [key]);
         assert!(pools.is_exhausted(now, CLASS));
         assert!(!pools.is_exhausted(now + REFUSAL_PAUSE, CLASS), "who knows");
         assert_eq!(pools.ask(now, CLASS), None);
         let later = pools.deadline().expect("it asks again");
         assert_eq!(later, now + REFUSAL_PAUSE);
         pools.wait(now, CLASS, key);
-        assert!(pools.ask(now, CLASS).is_some(), "a PUT asks at once");
-        pools.postponed(now, CLASS);
+        let count = pools.ask(now, CLASS).expect("a PUT asks at once");
+        pools.postponed(now, CLASS, count);
         pools.forget(CLASS, key);
         assert!(pools.ask(later, CLASS).is_some());
     }

@@ -203,7 +203,7 @@ impl LocalStore {
                 };
                 Event::CallFailed { user, fault }
             }
-            (Asked::Lease(_) | Asked::Put(_) | Asked::Lookup(_), _) => return,
+            (Asked::Lease { .. } | Asked::Put(_) | Asked::Lookup(_), _) => return,
         };
         self.desk.events.push_back(event);
     }

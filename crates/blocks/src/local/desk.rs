@@ -34,7 +34,10 @@ pub(super) enum Owner {
 /// What a reply is for.
 #[derive(Debug)]
 pub(super) enum Asked {
-    Lease(Class),
+    Lease {
+        class: Class,
+        count: u8,
+    },
     Put(Key),
     Lookup(Key),
     Delete {
@@ -60,7 +63,7 @@ pub(super) enum Asked {
 impl Asked {
     /// Counts among the calls that are bounded together.
     pub(super) fn is_call(&self) -> bool {
-        !matches!(self, Asked::Lease(_) | Asked::Put(_) | Asked::Lookup(_))
+        !matches!(self, Asked::Lease { .. } | Asked::Put(_) | Asked::Lookup(_))
     }
 }
 
@@ -126,7 +129,7 @@ impl Desk {
     /// Sends a request that will be answered.
     ///
     /// # Panics
-    /// When there are more than PUTs, GETs, calls and classes together: each of them asks one thing at a time.
+    /// When there are more than PUTs, GETs and calls, which ask one thing at a time, and the requests of the pools.
     pub(super) fn ask(&mut self, asked: Asked, request: impl FnOnce(RequestId) -> Request) {
         self.call_count += usize::from(asked.is_call());
         let key = self

@@ -244,7 +244,7 @@ impl LocalStore {
             self.poison();
         }
         match (asked, reply) {
-            (Asked::Lease(class), reply) => self.handle_lease(class, reply),
+            (Asked::Lease { class, count }, reply) => self.handle_lease(class, count, reply),
             (Asked::Put(put), reply) => self.handle_put(put, &reply),
             (Asked::Lookup(get), Reply::Found { record, .. }) => {
                 self.gets.found(&mut self.desk, get, *record);
@@ -308,8 +308,8 @@ impl LocalStore {
                     is_suspect: false,
                 });
             }
-            if let Some(count) = self.desk.pools.ask(now, class) {
-                let asked = Asked::Lease(class);
+            while let Some(count) = self.desk.pools.ask(now, class) {
+                let asked = Asked::Lease { class, count };
                 self.desk
                     .ask(asked, |id| Request::Lease { id, class, count });
             }
@@ -400,11 +400,11 @@ impl LocalStore {
         }
     }
 
-    fn handle_lease(&mut self, class: Class, reply: Reply) {
+    fn handle_lease(&mut self, class: Class, count: u8, reply: Reply) {
         let LocalStore { desk, puts, .. } = self;
         match reply {
             Reply::Leased { blocks, .. } => {
-                desk.pools.answered(class);
+                desk.pools.answered(class, count);
                 for block in blocks.iter() {
                     if let Some(put) = desk.pools.arrived(block) {
                         puts.leased(desk, put, block);
@@ -413,13 +413,13 @@ impl LocalStore {
             }
             Reply::Failed {
                 fault: Fault::Busy, ..
-            } => desk.pools.postponed(desk.now, class),
+            } => desk.pools.postponed(desk.now, class, count),
             reply => {
                 let fault = match reply {
                     Reply::Failed { fault, .. } => fault,
                     _ => Fault::Misuse,
                 };
-                for put in desk.pools.refused(desk.now, class) {
+                for put in desk.pools.refused(desk.now, class, count) {
                     puts.refused(desk, put, fault);
                 }
             }
