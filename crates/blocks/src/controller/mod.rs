@@ -574,7 +574,11 @@ impl Controller {
 
     /// In relaxed mode, when it is time: everything committed so far becomes durable, and freed blocks reusable.
     fn sync_relaxed(&mut self, now: Time, clock: &mut dyn FnMut() -> Time) {
-        if self.is_poisoned || self.sync_at.is_none_or(|at| now < at) {
+        if self.is_poisoned {
+            // Nobody is to come back for it, again and again.
+            self.sync_at = None;
+        }
+        if self.sync_at.is_none_or(|at| now < at) {
             return;
         }
         self.sync_at = None;

@@ -539,6 +539,21 @@ fn relaxed_acknowledges_at_once_and_reuses_only_what_a_crash_cannot_bring_back()
 }
 
 #[test]
+fn relaxed_and_poisoned_there_is_nothing_to_come_back_for() {
+    let mut rig = rig(ControllerConfig {
+        durability: Durability::Relaxed,
+        ..config()
+    });
+    rig.store(1, Class::MIN);
+    rig.index.fail_commit_after(0);
+    rig.release(1);
+    rig.settle();
+    assert!(rig.stats().is_poisoned);
+    rig.now += config().relaxed_sync;
+    assert_eq!(rig.cycle(), (Vec::new(), Next::Idle));
+}
+
+#[test]
 fn relaxed_syncs_early_when_space_is_short_and_at_the_end() {
     let mut rig = rig(ControllerConfig {
         durability: Durability::Relaxed,
