@@ -35,6 +35,14 @@ pub(super) fn hash(text: &str) -> Result<Hash, String> {
 
 /// Prints a line for each: hash, length, `damaged` or `-`, and when it was stored.
 pub(super) fn run(args: &LsArgs) -> Result<Verdict, Stop> {
+    match list(args) {
+        // Whoever closed the pipe has what it wanted.
+        Err(Stop::Unread) => Ok(Verdict::Fine),
+        ended => ended,
+    }
+}
+
+fn list(args: &LsArgs) -> Result<Verdict, Stop> {
     let mut access = args.place.open()?;
     let mut walk = Walk::new(args.after);
     let mut left = args.limit.unwrap_or(u64::MAX);

@@ -99,8 +99,8 @@ pub(crate) fn run(args: &BlocksArgs) -> ExitCode {
         Ok(Verdict::Wrong) => ExitCode::FAILURE,
         Err(Stop::Usage(text)) => exit::usage(&text),
         Err(Stop::Failed(text)) => exit::failure(&text),
-        // Whoever closed the pipe has what it wanted.
-        Err(Stop::Unread) => ExitCode::SUCCESS,
+        // Whoever closed the pipe knows; that all is well nobody has seen.
+        Err(Stop::Unread) => ExitCode::FAILURE,
     }
 }
 

@@ -56,9 +56,13 @@ impl Progress {
         }
     }
 
-    /// Prints a line to stdout, above the bar.
+    /// Prints a line to stdout; above the bar, if that is where it goes.
     pub(super) fn say(&self, line: &str) -> Result<(), Stop> {
-        self.aside(|| stop::say(line))
+        if std::io::stdout().is_terminal() {
+            self.aside(|| stop::say(line))
+        } else {
+            stop::say(line)
+        }
     }
 
     /// Prints a line to stderr, above the bar.

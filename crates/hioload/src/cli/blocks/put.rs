@@ -111,19 +111,26 @@ impl Put {
                     self.blocks += 1;
                     self.bytes += content.len() as u64;
                     self.progress.add(content.len() as u64);
-                    self.progress
-                        .say(&format!("{hash}  {}  {of}", content.len()))?;
+                    self.say(&format!("{hash}  {}  {of}", content.len()))?;
                 }
                 // Told once, when it ends the command.
                 Some(trouble) if trouble.is_lost() => {}
                 Some(trouble) => self.fail(&format!("{of}: {trouble}")),
             },
-            Item::Empty(of) => self.progress.say(&format!("-  0  {of}"))?,
+            Item::Empty(of) => self.say(&format!("-  0  {of}"))?,
             Item::Note(text) if !self.is_quiet => self.progress.note(text),
             Item::Note(_) => {}
             Item::Failed(why) => self.fail(why),
         }
         Ok(())
+    }
+
+    /// What is to be stored is stored, whether somebody reads its name or not.
+    fn say(&self, line: &str) -> Result<(), Stop> {
+        match self.progress.say(line) {
+            Err(Stop::Unread) => Ok(()),
+            said => said,
+        }
     }
 
     fn fail(&mut self, why: &str) {
