@@ -109,7 +109,7 @@ fn stdin_is_a_content() {
         let mut stdin = put.stdin.take().expect("piped");
         stdin.write_all(&whole).expect("it reads");
         drop(stdin);
-        let ended = Ended::of(put.wait_with_output().expect("it ends"));
+        let ended = Ended::of(&put.wait_with_output().expect("it ends"));
         assert_eq!(ended.code, 0, "{ended:?}");
         let lengths: Vec<&str> = ended.stdout.lines().map(|line| &line[66..]).collect();
         assert_eq!(lengths, ["524288  -", "75712  -"]);
@@ -528,7 +528,7 @@ fn a_scrub_goes_at_its_rate_and_on_where_a_signal_ended_it() {
     // What it has read it may not have got yet.
     let pid = Pid::from_raw(scrub.id().cast_signed()).expect("a process");
     kill_process(pid, Signal::INT).expect("it runs");
-    let ended = Ended::of(scrub.wait_with_output().expect("it ends"));
+    let ended = Ended::of(&scrub.wait_with_output().expect("it ends"));
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stderr.contains("scrubbed 1 block,"), "{ended:?}");
     assert!(
@@ -687,7 +687,7 @@ fn a_pipe_that_is_closed_ends_a_list_and_not_what_is_stored() {
         let piped = process.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = piped.spawn().expect("it runs");
         drop(process.stdout.take());
-        Ended::of(process.wait_with_output().expect("it ends"))
+        Ended::of(&process.wait_with_output().expect("it ends"))
     };
     let put = unread(&[&["put"], &on[..], &[&place.path("in")]].concat());
     assert!(

@@ -29,7 +29,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    pub(crate) fn of(output: Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code().expect("no signal"),
@@ -40,7 +40,7 @@ impl Ended {
 }
 
 pub(crate) fn ran(args: &[&str]) -> Ended {
-    Ended::of(hioload(args).output().expect("the binary runs"))
+    Ended::of(&hioload(args).output().expect("the binary runs"))
 }
 
 /// A server with its store in a directory, or with `off`. It ends in good order when it is dropped.
