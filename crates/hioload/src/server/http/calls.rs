@@ -111,6 +111,10 @@ impl Hub {
         expected: Option<Hash>,
     ) -> Next {
         let length = match request.body() {
+            Body::None if request.header("Content-Length").is_some() => {
+                let answer = Answer::put_error(PutError::Empty);
+                return self.turn_away(cx, socket, request, answer);
+            }
             Body::None => {
                 let line = "a block needs Content-Length or Transfer-Encoding: chunked";
                 return self.turn_away(cx, socket, request, Answer::text(411, line));
@@ -150,7 +154,10 @@ impl Hub {
                 let answer = Answer::text(413, &format!("the body has more than {size_max} bytes"));
                 self.turn_away(cx, socket, request, answer)
             }
-            Body::None if !matches!(of, List::Reference { .. }) => {
+            Body::None
+                if !matches!(of, List::Reference { .. })
+                    && request.header("Content-Length").is_none() =>
+            {
                 let line = "a list of hashes needs Content-Length or Transfer-Encoding: chunked";
                 self.turn_away(cx, socket, request, Answer::text(411, line))
             }
@@ -216,6 +223,7 @@ impl Hub {
             }
             Work::Idle | Work::Asked(_) | Work::Get { .. } => return Next::Go,
         };
+        self.give_up(socket);
         let line = format!("the body has more than {size_max} bytes, or there is no memory for it");
         self.answer(cx, socket, &Answer::text(413, &line).last())
     }

@@ -156,7 +156,9 @@ impl Wish {
                 .and_then(|field| field.strip_suffix(b"\""))
                 == Some(&tag[..])
         });
-        let range = request.header("Range").filter(|_| is_same);
+        // RFC 9110 14.2: a range is for GET alone.
+        let is_get = request.method() == "GET";
+        let range = request.header("Range").filter(|_| is_same && is_get);
         Self {
             hash,
             range: range.and_then(RangeSpec::parse),

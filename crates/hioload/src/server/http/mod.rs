@@ -178,6 +178,8 @@ impl Hub {
             Ok(None) => Next::Wait,
             Err(refusal) => {
                 self.core.stats.requests_refused += 1;
+                // A body that breaks off here is known to the store.
+                self.give_up(socket);
                 let answer = Answer::text(refusal.status, refusal.reason).last();
                 self.answer(cx, socket, &answer)
             }
