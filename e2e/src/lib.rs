@@ -3,6 +3,7 @@
 //! ```text
 //!   Running (Server::builder … run, on threads) ◀── TCP ── tungstenite: a foreign implementation
 //!                                               ◀── TCP ── Wire: bytes as the test wants them
+//!                                               ◀── TCP ── Web: HTTP/1.1, requests as bytes, answers taken apart
 //! ```
 //!
 //! Nothing here sleeps to wait for something: reads have a deadline ([`TIME_MAX`]) and conditions
@@ -12,10 +13,12 @@
 
 mod foreign;
 mod running;
+mod web;
 mod wire;
 
 pub use foreign::{Foreign, connect, connect_small, connect_to, connect_with, expect_close};
 pub use running::{Running, uring_works};
+pub use web::{Answer, Web, hash_of, request as http_request};
 pub use wire::{Frame, Heard, KEY, Opcode, Wire, close_body, frame_bytes, request};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,197 @@
+//! Connections that end before they should, or never go on: nothing is stored, nothing is held.
+
+use std::time::Duration;
+
+use hioload::DriverChoice;
+use hioload_e2e::{hash_of, http_request};
+
+use crate::kit::{Scene, content};
+
+/// A request of known length, and one in chunks.
+fn requests(content: &[u8]) -> [Vec<u8>; 2] {
+    let put = format!("PUT /blocks/{}", hash_of(content));
+    let mut chunked = http_request(&put, "Transfer-Encoding: chunked\r\n", b"");
+    for chunk in content.chunks(20) {
+        chunked.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        chunked.extend_from_slice(chunk);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    [http_request(&put, "", content), chunked]
+}
+
+pub(crate) fn an_early_close_at_every_byte_stores_nothing(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let content = content(1, 50);
+    for request in requests(&content) {
+        for cut in 0..request.len() {
+            let mut web = scene.dial();
+            web.send(&request[..cut]);
+            web.finish();
+            if let Ok(answer) = web.try_answer(false) {
+                panic!("{} to the first {cut} bytes", answer.head);
+            }
+        }
+    }
+    nothing_is_there(&scene, &content);
+}
+
+pub(crate) fn a_reset_at_every_byte_stores_nothing(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let content = content(1, 50);
+    for request in requests(&content) {
+        for cut in 0..request.len() {
+            let mut web = scene.dial();
+            web.send(&request[..cut]);
+            web.reset();
+        }
+    }
+    // And in the middle of large ones, while they are written.
+    let large = self::content(2, 400_000);
+    for request in requests(&large) {
+        for cut in (1..request.len()).step_by(request.len() / 37) {
+            let mut web = scene.dial();
+            web.send(&request[..cut]);
+            web.reset();
+        }
+    }
+    nothing_is_there(&scene, &large);
+    nothing_is_there(&scene, &content);
+}
+
+fn nothing_is_there(scene: &Scene, content: &[u8]) {
+    scene.rests_with(0);
+    let mut web = scene.dial();
+    assert_eq!(web.get(&hash_of(content)).status, 404);
+    // The store is as good as new.
+    assert_eq!(web.put(content).status, 201);
+    assert!(web.get(&hash_of(content)).body == content);
+    assert_eq!(
+        web.ask(&format!("DELETE /{}", hash_of(content)), "", b"")
+            .status,
+        204
+    );
+}
+
+pub(crate) fn a_body_that_stops_coming_is_408(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        settings.body_timeout = Duration::from_millis(100);
+    });
+    let content = content(1, 100_000);
+    for request in requests(&content) {
+        for sent in [request.len() - 1, request.len() / 2] {
+            let mut web = scene.dial();
+            web.send(&request[..sent]);
+            let answer = web.answer(false);
+            assert_eq!(
+                (answer.status, answer.field("Connection")),
+                (408, Some("close"))
+            );
+            web.expect_end();
+        }
+    }
+    scene.rests_with(0);
+    assert_eq!(scene.server.stats().requests_late, 4);
+}
+
+pub(crate) fn a_head_that_stops_coming_is_cut_off(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        settings.handshake_timeout = Duration::from_millis(100);
+    });
+    // The first head of a connection, and a later one.
+    let mut first = scene.dial();
+    first.send(b"GET /stats HTTP/1.1\r\nHo");
+    let mut later = scene.dial();
+    assert_eq!(later.ask("GET /stats", "", b"").status, 200);
+    later.send(b"GET /stats HTTP/1.1\r\nHo");
+    for mut web in [first, later] {
+        if let Ok(answer) = web.try_answer(false) {
+            assert_eq!(answer.status, 408);
+            web.expect_end();
+        }
+    }
+    scene.rests();
+}
+
+pub(crate) fn one_that_asks_nothing_is_cut_off(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        settings.handshake_timeout = Duration::from_millis(100);
+        settings.http_idle_timeout = Duration::from_millis(100);
+    });
+    let mut silent = scene.dial();
+    let mut idle = scene.dial();
+    assert_eq!(idle.ask("GET /stats", "", b"").status, 200);
+    idle.expect_end();
+    if let Ok(answer) = silent.try_answer(false) {
+        assert_eq!(answer.status, 408);
+        silent.expect_end();
+    }
+    scene.rests();
+}
+
+pub(crate) fn an_answer_that_nobody_takes_is_given_up(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        settings.body_timeout = Duration::from_millis(200);
+    });
+    let content = content(1, 512 * 1024);
+    assert_eq!(scene.dial().put(&content).status, 201);
+    let get = http_request(&format!("GET /{}", hash_of(&content)), "", b"");
+    let mut web = scene.dial();
+    // More than any socket buffers.
+    for _ in 0..64 {
+        if !web.try_send(&get) {
+            break;
+        }
+    }
+    let stats = scene.rests();
+    assert_eq!(stats["totals"]["gets"], 0);
+    drop(web);
+}
+
+pub(crate) fn a_connection_closes_after_what_says_so(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let mut web = scene.dial();
+    let answer = web.ask("GET /stats", "Connection: close\r\n", b"");
+    assert_eq!(
+        (answer.status, answer.field("Connection")),
+        (200, Some("close"))
+    );
+    web.expect_end();
+    // RFC 9112 9.3: what comes behind is not served.
+    let mut web = scene.dial();
+    let mut bytes = http_request("GET /stats", "Connection: close\r\n", b"");
+    bytes.extend(http_request("GET /stats", "", b""));
+    web.send(&bytes);
+    assert_eq!(web.answer(false).status, 200);
+    web.expect_end();
+    // A peer that sends FIN behind its request still gets its answer.
+    let mut web = scene.dial();
+    web.send(&http_request("GET /stats", "", b""));
+    web.finish();
+    assert_eq!(web.answer(false).status, 200);
+    web.expect_end();
+    scene.rests();
+}
+
+pub(crate) fn who_still_sends_a_refused_body_gets_the_answer(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        // What lingers longer than it must fails the test.
+        settings.close_timeout = Duration::from_secs(3600);
+    });
+    let hash = hash_of(b"something else");
+    for _ in 0..20 {
+        let mut web = scene.dial();
+        let mut bytes = http_request("GET /stats", "", b"");
+        bytes.extend(http_request(
+            &format!("PUT /{hash}"),
+            "Content-Length: 600000\r\n",
+            b"",
+        ));
+        web.try_send(&bytes);
+        web.try_send(&content(1, 600_000));
+        assert_eq!(web.answer(false).status, 200);
+        assert_eq!(web.answer(false).status, 413);
+        web.expect_end();
+    }
+    scene.rests();
+}
