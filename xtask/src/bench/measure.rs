@@ -246,6 +246,9 @@ pub(super) struct MachineTime {
     total: u64,
     /// What the host of a virtual machine gave to others while this one wanted to run.
     stolen: u64,
+    /// What all processes computed, and of that this one with the children it has waited for.
+    computed: u64,
+    own: u64,
 }
 
 impl MachineTime {
@@ -261,12 +264,37 @@ impl MachineTime {
         Self {
             total: ticks.iter().sum(),
             stolen: ticks.get(7).copied().unwrap_or(0),
+            computed: ticks.iter().take(2).sum(),
+            own: own_ticks(&fs::read_to_string("/proc/self/stat").unwrap_or_default()),
         }
+    }
+
+    /// Share of the machine's time in which processes that are not ours computed. Exact when all children
+    /// of the time between have ended; what the kernel did for them is not in it.
+    pub(super) fn foreign_since(&self, before: &Self) -> f64 {
+        let own = self.own - before.own;
+        let foreign = (self.computed - before.computed).saturating_sub(own);
+        foreign as f64 / (self.total - before.total).max(1) as f64
     }
 
     pub(super) fn stolen_since(&self, before: &Self) -> f64 {
         (self.stolen - before.stolen) as f64 / (self.total - before.total).max(1) as f64
     }
+}
+
+/// User time in ticks of a process and of the children it has waited for. The name in parentheses may
+/// itself have spaces and parentheses.
+fn own_ticks(stat: &str) -> u64 {
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return 0;
+    };
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|field| field.parse::<u64>().ok())
+    };
+    ticks(11).unwrap_or(0) + ticks(13).unwrap_or(0)
 }
 
 /// Highest resident memory a process ever had.
@@ -349,6 +377,22 @@ mod tests {
         assert!(sample.figure(Figure::CpuPerMessage).is_err());
         assert!(sample.figure(Figure::Lost).is_err());
         assert!(sample.figure(Figure::LatencyP99).is_err());
+    }
+
+    #[test]
+    fn what_children_computed_is_our_own() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 25 17 300 4 20 0 1 0 5 6 7";
+        assert_eq!(own_ticks(stat), 325);
+        assert_eq!(own_ticks(""), 0);
+        let time = |computed, own| MachineTime {
+            total: computed * 2,
+            stolen: 0,
+            computed,
+            own,
+        };
+        assert!((time(200, 90).foreign_since(&time(100, 0)) - 0.05).abs() < 1e-9);
+        // Ticks of one clock may run ahead of the other's.
+        assert!(time(200, 101).foreign_since(&time(100, 0)).abs() < 1e-9);
     }
 
     #[test]

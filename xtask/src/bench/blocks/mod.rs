@@ -114,23 +114,35 @@ fn select(names: &[String]) -> Outcome<Vec<&'static Row>> {
     Ok(ROWS.iter().filter(is_wanted).collect())
 }
 
+/// Share of the machine in which other processes may compute during a round that counts.
+const FOREIGN_MAX: f64 = 0.05;
+
 /// All rounds of one row. A row that cannot be measured is not tried again, and says why. A round in which the
-/// host took the machine away is measured again.
+/// host took the machine away, or other processes used it, is measured again.
 fn measure_row(lab: &Lab, row: &'static Row, rounds: usize, results: &mut Results) {
     let mut disturbed_left = rounds * DISTURBED_PER_ROUND;
     let mut round = 0;
     while round < rounds {
         let time = MachineTime::now();
         let result = (row.measure)(lab, round);
-        let stolen = MachineTime::now().stolen_since(&time);
-        if stolen > STOLEN_MAX && disturbed_left > 0 && result.is_ok() {
+        let after = MachineTime::now();
+        let (stolen, foreign) = (after.stolen_since(&time), after.foreign_since(&time));
+        let is_disturbed = stolen > STOLEN_MAX || foreign > FOREIGN_MAX;
+        if is_disturbed && disturbed_left > 0 && result.is_ok() {
             disturbed_left -= 1;
-            let percent = stolen * 100.0;
             eprintln!(
-                "{}: {percent:.0} % of the machine went to others; once more",
-                row.name
+                "{}: {:.0} % of the machine went to its host, {:.0} % to other processes; once more",
+                row.name,
+                stolen * 100.0,
+                foreign * 100.0
             );
             continue;
+        }
+        if is_disturbed && result.is_ok() {
+            eprintln!(
+                "{}: DISTURBED: the machine is not quiet enough for this figure",
+                row.name
+            );
         }
         let has_failed = result.is_err();
         eprintln!("{} {}: {}", row.name, round + 1, table::progress(&result));
