@@ -36,6 +36,7 @@ const GATES: &[Gate] = &[
     gate("sim", &["sim", "--seeds", "200"]),
     gate("sim-store", &["sim", "store", "--seeds", "2000"]),
     gate("e2e", &["e2e"]),
+    gate("torture", &["torture", "--kills", "60"]),
     Gate {
         may_be_missing: true,
         ..gate("conform", &["conform", "--groups", "quick"])

@@ -22,6 +22,7 @@ mod python;
 mod sim;
 mod stop;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ cargo xtask <task> [options]
   limits   docs/limits.md against the limit tables of the rooms   [--write]
   loom     rings and pools under the loom model checker
   sim      simulation from seeds            [sessions|store] [--seeds N] [--from SEED]
+  torture  kill -9 under load, again and again   [--kills N] [--driver uring|poll]
   fuzz     libFuzzer targets                [TARGET]... [--seconds N] [--list]
   e2e      a foreign client (Python websockets) against the server   [--driver uring|poll]
   conform  Autobahn against server and client; see `cargo xtask conform --help`
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Some("sim") => sim::run(args),
         Some("fuzz") => fuzz::run(args),
         Some("e2e") => e2e::run(args),
+        Some("torture") => torture::run(args),
         Some("conform") => conform::run(args),
         Some("bench") => bench::run(args),
         None | Some("help") => {

@@ -1,10 +1,10 @@
 //! A server with a store in a directory of its own.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hioload::{Broadcast, DriverChoice, ServerBuilder, Settings, StoreConfig};
-use hioload_e2e::{Answer, Running, Web, until};
+use hioload_e2e::{Answer, Running, TIME_MAX, Web, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ impl Scene {
     pub(crate) fn rests(&self) -> Value {
         let mut web = self.dial();
         let mut found = Value::Null;
-        until("the store to come to rest", || {
+        let mut is_at_rest = || {
             found = web.ask("GET /stats", "", b"").json();
             let totals = &found["totals"];
             let sum = |values: &Value, key: Option<&str>| -> u64 {
@@ -95,7 +95,16 @@ impl Scene {
                 && sum(&space["leased"], None) == sum(&totals["pools"], Some("free"))
                 && sum(&space["retired"], None) == 0
                 && self.server.stats().connections == 1
-        });
+        };
+        let start = Instant::now();
+        while !is_at_rest() {
+            assert!(
+                start.elapsed() < TIME_MAX,
+                "{:?} {found}",
+                self.server.stats()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
         found
     }
 }

@@ -296,6 +296,8 @@ impl Judge {
         if is_same && !self.excuses.is_poisoned {
             it.is_seen(is_there);
         }
+        // RFC 9110 14.2: a range is for GET alone.
+        let range = range.filter(|_| !is_head);
         let within = range.map(|range| range.within(it.bytes.len()));
         let (status, expected) = match within {
             _ if !is_there => return self.notes.add(Event::NotFound),
