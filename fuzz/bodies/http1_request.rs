@@ -23,6 +23,7 @@ pub(crate) fn run(data: &[u8]) {
         head_size_max: 256,
         headers_max: 8,
         chunk_line_max: 24,
+        chunk_extensions_max: 40,
         trailer_size_max: 40,
     };
     let whole = converse(data, data.len().max(1), usize::MAX, &limits);

@@ -27,6 +27,7 @@ fn converse(data: &[u8], step: usize, heads: u8) -> Vec<Seen> {
         head_size_max: 256,
         headers_max: 8,
         chunk_line_max: 24,
+        chunk_extensions_max: 40,
         trailer_size_max: 40,
     };
     let mut client = Client::new();

@@ -1,11 +1,14 @@
-//! A foreign client against the server: Python's `websockets` speaks to `hioload`.
+//! Foreign clients against the server: Python's `websockets` and `requests`, and curl, speak to `hioload`.
 
 use crate::args::Args;
 use crate::process::{command, hioload, run as run_command};
 use crate::python;
 use crate::stop::Outcome;
 
-/// Runs the script on one driver or both.
+/// What is run: each is told the binary and the driver.
+const SCRIPTS: &[&str] = &["e2e/websockets_client.py", "e2e/blocks_client.py"];
+
+/// Runs the scripts on one driver or both.
 pub(crate) fn run(mut args: Args) -> Outcome {
     let driver = args.value("--driver")?;
     let binary = args.value("--hioload")?;
@@ -16,14 +19,16 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         || vec!["uring".to_owned(), "poll".to_owned()],
         |one| vec![one],
     );
-    for driver in drivers {
-        run_command(
-            command(python.join("bin/python"))
-                .arg("e2e/websockets_client.py")
-                .arg("--hioload")
-                .arg(&binary)
-                .args(["--driver", &driver]),
-        )?;
+    for driver in &drivers {
+        for script in SCRIPTS {
+            run_command(
+                command(python.join("bin/python"))
+                    .arg(script)
+                    .arg("--hioload")
+                    .arg(&binary)
+                    .args(["--driver", driver]),
+            )?;
+        }
     }
     Ok(())
 }

@@ -19,4 +19,4 @@ mod range;
 pub use date::{DATE_SIZE, http_date};
 pub use digest::write_repr_digest;
 pub use etag::{is_any, lists_tag};
-pub use range::{RangeSpec, Unsatisfiable};
+pub use range::{RangeSpec, Unsatisfiable, write_content_range};

@@ -1,5 +1,6 @@
-//! Ranges of bytes (RFC 9110 14.1.2).
+//! Ranges of bytes: what is asked for (RFC 9110 14.1.2, 14.2), and what is given (14.4).
 
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 /// One range as it was asked for.
@@ -19,6 +20,35 @@ pub enum RangeSpec {
 /// Nothing of the range is there: 416.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsatisfiable;
+
+impl fmt::Display for Unsatisfiable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the range is outside the content")
+    }
+}
+
+impl std::error::Error for Unsatisfiable {}
+
+/// Appends the value of `Content-Range`: the part of a content of `length` bytes that a 206 has, which is
+/// never empty, or with a 416 none.
+///
+/// ```
+/// use hioload_http::write_content_range;
+///
+/// let mut value = String::new();
+/// write_content_range(&mut value, Some(&(2..6)), 10);
+/// assert_eq!(value, "bytes 2-5/10");
+/// value.clear();
+/// write_content_range(&mut value, None, 10);
+/// assert_eq!(value, "bytes */10");
+/// ```
+pub fn write_content_range(out: &mut String, part: Option<&Range<u64>>, length: u64) {
+    // Writing to a text does not fail.
+    let _ = match part.filter(|part| !part.is_empty()) {
+        Some(part) => write!(out, "bytes {}-{}/{length}", part.start, part.end - 1),
+        None => write!(out, "bytes */{length}"),
+    };
+}
 
 impl RangeSpec {
     /// The range of a `Range` field. `None`: another unit, several ranges, or malformed; all of which a

@@ -70,6 +70,31 @@ fn what_is_no_response_is_told() {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
             ResponseError::Malformed,
         ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            ResponseError::Malformed,
+        ),
+        (
+            b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            ResponseError::Malformed,
+        ),
+        (
+            b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+            ResponseError::Malformed,
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+            ResponseError::Malformed,
+        ),
+        (
+            b"HTTP/1.1 099 Oh\r\nContent-Length: 0\r\n\r\n",
+            ResponseError::Malformed,
+        ),
+        (
+            b"HTTP/1.1 600 Oh\r\nContent-Length: 0\r\n\r\n",
+            ResponseError::Malformed,
+        ),
+        (b"\r\nHTTP/1.1 200 OK\r\n\r\n", ResponseError::Malformed),
         (b"ICY 200 OK\r\n\r\n", ResponseError::Malformed),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na",
@@ -122,4 +147,43 @@ fn a_connection_is_used_again_unless_somebody_wants_it_closed() {
             "{head:?}"
         );
     }
+}
+
+#[test]
+fn what_follows_a_change_of_protocol_is_left_alone() {
+    let mut bytes = *b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n\x81\x00";
+    let (mut client, mut rest) = (Client::new(), &mut bytes[..]);
+    let limits = Limits::default();
+    client.sent(false);
+    let head = client.handle_input(&limits, &mut rest);
+    assert!(matches!(head, Ok(Some(ClientEvent::Head(head))) if head.status() == 101));
+    let end = client.handle_input(&limits, &mut rest);
+    assert!(matches!(end, Ok(Some(ClientEvent::End))));
+    assert!(matches!(client.handle_input(&limits, &mut rest), Ok(None)));
+    assert_eq!(rest, b"\x81\x00");
+    assert!(!client.is_reusable());
+}
+
+#[test]
+fn limits_hold_at_their_ends() {
+    let limits = Limits {
+        head_size_max: 60,
+        headers_max: 2,
+        ..Limits::default()
+    };
+    let outcome = |input: String| {
+        let (mut client, mut bytes) = (Client::new(), input.into_bytes());
+        client.sent(false);
+        let event = client.handle_input(&limits, &mut &mut bytes[..]);
+        event.map(|event| event.is_some())
+    };
+    let sized = |size: usize| {
+        let head = "HTTP/1.1 200 OK\r\nX: ";
+        format!("{head}{}\r\n\r\n", "x".repeat(size - head.len() - 4))
+    };
+    assert_eq!(outcome(sized(60)), Ok(true));
+    assert_eq!(outcome(sized(61)), Err(ResponseError::TooLong));
+    let fields = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A:b\r\n".repeat(count));
+    assert_eq!(outcome(fields(2)), Ok(true));
+    assert_eq!(outcome(fields(3)), Err(ResponseError::TooLong));
 }

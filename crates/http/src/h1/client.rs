@@ -3,11 +3,16 @@
 //! ```text
 //!   sent(is_head) … ─▶ Head ─▶ Body (length, chunks, or to the end of the connection) ─▶ End ─▶ Head
 //! ```
+//!
+//! Knows neither what was asked nor the time. Interim responses are passed over; a 101 is the last response,
+//! and what follows it is left in the input.
+//!
+//! Spec: RFC 9112 6.3, 8, 9.3; RFC 9110 15.2.
 
 use std::collections::VecDeque;
 
 use super::chunked::{ChunkError, Chunked, Step};
-use super::head::{HeadEnd, head_end};
+use super::head::{HeadEnd, HeadSearch};
 use super::limits::Limits;
 use super::response::{Response, ResponseError};
 
@@ -31,15 +36,20 @@ pub struct Client {
     is_last: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum State {
-    #[default]
-    Head,
+    Head(HeadSearch),
     Length(u64),
     Chunked(Chunked),
     /// Up to the end of the connection.
     All,
     Over,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Head(HeadSearch::default())
+    }
 }
 
 impl Client {
@@ -76,7 +86,7 @@ impl Client {
         input: &mut &'a mut [u8],
     ) -> Result<Option<ClientEvent<'a>>, ResponseError> {
         let outcome = match &mut self.state {
-            State::Head => self.head(limits, input),
+            State::Head(_) => self.head(limits, input),
             State::Length(0) => Ok(Some(self.end())),
             State::Length(_) | State::All if input.is_empty() => Ok(None),
             State::Length(left) => {
@@ -115,7 +125,7 @@ impl Client {
                 self.waiting.pop_front();
                 Ok(Some(ClientEvent::End))
             }
-            State::Head | State::Over if self.waiting.is_empty() => Ok(None),
+            State::Head(_) | State::Over if self.waiting.is_empty() => Ok(None),
             _ => Err(ResponseError::Truncated),
         }
     }
@@ -125,7 +135,7 @@ impl Client {
         self.state = if self.is_last {
             State::Over
         } else {
-            State::Head
+            State::default()
         };
         ClientEvent::End
     }
@@ -136,12 +146,16 @@ impl Client {
         input: &mut &'a mut [u8],
     ) -> Result<Option<ClientEvent<'a>>, ResponseError> {
         loop {
-            let end = match head_end(input, limits.head_size_max) {
+            let State::Head(search) = &mut self.state else {
+                return Ok(None);
+            };
+            let end = match search.find(input, limits.head_size_max) {
                 HeadEnd::Complete { skip: 0, end } => end,
                 HeadEnd::Complete { .. } => return Err(ResponseError::Malformed),
                 HeadEnd::Partial => return Ok(None),
-                HeadEnd::TooLong => return Err(ResponseError::TooLong),
+                HeadEnd::TooLong(_) => return Err(ResponseError::TooLong),
             };
+            *search = HeadSearch::default();
             let (head, rest) = std::mem::take(input).split_at_mut(end);
             *input = rest;
             let response = Response::parse(head, limits)?;
@@ -152,7 +166,8 @@ impl Client {
             if (100..200).contains(&response.status()) && response.status() != 101 {
                 continue;
             }
-            self.is_last = !response.keep_alive;
+            // RFC 9110 15.2.2: after 101, what follows is not HTTP's.
+            self.is_last = !response.keep_alive || response.status() == 101;
             let has_none = is_head || matches!(response.status(), 101 | 204 | 304);
             // RFC 9112 6.3, in its order.
             self.state = if has_none {

@@ -1,4 +1,9 @@
 //! Heads as bytes: where they end, and their fields one by one.
+//!
+//! Knows no field by its meaning. A head that comes in many small parts is looked through once: the search
+//! goes on where it stopped.
+//!
+//! Spec: RFC 9112 2.1, 2.2, 5; RFC 9110 5.6.1.
 
 /// What can be said of the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,45 +13,77 @@ pub(super) enum HeadEnd {
     Complete { skip: usize, end: usize },
     /// More has to come.
     Partial,
-    /// The head is longer than it may be.
-    TooLong,
+    /// The head is longer than it may be; what it is too long in.
+    TooLong(TooLong),
 }
 
-/// Looks for the end of a head.
-pub(super) fn head_end(input: &[u8], size_max: usize) -> HeadEnd {
-    let mut skip = 0;
-    while input[skip..].starts_with(b"\r\n") {
-        skip += 2;
-        if skip > size_max {
-            return HeadEnd::TooLong;
+/// Where a head passed its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooLong {
+    /// In the first word of its first line.
+    FirstWord,
+    /// Later in its first line.
+    FirstLine,
+    /// In its fields, or in the empty lines before it.
+    Fields,
+}
+
+impl TooLong {
+    /// Of the part of a head that is within the limit.
+    fn of(head: &[u8]) -> Self {
+        if matches!(head, b"" | b"\r") || head.contains(&b'\n') {
+            Self::Fields
+        } else if head.contains(&b' ') {
+            Self::FirstLine
+        } else {
+            Self::FirstWord
         }
     }
-    let head = &input[skip..];
-    let size_max = size_max - skip;
-    let seen = &head[..head.len().min(size_max)];
-    let mut from = 0;
-    while let Some(place) = find_newline(&seen[from..]) {
-        let line_end = from + place + 1;
-        // The end is an empty line. A bare LF counts here so that it is found and refused, not waited on.
-        let rest = &seen[line_end..];
-        if rest.starts_with(b"\r\n") {
-            return HeadEnd::Complete {
-                skip,
-                end: skip + line_end + 2,
-            };
+}
+
+/// The search for the end of a head. It is of use for one head, whose bytes stay where they are until it is
+/// whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadSearch {
+    /// Bytes of the empty lines at the front.
+    skip: usize,
+    /// Bytes in which there is no end, the empty lines included.
+    seen: usize,
+}
+
+impl HeadSearch {
+    /// Looks for the end of the head at the front of `input`, which is what it was and maybe more.
+    pub(super) fn find(&mut self, input: &[u8], size_max: usize) -> HeadEnd {
+        if input.len() < self.seen {
+            *self = Self::default();
         }
-        if rest.starts_with(b"\n") {
-            return HeadEnd::Complete {
-                skip,
-                end: skip + line_end + 1,
-            };
+        if self.seen == self.skip {
+            while self.skip < size_max && input[self.skip..].starts_with(b"\r\n") {
+                self.skip += 2;
+            }
+            self.seen = self.skip;
         }
-        from = line_end;
-    }
-    if head.len() >= size_max {
-        HeadEnd::TooLong
-    } else {
-        HeadEnd::Partial
+        let part = &input[..input.len().min(size_max)];
+        // What may yet become an empty line is looked at again.
+        if part.get(self.skip..) == Some(b"\r") && input.len() < size_max {
+            return HeadEnd::Partial;
+        }
+        while let Some(place) = part.get(self.seen..).and_then(find_newline) {
+            self.seen += place + 1;
+            // The end is an empty line. A bare LF counts here so that it is found and refused, not waited on.
+            let line = &part[self.skip..self.seen - 1];
+            if line.ends_with(b"\n") || line.ends_with(b"\n\r") {
+                return HeadEnd::Complete {
+                    skip: self.skip,
+                    end: self.seen,
+                };
+            }
+        }
+        self.seen = self.seen.max(part.len());
+        if input.len() < size_max {
+            return HeadEnd::Partial;
+        }
+        HeadEnd::TooLong(TooLong::of(part.get(self.skip..).unwrap_or_default()))
     }
 }
 
@@ -54,7 +91,7 @@ fn find_newline(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| byte == b'\n')
 }
 
-/// Every line ends with CRLF and holds no other CR, LF or NUL: what one party takes for a line, every
+/// Whether every line ends with CRLF and holds no other CR, LF or NUL: what one party takes for a line, every
 /// other one does (RFC 9112 2.2, 11.2).
 pub(super) fn lines_are_sound(head: &[u8]) -> bool {
     let mut previous = 0;
@@ -106,6 +143,41 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
+/// The values of the fields of this name, in whatever case it was sent.
+pub(super) fn values<'a>(fields: Fields<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    fields
+        .filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|(_, value)| value)
+}
+
+/// What the codings of `Transfer-Encoding` say of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// Chunks, and nothing else.
+    Chunked,
+    /// Chunks around another coding.
+    Other,
+    /// Where the message ends cannot be known: chunks are not the last coding, or not only there.
+    Endless,
+}
+
+/// Reads a `Transfer-Encoding`.
+pub(super) fn coding(value: &[u8]) -> Coding {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let (mut count, mut chunked, mut is_last) = (0, 0, false);
+    for coding in elements(value) {
+        count += 1;
+        is_last = is_chunked(coding);
+        chunked += u32::from(is_last);
+    }
+    // RFC 9112 7.1: chunked is applied once, and last.
+    match (is_last && chunked == 1, count) {
+        (true, 1) => Coding::Chunked,
+        (true, _) => Coding::Other,
+        (false, _) => Coding::Endless,
+    }
+}
+
 /// A length of `Content-Length`: digits and nothing else. `None` for anything else, lists included:
 /// RFC 9112 6.3 lets a server refuse even those of one value.
 pub(super) fn content_length(value: &[u8]) -> Option<u64> {
@@ -125,33 +197,58 @@ mod tests {
 
     #[test]
     fn the_end_of_a_head() {
+        let complete = |skip, end| HeadEnd::Complete { skip, end };
         for (input, size_max, expected) in [
             (&b""[..], 10, HeadEnd::Partial),
+            (b"\r", 10, HeadEnd::Partial),
             (b"a\r\n", 10, HeadEnd::Partial),
-            (b"a\r\n\r\n", 10, HeadEnd::Complete { skip: 0, end: 5 }),
-            (
-                b"\r\n\r\na\r\n\r\nb",
-                10,
-                HeadEnd::Complete { skip: 4, end: 9 },
-            ),
-            (b"a\n\nb", 10, HeadEnd::Complete { skip: 0, end: 3 }),
-            (
-                b"abcdef\r\n\r\n",
-                10,
-                HeadEnd::Complete { skip: 0, end: 10 },
-            ),
-            (b"abcdef\r\n\r\n", 9, HeadEnd::TooLong),
+            (b"a\r\n\r\n", 10, complete(0, 5)),
+            (b"\r\n\r\na\r\n\r\nb", 10, complete(4, 9)),
+            (b"a\n\nb", 10, complete(0, 3)),
+            (b"a\r\n\nb", 10, complete(0, 4)),
+            (b"\n\nb", 10, complete(0, 2)),
+            (b"abcdef\r\n\r\n", 10, complete(0, 10)),
+            (b"abcdef\r\n\r\n", 9, HeadEnd::TooLong(TooLong::Fields)),
+            (b"\r\nabcd\r\n\r\n", 10, complete(2, 10)),
+            (b"\r\nabcd\r\n\r\n", 9, HeadEnd::TooLong(TooLong::Fields)),
             (b"abcdefghi", 10, HeadEnd::Partial),
-            (b"abcdefghij", 10, HeadEnd::TooLong),
-            (b"\r\n\r\n\r\n", 4, HeadEnd::TooLong),
+            (b"abcdefghij", 10, HeadEnd::TooLong(TooLong::FirstWord)),
+            (b"a bcdefghi", 10, HeadEnd::TooLong(TooLong::FirstLine)),
+            (b"a b\r\nc: d", 9, HeadEnd::TooLong(TooLong::Fields)),
+            (b"\r\n\r\n\r\n", 4, HeadEnd::TooLong(TooLong::Fields)),
+            (b"\r\n\r\n\r", 5, HeadEnd::TooLong(TooLong::Fields)),
+            (b"\r\n\r\n\r\n", 5, HeadEnd::TooLong(TooLong::Fields)),
         ] {
-            assert_eq!(
-                head_end(input, size_max),
-                expected,
-                "{}",
-                input.escape_ascii()
-            );
+            let text = input.escape_ascii();
+            let mut search = HeadSearch::default();
+            assert_eq!(search.find(input, size_max), expected, "{text}");
+            // Every cut in two, and byte by byte: the same end, and not before all of it is there.
+            let needed = match expected {
+                HeadEnd::Complete { end, .. } => end,
+                _ => input.len(),
+            };
+            for cut in 0..needed.min(size_max) {
+                let mut search = HeadSearch::default();
+                let first = search.find(&input[..cut], size_max);
+                assert_eq!(first, HeadEnd::Partial, "{text} at {cut}");
+                assert_eq!(search.find(input, size_max), expected, "{text} at {cut}");
+            }
+            let mut search = HeadSearch::default();
+            let end = (0..=input.len())
+                .map(|len| search.find(&input[..len], size_max))
+                .find(|end| *end != HeadEnd::Partial);
+            assert_eq!(end.unwrap_or(HeadEnd::Partial), expected, "{text} in bytes");
         }
+    }
+
+    #[test]
+    fn a_search_looks_at_a_byte_once() {
+        let mut search = HeadSearch::default();
+        assert_eq!(search.find(b"\r\nabc\r\nde", 100), HeadEnd::Partial);
+        assert_eq!((search.skip, search.seen), (2, 9));
+        // An input that is shorter than what was seen is another one.
+        let end = HeadEnd::Complete { skip: 0, end: 5 };
+        assert_eq!(search.find(b"a\r\n\r\n", 100), end);
     }
 
     #[test]

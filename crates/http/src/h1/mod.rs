@@ -12,14 +12,23 @@
 
 mod chunked;
 mod client;
+mod encode;
 mod head;
 mod limits;
+mod refusal;
 mod request;
 mod response;
 mod server;
+mod target;
 
 pub use client::{Client, ClientEvent};
+pub use encode::{
+    CHUNK_END, CHUNKED, CONTINUE, LAST_CHUNK, write_chunk_size, write_request_head,
+    write_response_head,
+};
+pub use head::Fields;
 pub use limits::{LIMITS, Limits};
+pub use refusal::Refusal;
 pub use request::{Body, Request};
-pub use response::{Response, ResponseError, reason_of, write_response_head};
-pub use server::{Event, Refusal, Server};
+pub use response::{Response, ResponseError, reason_of};
+pub use server::{Event, Server};

@@ -1,10 +1,18 @@
-//! A request's head.
+//! The head of a request: checked, and borrowed from the input.
+//!
+//! Knows no state of the connection. Whatever two parties could read in two ways is refused here (RFC 9112
+//! 11.2), and so what frames a message is never guessed.
+//!
+//! Spec: RFC 9112 3, 5, 6, 9.3; RFC 9110 7.2, 7.8, 10.1.1.
 
 use std::mem::MaybeUninit;
 
-use super::head::{Fields, after_first_line, content_length, elements, lines_are_sound};
+use super::head::{
+    Coding, Fields, after_first_line, coding, content_length, elements, lines_are_sound, values,
+};
 use super::limits::{HEADERS_MAX, Limits};
-use super::server::Refusal;
+use super::refusal::Refusal;
+use super::target::{check_target, is_host, origin_form};
 
 /// How the body of a request is framed (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +89,12 @@ impl<'a> Request<'a> {
     /// The first field of this name, in whatever case it was sent.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.fields()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        self.values(name).next()
+    }
+
+    /// The values of all fields of this name, in order: a list may be spread over several (RFC 9110 5.3).
+    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        values(self.fields(), name)
     }
 
     /// How its body is framed.
@@ -114,7 +125,7 @@ impl<'a> Request<'a> {
             // Read by its own rules, a head may end before it does by ours.
             Ok(httparse::Status::Complete(size)) if size == head.len() => {}
             Ok(_) => return Err(MALFORMED),
-            Err(error) => return Err(refusal_of(error)),
+            Err(error) => return Err(refusal_of(error, head)),
         }
         if !lines_are_sound(head) {
             return Err(LINE_ENDS);
@@ -135,69 +146,43 @@ impl<'a> Request<'a> {
     }
 }
 
-const MALFORMED: Refusal = Refusal {
-    status: 400,
-    reason: "the request is malformed",
-};
-const LINE_ENDS: Refusal = Refusal {
-    status: 400,
-    reason: "a line of the head ends with something else than CRLF, or holds a control character",
-};
+const MALFORMED: Refusal = Refusal::new(400, "the request is malformed");
+const REQUEST_LINE: Refusal = Refusal::new(400, "the request line is malformed");
+const LINE_ENDS: Refusal = Refusal::new(
+    400,
+    "a line of the head ends with something else than CRLF, or holds a control character",
+);
 
-fn refusal_of(error: httparse::Error) -> Refusal {
+fn refusal_of(error: httparse::Error, head: &[u8]) -> Refusal {
     use httparse::Error;
 
-    let (status, reason) = match error {
-        Error::TooManyHeaders => (431, "the head has too many fields"),
-        Error::Version => (505, "this is neither HTTP/1.1 nor HTTP/1.0"),
-        Error::HeaderName => (400, "the name of a field is malformed"),
-        Error::HeaderValue => (400, "the value of a field is malformed"),
-        Error::NewLine => return LINE_ENDS,
-        Error::Token | Error::Status => (400, "the request line is malformed"),
-    };
-    Refusal { status, reason }
+    match error {
+        Error::TooManyHeaders => Refusal::new(431, "the head has too many fields"),
+        Error::Version if names_version(head) => {
+            Refusal::new(505, "this is neither HTTP/1.1 nor HTTP/1.0")
+        }
+        Error::HeaderName => Refusal::new(400, "the name of a field is malformed"),
+        Error::HeaderValue => Refusal::new(400, "the value of a field is malformed"),
+        Error::NewLine => LINE_ENDS,
+        Error::Token | Error::Status | Error::Version => REQUEST_LINE,
+    }
 }
 
-/// RFC 9112 3.2: a path, a URL, or `*` for the server as a whole.
-fn check_target(method: &str, target: &str) -> Result<(), Refusal> {
-    let is_good = target.starts_with('/')
-        || (method == "OPTIONS" && target == "*")
-        || scheme_ends(target).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    if method == "CONNECT" {
-        return Err(Refusal {
-            status: 501,
-            reason: "this is no proxy",
-        });
-    }
-    if is_good && target.is_ascii() {
-        return Ok(());
-    }
-    Err(Refusal {
-        status: 400,
-        reason: "the target is neither a path nor an http URL",
-    })
-}
-
-/// What follows `http://`.
-fn scheme_ends(target: &str) -> Option<&str> {
-    ["http://", "https://"].iter().find_map(|scheme| {
-        let start = target.get(..scheme.len())?;
-        start
-            .eq_ignore_ascii_case(scheme)
-            .then(|| &target[scheme.len()..])
-    })
-}
-
-/// A URL has its path after the authority; every server has to take it (RFC 9112 3.2.2).
-fn origin_form(target: &str) -> &str {
-    match scheme_ends(target) {
-        Some(rest) => rest.find(['/', '?']).map_or("/", |start| &rest[start..]),
-        None => target,
-    }
+/// Whether the first line has three words, the last of which is a version of HTTP, whichever.
+fn names_version(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut words = line.trim_ascii_end().split(|&byte| byte == b' ');
+    let version = words.nth(2).filter(|_| words.next().is_none());
+    // RFC 9112 2.3: in upper case, and two digits.
+    matches!(
+        version,
+        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+            if major.is_ascii_digit() && minor.is_ascii_digit()
+    )
 }
 
 fn facts(fields: &[httparse::Header<'_>], is_1_0: bool) -> Result<Facts, Refusal> {
-    let refuse = |status, reason| Err(Refusal { status, reason });
+    let refuse = |status, reason| Err(Refusal::new(status, reason));
     let (mut length, mut encoding, mut hosts) = (None, None, 0);
     let (mut close, mut keep_alive, mut upgrade, mut has_upgrade) = (false, false, false, false);
     let mut expects_continue = false;
@@ -215,6 +200,9 @@ fn facts(fields: &[httparse::Header<'_>], is_1_0: bool) -> Result<Facts, Refusal
                 return refuse(400, "there is more than one Transfer-Encoding");
             }
         } else if name.eq_ignore_ascii_case("host") {
+            if !is_host(value) {
+                return refuse(400, "Host is neither a name nor an address");
+            }
             hosts += 1;
         } else if name.eq_ignore_ascii_case("connection") {
             for option in elements(value) {
@@ -245,13 +233,16 @@ fn facts(fields: &[httparse::Header<'_>], is_1_0: bool) -> Result<Facts, Refusal
 }
 
 fn body(length: Option<u64>, encoding: Option<&[u8]>, is_1_0: bool) -> Result<Body, Refusal> {
-    let refuse = |status, reason| Err(Refusal { status, reason });
-    match (length, encoding) {
+    let refuse = |status, reason| Err(Refusal::new(status, reason));
+    match (length, encoding.map(coding)) {
         // RFC 9112 6.1, 6.3: two framings are the tool of request smuggling.
         (Some(_), Some(_)) => refuse(400, "there are both Content-Length and Transfer-Encoding"),
         (None, Some(_)) if is_1_0 => refuse(400, "HTTP/1.0 has no Transfer-Encoding"),
-        (None, Some(encoding)) if encoding.eq_ignore_ascii_case(b"chunked") => Ok(Body::Chunked),
-        (None, Some(_)) => refuse(501, "no Transfer-Encoding but chunked is known here"),
+        (None, Some(Coding::Chunked)) => Ok(Body::Chunked),
+        // RFC 9112 6.1: nor is a body taken whose end such a coding hides.
+        (None, Some(Coding::Other | Coding::Endless)) => {
+            refuse(501, "no Transfer-Encoding but chunked is known here")
+        }
         (Some(0) | None, None) => Ok(Body::None),
         (Some(length), None) => Ok(Body::Length(length)),
     }

@@ -1,9 +1,15 @@
-//! Heads of responses: written by servers, read by clients.
+//! The head of a response: checked, and borrowed from the input; and what a status is called.
+//!
+//! Knows no request: whether there is a body at all depends on that, too, and is for the connection.
+//!
+//! Spec: RFC 9112 4, 6, 9.3; RFC 9110 15.
 
 use std::fmt;
 use std::mem::MaybeUninit;
 
-use super::head::{Fields, after_first_line, content_length, elements};
+use super::head::{
+    Coding, Fields, after_first_line, coding, content_length, elements, lines_are_sound, values,
+};
 use super::limits::{HEADERS_MAX, Limits};
 
 /// The head of a response.
@@ -55,9 +61,12 @@ impl<'a> Response<'a> {
     /// The first field of this name, in whatever case it was sent.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.fields()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        self.values(name).next()
+    }
+
+    /// The values of all fields of this name, in order: a list may be spread over several (RFC 9110 5.3).
+    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        values(self.fields(), name)
     }
 
     /// The length it states.
@@ -80,7 +89,9 @@ impl<'a> Response<'a> {
             Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::TooLong),
             _ => return Err(ResponseError::Malformed),
         }
-        let (Some(status), Some(version)) = (parsed.code, parsed.version) else {
+        let (Some(status @ 100..600), Some(version), true) =
+            (parsed.code, parsed.version, lines_are_sound(head))
+        else {
             return Err(ResponseError::Malformed);
         };
         let (mut length, mut is_chunked) = (None, false);
@@ -93,10 +104,11 @@ impl<'a> Response<'a> {
                     return Err(ResponseError::Malformed);
                 }
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                is_chunked = value.eq_ignore_ascii_case(b"chunked");
-                if !is_chunked {
+                // RFC 9112 6.1: chunked once, and never from HTTP/1.0.
+                if is_chunked || version == 0 || coding(value) != Coding::Chunked {
                     return Err(ResponseError::Malformed);
                 }
+                is_chunked = true;
             } else if name.eq_ignore_ascii_case("connection") {
                 for option in elements(value) {
                     close |= option.eq_ignore_ascii_case(b"close");
@@ -116,44 +128,6 @@ impl<'a> Response<'a> {
             keep_alive: keep_alive && !close,
         })
     }
-}
-
-/// Writes the head of a response in place of what is in `out`: `fields` are whole lines in any number of
-/// parts, `length` is left out of responses that have no content by definition.
-///
-/// ```
-/// let mut head = String::new();
-/// hioload_http::h1::write_response_head(&mut head, 200, &["ETag: \"a\"\r\n"], Some(5));
-/// assert_eq!(head, "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n");
-/// ```
-pub fn write_response_head(out: &mut String, status: u16, fields: &[&str], length: Option<u64>) {
-    out.clear();
-    out.push_str("HTTP/1.1 ");
-    push_number(out, u64::from(status));
-    out.push(' ');
-    out.push_str(reason_of(status));
-    out.push_str("\r\n");
-    out.extend(fields.iter().copied());
-    if let Some(length) = length {
-        out.push_str("Content-Length: ");
-        push_number(out, length);
-        out.push_str("\r\n");
-    }
-    out.push_str("\r\n");
-}
-
-fn push_number(out: &mut String, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut place = digits.len();
-    loop {
-        place -= 1;
-        digits[place] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend(digits[place..].iter().map(|&digit| char::from(digit)));
 }
 
 /// What a status is called (RFC 9110 15; 507: RFC 4918 11.5); nothing for those a server here never sends.

@@ -1,23 +1,23 @@
-//! The server's side of a connection.
+//! The server's side of a connection: requests in their order, one at a time.
+//!
+//! Knows neither what a request means nor the time: whoever feeds it says when an answer is complete, and
+//! gives up on a peer that is too slow.
 //!
 //! ```text
 //!   Head ──▶ Body (length or chunks) ──▶ Answering ── response_done ──▶ Head
 //!     └─ no body ───────────────────────────▲      └─ refused, or the peer wants no more ──▶ Over
 //! ```
+//!
+//! Invariants: a refusal is the last thing that comes; no byte is taken between the end of a request and
+//! `response_done`; a body that was not taken to its end is the last one.
+//!
+//! Spec: RFC 9112 2.2, 6, 7.1, 9.3.
 
 use super::chunked::{ChunkError, Chunked, Step};
-use super::head::{HeadEnd, head_end};
+use super::head::{HeadEnd, HeadSearch, TooLong};
 use super::limits::Limits;
+use super::refusal::Refusal;
 use super::request::{Body, Facts, Request};
-
-/// Why a message cannot be taken. Nothing more can be taken from the connection after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// HTTP status.
-    pub status: u16,
-    /// One line for a person.
-    pub reason: &'static str,
-}
 
 /// What came.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Server {
 
 #[derive(Debug)]
 enum State {
-    Head,
+    Head(HeadSearch),
     Length(u64),
     Chunked(Chunked),
     Answering,
@@ -58,7 +58,7 @@ impl Server {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: State::Head,
+            state: State::Head(HeadSearch::default()),
             is_1_0: false,
             keep_alive: true,
         }
@@ -104,7 +104,7 @@ impl Server {
         body_max: usize,
     ) -> Result<Option<Event<'a>>, Refusal> {
         let outcome = match &mut self.state {
-            State::Head => self.head(limits, input),
+            State::Head(_) => self.head(limits, input),
             State::Length(0) => {
                 self.state = State::Answering;
                 Ok(Some(Event::End))
@@ -142,15 +142,13 @@ impl Server {
         limits: &Limits,
         input: &mut &'a mut [u8],
     ) -> Result<Option<Event<'a>>, Refusal> {
-        let (skip, end) = match head_end(input, limits.head_size_max) {
+        let State::Head(search) = &mut self.state else {
+            return Ok(None);
+        };
+        let (skip, end) = match search.find(input, limits.head_size_max) {
             HeadEnd::Complete { skip, end } => (skip, end),
             HeadEnd::Partial => return Ok(None),
-            HeadEnd::TooLong => {
-                return Err(Refusal {
-                    status: 431,
-                    reason: "the head is too long",
-                });
-            }
+            HeadEnd::TooLong(place) => return Err(refusal_of_length(place)),
         };
         let (head, rest) = std::mem::take(input).split_at_mut(end);
         *input = rest;
@@ -176,14 +174,18 @@ impl Server {
     /// the body was taken to its end.
     pub fn response_done(&mut self) -> bool {
         let goes_on = self.keep_alive && matches!(self.state, State::Answering);
-        self.state = if goes_on { State::Head } else { State::Over };
+        self.state = if goes_on {
+            State::Head(HeadSearch::default())
+        } else {
+            State::Over
+        };
         goes_on
     }
 
     /// A head is next, or has begun to come in.
     #[must_use]
     pub fn is_at_head(&self) -> bool {
-        matches!(self.state, State::Head)
+        matches!(self.state, State::Head(_))
     }
 
     /// What the answer has to say of the connection (RFC 9112 9.3): a whole line, or nothing. `is_last`:
@@ -199,11 +201,23 @@ impl Server {
     }
 }
 
+fn refusal_of_length(place: TooLong) -> Refusal {
+    match place {
+        // RFC 9112 3: 501 for a method that is longer than any, 414 for such a target.
+        TooLong::FirstWord => Refusal::new(501, "the method is longer than any that there is"),
+        TooLong::FirstLine => Refusal::new(414, "the target is too long"),
+        // RFC 6585 5.
+        TooLong::Fields => Refusal::new(431, "the head is too long"),
+    }
+}
+
 fn refusal_of(error: ChunkError) -> Refusal {
-    let (status, reason) = match error {
-        ChunkError::Syntax => (400, "the chunked body is malformed"),
-        ChunkError::LineTooLong => (400, "the size line of a chunk is too long"),
-        ChunkError::TrailersTooLong => (431, "the trailers are too long"),
-    };
-    Refusal { status, reason }
+    match error {
+        ChunkError::Syntax => Refusal::new(400, "the chunked body is malformed"),
+        ChunkError::LineTooLong => Refusal::new(400, "the size line of a chunk is too long"),
+        ChunkError::ExtensionsTooLong => {
+            Refusal::new(400, "the extensions of the chunks are too long")
+        }
+        ChunkError::TrailersTooLong => Refusal::new(431, "the trailers are too long"),
+    }
 }
