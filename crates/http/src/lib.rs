@@ -3,6 +3,9 @@
 //! | module | noun | source |
 //! |---|---|---|
 //! | [`h1`] | one HTTP/1.1 connection, server and client side | RFC 9112 |
+//! | [`hpack`] | field lists as the bytes of HTTP/2's header blocks | RFC 7541 |
+//! | [`h2`] | one HTTP/2 connection, server and client side | RFC 9113, 8441, 9218 |
+//! | `request`, `fields` | a request, and the fields of a message, of either version | RFC 9110 5 |
 //! | `etag` | `ETag`, `If-None-Match` | RFC 9110 8.8.3, 13.1.2 |
 //! | `range` | `Range`, `Content-Range` | RFC 9110 14 |
 //! | `date` | `Date` | RFC 9110 5.6.7 |
@@ -13,10 +16,16 @@
 mod date;
 mod digest;
 mod etag;
+mod fields;
 pub mod h1;
+pub mod h2;
+pub mod hpack;
 mod range;
+mod request;
 
 pub use date::{DATE_SIZE, http_date};
 pub use digest::write_repr_digest;
 pub use etag::{is_any, lists_tag};
+pub use fields::Fields;
 pub use range::{RangeSpec, Unsatisfiable, write_content_range};
+pub use request::{Body, Request};

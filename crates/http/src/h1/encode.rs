@@ -8,8 +8,8 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU64;
 
-use super::request::Body;
 use super::response::reason_of;
+use crate::request::Body;
 
 /// The answer to `Expect: 100-continue` when the body is welcome (RFC 9110 15.2.1), whole.
 pub const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";

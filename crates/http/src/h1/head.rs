@@ -5,6 +5,8 @@
 //!
 //! Spec: RFC 9112 2.1, 2.2, 5; RFC 9110 5.6.1.
 
+use crate::fields::{elements, find_newline};
+
 /// What can be said of the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadEnd {
@@ -87,10 +89,6 @@ impl HeadSearch {
     }
 }
 
-fn find_newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&byte| byte == b'\n')
-}
-
 /// Whether every line ends with CRLF and holds no other CR, LF or NUL: what one party takes for a line, every
 /// other one does (RFC 9112 2.2, 11.2).
 pub(super) fn lines_are_sound(head: &[u8]) -> bool {
@@ -104,50 +102,9 @@ pub(super) fn lines_are_sound(head: &[u8]) -> bool {
     previous != b'\r'
 }
 
-/// The fields of a head that is known to be sound: names and values without the space around them.
-#[derive(Clone, Debug)]
-pub struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    /// `head` without its first line.
-    pub(super) fn new(rest: &'a [u8]) -> Self {
-        Self { rest }
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let end = find_newline(self.rest)?;
-        let (line, rest) = self.rest.split_at(end + 1);
-        self.rest = rest;
-        let line = line.trim_ascii_end();
-        let colon = line.iter().position(|&byte| byte == b':')?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    }
-}
-
 /// The part of a head after its first line.
 pub(super) fn after_first_line(head: &[u8]) -> &[u8] {
     find_newline(head).map_or(&[], |end| &head[end + 1..])
-}
-
-/// The elements of a list such as `a, b` (RFC 9110 5.6.1), empty ones left out.
-pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
-}
-
-/// The values of the fields of this name, in whatever case it was sent.
-pub(super) fn values<'a>(fields: Fields<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    fields
-        .filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|(_, value)| value)
 }
 
 /// What the codings of `Transfer-Encoding` say of a message.
@@ -176,19 +133,6 @@ pub(super) fn coding(value: &[u8]) -> Coding {
         (true, _) => Coding::Other,
         (false, _) => Coding::Endless,
     }
-}
-
-/// A length of `Content-Length`: digits and nothing else. `None` for anything else, lists included:
-/// RFC 9112 6.3 lets a server refuse even those of one value.
-pub(super) fn content_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(
-        value
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
-    )
 }
 
 #[cfg(test)]
@@ -262,22 +206,6 @@ mod tests {
             (b"a\r\r\n\r\n", false),
         ] {
             assert_eq!(lines_are_sound(head), is_sound, "{}", head.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn lengths_are_digits() {
-        for (value, length) in [
-            (&b"0"[..], Some(0)),
-            (b"9223372036854775807", Some(9_223_372_036_854_775_807)),
-            (b"99999999999999999999", None),
-            (b"", None),
-            (b"+1", None),
-            (b"1 ", None),
-            (b"1,1", None),
-            (b"0x1", None),
-        ] {
-            assert_eq!(content_length(value), length, "{}", value.escape_ascii());
         }
     }
 }

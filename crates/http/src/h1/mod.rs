@@ -26,9 +26,11 @@ pub use encode::{
     CHUNK_END, CHUNKED, CONTINUE, LAST_CHUNK, write_chunk_size, write_request_head,
     write_response_head,
 };
-pub use head::Fields;
 pub use limits::{LIMITS, Limits};
 pub use refusal::Refusal;
-pub use request::{Body, Request};
 pub use response::{Response, ResponseError, reason_of};
 pub use server::{Event, Server};
+pub(crate) use target::{is_host, origin_form};
+
+pub use crate::fields::Fields;
+pub use crate::request::{Body, Request};

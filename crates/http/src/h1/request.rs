@@ -7,116 +7,16 @@
 
 use std::mem::MaybeUninit;
 
-use super::head::{
-    Coding, Fields, after_first_line, coding, content_length, elements, lines_are_sound, values,
-};
+use super::head::{Coding, after_first_line, coding, lines_are_sound};
 use super::limits::{HEADERS_MAX, Limits};
 use super::refusal::Refusal;
-use super::target::{check_target, is_host, origin_form};
-
-/// How the body of a request is framed (RFC 9112 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// There is none.
-    None,
-    /// So many bytes, at least one.
-    Length(u64),
-    /// Chunks, up to the empty one.
-    Chunked,
-}
-
-/// The head of a request. Every field is well-formed, and what frames the message is without doubt.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    method: &'a str,
-    target: &'a str,
-    fields: &'a [u8],
-    pub(super) facts: Facts,
-}
-
-/// What a head says of its message and connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) body: Body,
-    pub(super) is_1_0: bool,
-    pub(super) keep_alive: bool,
-    pub(super) expects_continue: bool,
-    pub(super) wants_upgrade: bool,
-}
+use super::target::{check_target, is_host};
+use crate::fields::{content_length, elements};
+use crate::request::{Body, Facts, Request};
 
 impl<'a> Request<'a> {
-    /// Its method, as it was sent: methods are case-sensitive.
-    #[must_use]
-    pub fn method(&self) -> &'a str {
-        self.method
-    }
-
-    /// What it is for, as it was sent.
-    #[must_use]
-    pub fn target(&self) -> &'a str {
-        self.target
-    }
-
-    /// The path of its target, without query; `*` for `OPTIONS *`.
-    #[must_use]
-    pub fn path(&self) -> &'a str {
-        let target = origin_form(self.target);
-        let path = target.split_once('?').map_or(target, |(path, _)| path);
-        // RFC 9110 4.2.3: an empty path means the same as `/`.
-        if path.is_empty() { "/" } else { path }
-    }
-
-    /// The query of its target, without the question mark.
-    #[must_use]
-    pub fn query(&self) -> Option<&'a str> {
-        origin_form(self.target)
-            .split_once('?')
-            .map(|(_, query)| query)
-    }
-
-    /// Sent by a peer that speaks HTTP/1.0.
-    #[must_use]
-    pub fn is_1_0(&self) -> bool {
-        self.facts.is_1_0
-    }
-
-    /// Its fields, in order.
-    #[must_use]
-    pub fn fields(&self) -> Fields<'a> {
-        Fields::new(self.fields)
-    }
-
-    /// The first field of this name, in whatever case it was sent.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.values(name).next()
-    }
-
-    /// The values of all fields of this name, in order: a list may be spread over several (RFC 9110 5.3).
-    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        values(self.fields(), name)
-    }
-
-    /// How its body is framed.
-    #[must_use]
-    pub fn body(&self) -> Body {
-        self.facts.body
-    }
-
-    /// The peer waits for `100 Continue` before it sends the body (RFC 9110 10.1.1).
-    #[must_use]
-    pub fn expects_continue(&self) -> bool {
-        self.facts.expects_continue && self.facts.body != Body::None
-    }
-
-    /// The peer asks for another protocol on this connection (RFC 9110 7.8).
-    #[must_use]
-    pub fn wants_upgrade(&self) -> bool {
-        self.facts.wants_upgrade
-    }
-
     /// Reads a head that is complete.
-    pub(super) fn parse(head: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
+    pub(in crate::h1) fn parse(head: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
         let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut parsed = httparse::Request::new(&mut []);
         let fields_max = limits.headers_max.min(HEADERS_MAX);
@@ -137,12 +37,7 @@ impl<'a> Request<'a> {
         };
         check_target(method, target)?;
         let facts = facts(parsed.headers, version == 0)?;
-        Ok(Self {
-            method,
-            target,
-            fields: after_first_line(head),
-            facts,
-        })
+        Ok(Self::new(method, target, after_first_line(head), facts))
     }
 }
 

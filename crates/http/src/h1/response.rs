@@ -7,10 +7,9 @@
 use std::fmt;
 use std::mem::MaybeUninit;
 
-use super::head::{
-    Coding, Fields, after_first_line, coding, content_length, elements, lines_are_sound, values,
-};
+use super::head::{Coding, after_first_line, coding, lines_are_sound};
 use super::limits::{HEADERS_MAX, Limits};
+use crate::fields::{Fields, content_length, elements, values};
 
 /// The head of a response.
 #[derive(Clone, Debug)]

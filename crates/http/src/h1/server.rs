@@ -17,7 +17,7 @@ use super::chunked::{ChunkError, Chunked, Step};
 use super::head::{HeadEnd, HeadSearch, TooLong};
 use super::limits::Limits;
 use super::refusal::Refusal;
-use super::request::{Body, Facts, Request};
+use crate::request::{Body, Facts, Request};
 
 /// What came.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ pub(super) fn check_target(method: &str, target: &str) -> Result<(), Refusal> {
 }
 
 /// A URL has its path after the authority; every server has to take it (RFC 9112 3.2.2).
-pub(super) fn origin_form(target: &str) -> &str {
+pub(crate) fn origin_form(target: &str) -> &str {
     match after_scheme(target) {
         Some(rest) => match &rest[authority_len(rest)..] {
             "" => "/",
@@ -59,7 +59,7 @@ fn authority_len(rest: &str) -> usize {
 }
 
 /// A name or an address, and maybe a port. Nothing at all is what a client sends that knows no host.
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     let name_len = if value.starts_with(b"[") {
         let is_address = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-:".contains(byte);
         match value.iter().position(|&byte| byte == b']') {
