@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use fastwebsockets::{FragmentCollector, OpCode, WebSocket, WebSocketError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Address used when `--addr` is not given: a port chosen by the kernel.
@@ -44,6 +46,33 @@ where
         Err(error) => {
             eprintln!("cannot serve on {addr}: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a peer over HTTP/2 answers a request with: 4 KiB.
+pub static CONTENT: [u8; 4096] = [7; 4096];
+
+/// Streams that a peer over HTTP/2 lets a connection open at a time.
+pub const TUNNELS_MAX: u32 = 1000;
+
+/// Sends each text or binary message back. Fragments are collected, which checks UTF-8 as every other server of the
+/// comparison does.
+///
+/// # Errors
+///
+/// Whatever ends the connection but a close frame.
+pub async fn echo<S>(websocket: WebSocket<S>) -> Result<(), WebSocketError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut websocket = FragmentCollector::new(websocket);
+    loop {
+        let frame = websocket.read_frame().await?;
+        match frame.opcode {
+            OpCode::Close => return Ok(()),
+            OpCode::Text | OpCode::Binary => websocket.write_frame(frame).await?,
+            _ => {}
         }
     }
 }

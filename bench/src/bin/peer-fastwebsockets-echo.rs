@@ -1,14 +1,13 @@
 //! fastwebsockets echo server: hyper serves the upgrade, then each message goes back to its sender.
 //!
-//! The shape is that of the crate's own echo example. Fragments are collected, which checks UTF-8
-//! as every other server of the comparison does.
+//! The shape is that of the crate's own echo example.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+use fastwebsockets::WebSocketError;
 use fastwebsockets::upgrade::{self, UpgradeFut};
-use fastwebsockets::{FragmentCollector, OpCode, WebSocketError};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -39,13 +38,5 @@ async fn accept(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>
 }
 
 async fn echo(upgrade: UpgradeFut) -> Result<(), WebSocketError> {
-    let mut websocket = FragmentCollector::new(upgrade.await?);
-    loop {
-        let frame = websocket.read_frame().await?;
-        match frame.opcode {
-            OpCode::Close => return Ok(()),
-            OpCode::Text | OpCode::Binary => websocket.write_frame(frame).await?,
-            _ => {}
-        }
-    }
+    hioload_bench::echo(upgrade.await?).await
 }

@@ -11,8 +11,10 @@
 
 mod bars;
 mod blocks;
+mod h2;
 mod measure;
 mod report;
+mod rows;
 
 use std::fs;
 use std::path::Path;
@@ -28,6 +30,7 @@ use crate::stop::{Outcome, Stop};
 const HELP: &str = "\
 cargo xtask bench [WORK]... [options]
 cargo xtask bench blocks [ROW]... [options]   the block store; see its own --help
+cargo xtask bench h2 [ROW]... [options]       HTTP/2; see its own --help
 
   WORK              names of works, or their beginnings; all when none is named
   --list            the works and their bars
@@ -54,6 +57,9 @@ const DISTURBED_PER_ROUND: usize = 3;
 pub(crate) fn run(mut args: Args) -> Outcome {
     if args.takes("blocks") {
         return blocks::run(args);
+    }
+    if args.takes("h2") {
+        return h2::run(args);
     }
     if args.flag("--help") {
         print!("{HELP}");

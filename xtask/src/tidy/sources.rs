@@ -134,7 +134,11 @@ fn has_header(text: &str) -> bool {
 
 /// Whether a file is the root of a library or binary that ships or builds what ships.
 fn is_crate_root(path: &str) -> bool {
-    path.ends_with("src/lib.rs") || path.ends_with("src/main.rs") || path.contains("src/bin/")
+    // A binary is a file of its own, or a directory with a main.rs.
+    let binary = path.rsplit_once("src/bin/").map(|(_, binary)| binary);
+    path.ends_with("src/lib.rs")
+        || path.ends_with("src/main.rs")
+        || binary.is_some_and(|file| !file.contains('/') || file.ends_with("/main.rs"))
 }
 
 fn may_hold_unsafe(path: &str) -> bool {
@@ -238,6 +242,9 @@ mod tests {
         assert!(rust_file("crates/ws/src/lib.rs", "//! A.\n#![forbid(unsafe_code)]\n").is_empty());
         assert!(rust_file("crates/ring/src/lib.rs", HEADER).is_empty());
         assert!(rust_file("crates/ws/src/frame.rs", HEADER).is_empty());
+        assert_eq!(rust_file("bench/src/bin/a.rs", HEADER).len(), 1);
+        assert_eq!(rust_file("bench/src/bin/a/main.rs", HEADER).len(), 1);
+        assert!(rust_file("bench/src/bin/a/b.rs", HEADER).is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::lab::{Lab, found, number};
+use super::super::rows::{Lab, found, number};
 use crate::stop::{Outcome, Stop};
 
 /// Bytes a second of contents of 512 KiB, past the page cache, sixteen under way, synced after each `batch`.
@@ -73,7 +73,7 @@ fn run(lab: &Lab, path: &Path, args: &[&str]) -> Outcome<Value> {
     let mut fio = lab.on_server_core("fio");
     fio.args(["--name=peer", "--output-format=json", &filename])
         .args(args);
-    let text = found("fio", &mut fio)?;
+    let text = found("fio", "fio", &mut fio)?;
     // What it has to remark comes before the JSON.
     let start = text.find('{').unwrap_or_default();
     let mut report: Value = serde_json::from_str(&text[start..])

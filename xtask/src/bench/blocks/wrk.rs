@@ -1,6 +1,6 @@
 //! wrk: a second opinion on what a request costs a server.
 
-use super::lab::{Lab, found};
+use super::super::rows::{Lab, found};
 use crate::bench::measure::cpu_ns;
 use crate::process::command;
 use crate::stop::{Outcome, Stop};
@@ -13,7 +13,7 @@ pub(super) fn requests_per_cpu_second(lab: &Lab, addr: &str, pid: u32, path: &st
     wrk.args(["--duration", &format!("{}s", lab.seconds)]);
     wrk.arg(format!("http://{addr}{path}"));
     let before = cpu_ns(pid)?;
-    let text = found("wrk", &mut wrk)?;
+    let text = found("wrk", "wrk", &mut wrk)?;
     let cpu_ns = cpu_ns(pid)? - before;
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         return Err(Stop::Failed(format!("wrk met errors: {text}")));

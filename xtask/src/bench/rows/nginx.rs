@@ -17,7 +17,7 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running nginx. It is ended when dropped.
-pub(super) struct Nginx {
+pub(in crate::bench) struct Nginx {
     master: Running,
     worker: u32,
     addr: String,
@@ -25,15 +25,26 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    pub(super) fn start(lab: &Lab) -> Outcome<Self> {
-        found("nginx", command("nginx").arg("-v"))?;
+    /// Over HTTP/1.1, with sendfile.
+    pub(in crate::bench) fn start(lab: &Lab) -> Outcome<Self> {
+        Self::start_with(lab, "", "sendfile on;")
+    }
+
+    /// Over HTTP/2 with prior knowledge.
+    pub(in crate::bench) fn start_h2(lab: &Lab) -> Outcome<Self> {
+        Self::start_with(lab, "http2", "sendfile on;")
+    }
+
+    /// With a word for its listener, and lines for its configuration.
+    fn start_with(lab: &Lab, protocol: &str, lines: &str) -> Outcome<Self> {
+        found("nginx", "nginx", command("nginx").arg("-v"))?;
         let directory = lab.directory.join("nginx");
         remove(&directory)?;
         let root = directory.join("root");
         fs::create_dir_all(&root).map_err(|error| Stop::io("nginx's directory", &error))?;
         let addr = free_addr()?;
         let config = directory.join("nginx.conf");
-        fs::write(&config, configuration(&directory, &addr))
+        fs::write(&config, configuration(&directory, &addr, protocol, lines))
             .map_err(|error| Stop::io(config.display(), &error))?;
         let mut nginx = lab.on_server_core("nginx");
         nginx
@@ -64,17 +75,17 @@ impl Nginx {
         })
     }
 
-    pub(super) fn addr(&self) -> &str {
+    pub(in crate::bench) fn addr(&self) -> &str {
         &self.addr
     }
 
     /// The process that serves.
-    pub(super) fn pid(&self) -> u32 {
+    pub(in crate::bench) fn pid(&self) -> u32 {
         self.worker
     }
 
     /// Where its files are.
-    pub(super) fn root(&self) -> PathBuf {
+    pub(in crate::bench) fn root(&self) -> PathBuf {
         self.directory.join("root")
     }
 }
@@ -89,7 +100,7 @@ impl Drop for Nginx {
     }
 }
 
-fn configuration(directory: &Path, addr: &str) -> String {
+fn configuration(directory: &Path, addr: &str, protocol: &str, lines: &str) -> String {
     let at = directory.display();
     // A worker that is somebody else could not read the files.
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
@@ -97,17 +108,17 @@ fn configuration(directory: &Path, addr: &str) -> String {
     format!(
         "{user}daemon off;\nworker_processes 1;\npid {at}/pid;\nerror_log {at}/error.log;\n\
          events {{ worker_connections 4096; multi_accept on; }}\n\
-         http {{\n  access_log off;\n  default_type application/octet-stream;\n  sendfile on;\n  \
+         http {{\n  access_log off;\n  default_type application/octet-stream;\n  {lines}\n  \
          tcp_nopush on;\n  keepalive_timeout 1h;\n  keepalive_requests 1000000000;\n  \
          open_file_cache max=100000 inactive=1h;\n  open_file_cache_valid 1h;\n  \
          client_body_temp_path {at}/body;\n  proxy_temp_path {at}/proxy;\n  \
          fastcgi_temp_path {at}/fastcgi;\n  uwsgi_temp_path {at}/uwsgi;\n  scgi_temp_path {at}/scgi;\n  \
-         server {{ listen {addr}; root {at}/root; }}\n}}\n"
+         server {{ listen {addr} {protocol}; root {at}/root; }}\n}}\n"
     )
 }
 
 /// An address nobody listens on right now.
-fn free_addr() -> Outcome<String> {
+pub(in crate::bench) fn free_addr() -> Outcome<String> {
     let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     bound
         .map(|addr| addr.to_string())

@@ -22,26 +22,26 @@ const WARMUP_SECONDS: &str = "0.5";
 const STATS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What measurements share.
-pub(super) struct Lab {
+pub(in crate::bench) struct Lab {
     hioload: PathBuf,
-    pub(super) directory: PathBuf,
-    pub(super) server_cpu: usize,
-    pub(super) load_cpu: usize,
-    pub(super) seconds: u64,
+    pub(in crate::bench) directory: PathBuf,
+    pub(in crate::bench) server_cpu: usize,
+    pub(in crate::bench) load_cpu: usize,
+    pub(in crate::bench) seconds: u64,
 }
 
 /// A server with a store, and where that is.
-pub(super) struct StoreServer {
+pub(in crate::bench) struct StoreServer {
     server: Server,
-    pub(super) directory: PathBuf,
+    pub(in crate::bench) directory: PathBuf,
     /// From its start until it listened.
-    pub(super) start_time: Duration,
+    pub(in crate::bench) start_time: Duration,
     /// Removed with the server.
     is_temporary: bool,
 }
 
 impl Lab {
-    pub(super) fn new(
+    pub(in crate::bench) fn new(
         hioload: PathBuf,
         directory: &Path,
         server_cpu: usize,
@@ -61,7 +61,7 @@ impl Lab {
     }
 
     /// Any program on the server's core.
-    pub(super) fn on_server_core(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(in crate::bench) fn on_server_core(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut pinned = command("taskset");
         pinned.args(["--cpu-list", &self.server_cpu.to_string()]);
         pinned.arg(program);
@@ -69,12 +69,19 @@ impl Lab {
     }
 
     /// A helper of the project's own.
-    pub(super) fn helper(&self) -> Command {
+    pub(in crate::bench) fn helper(&self) -> Command {
         self.on_server_core(target_dir().join("release/blocks-peer"))
     }
 
+    /// A fresh server that echoes.
+    pub(in crate::bench) fn echo(&self) -> Outcome<Server> {
+        let mut server = self.on_server_core(&self.hioload);
+        server.args(["echo", "--workers", "1", "--addr", "127.0.0.1:0"]);
+        Server::start(server.args(["--admin", "off", "--log", "warn"]))
+    }
+
     /// A fresh server with an empty store.
-    pub(super) fn serve(&self, args: &[&str]) -> Outcome<StoreServer> {
+    pub(in crate::bench) fn serve(&self, args: &[&str]) -> Outcome<StoreServer> {
         let directory = self.directory.join("store");
         remove(&directory)?;
         let mut server = self.serve_in(&directory, args)?;
@@ -83,7 +90,11 @@ impl Lab {
     }
 
     /// A server with the store in `directory`.
-    pub(super) fn serve_in(&self, directory: &Path, args: &[&str]) -> Outcome<StoreServer> {
+    pub(in crate::bench) fn serve_in(
+        &self,
+        directory: &Path,
+        args: &[&str],
+    ) -> Outcome<StoreServer> {
         let mut server = self.on_server_core(&self.hioload);
         server.args(["serve", "--workers", "1", "--addr", "127.0.0.1:0"]);
         server.args(["--admin", "off", "--log", "warn", "--data"]);
@@ -99,7 +110,7 @@ impl Lab {
     }
 
     /// The report of one load, whose every answer was as it should be.
-    pub(super) fn load(&self, addr: &str, pid: u32, args: &[&str]) -> Outcome<Value> {
+    pub(in crate::bench) fn load(&self, addr: &str, pid: u32, args: &[&str]) -> Outcome<Value> {
         let mut load = command(&self.hioload);
         load.arg("bench").args(args).args([
             "--connect",
@@ -132,7 +143,7 @@ impl Lab {
     }
 
     /// Ours and theirs; who begins changes from round to round.
-    pub(super) fn both<A, B>(
+    pub(in crate::bench) fn both<A, B>(
         &self,
         round: usize,
         ours: impl FnOnce() -> Outcome<A>,
@@ -149,27 +160,27 @@ impl Lab {
 }
 
 impl StoreServer {
-    pub(super) fn addr(&self) -> &str {
+    pub(in crate::bench) fn addr(&self) -> &str {
         self.server.addr()
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(in crate::bench) fn pid(&self) -> u32 {
         self.server.pid()
     }
 
-    pub(super) fn load(&self, lab: &Lab, args: &[&str]) -> Outcome<Value> {
+    pub(in crate::bench) fn load(&self, lab: &Lab, args: &[&str]) -> Outcome<Value> {
         lab.load(self.addr(), self.pid(), args)
     }
 
     /// What `GET /stats` says once the figures of everything that was done are shown.
-    pub(super) fn stats(&self) -> Outcome<Value> {
+    pub(in crate::bench) fn stats(&self) -> Outcome<Value> {
         std::thread::sleep(STATS_INTERVAL);
         let (_, body) = request(self.addr(), "GET", "/stats", b"")?;
         serde_json::from_slice(&body).map_err(|error| Stop::Failed(format!("/stats: {error}")))
     }
 
     /// Stores a content and gives its path.
-    pub(super) fn store(&self, content: &[u8]) -> Outcome<String> {
+    pub(in crate::bench) fn store(&self, content: &[u8]) -> Outcome<String> {
         let (head, body) = request(self.addr(), "POST", "/blocks", content)?;
         if !head.starts_with("HTTP/1.1 20") {
             return Err(Stop::Failed(format!("a content is refused: {head}")));
@@ -213,7 +224,7 @@ fn request(addr: &str, method: &str, path: &str, body: &[u8]) -> Outcome<(String
 }
 
 /// Removes a directory that may not be there.
-pub(super) fn remove(directory: &Path) -> Outcome {
+pub(in crate::bench) fn remove(directory: &Path) -> Outcome {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Stop::io(directory.display(), &error))
@@ -223,18 +234,18 @@ pub(super) fn remove(directory: &Path) -> Outcome {
 }
 
 /// A number of a report, by the names that lead to it.
-pub(super) fn number(report: &Value, path: &[&str]) -> Outcome<f64> {
+pub(in crate::bench) fn number(report: &Value, path: &[&str]) -> Outcome<f64> {
     let value = path.iter().fold(report, |value, name| &value[*name]);
     value
         .as_f64()
         .ok_or_else(|| Stop::Failed(format!("no {} is reported", path.join("."))))
 }
 
-/// What a program that may be absent prints.
-pub(super) fn found(program: &str, run: &mut Command) -> Outcome<String> {
+/// What a program of a package that may be absent prints.
+pub(in crate::bench) fn found(program: &str, package: &str, run: &mut Command) -> Outcome<String> {
     if output(command("which").arg(program)).is_err() {
         return Err(Stop::Skipped(format!(
-            "{program} is not in PATH (Debian: apt-get install {program})"
+            "{program} is not in PATH (Debian: apt-get install {package})"
         )));
     }
     output(run)

@@ -3,30 +3,10 @@
 use serde_json::Value;
 
 use super::super::bars::Bound;
-use super::lab::{Lab, StoreServer, number, remove};
-use super::nginx::Nginx;
+use super::super::rows::{Lab, Nginx, Row, Sample, StoreServer, number, remove};
 use super::{fio, wrk};
 use crate::process::{command, output, run};
 use crate::stop::{Outcome, Stop};
-
-/// One round: our figure, what it is compared with, and figures beside.
-pub(super) struct Sample {
-    pub(super) ours: f64,
-    pub(super) peer: Option<f64>,
-    pub(super) notes: Vec<(&'static str, f64)>,
-}
-
-/// A row of the table.
-pub(super) struct Row {
-    pub(super) name: &'static str,
-    /// What is compared with what, for a person.
-    pub(super) text: &'static str,
-    /// What our figure is counted in.
-    pub(super) unit: &'static str,
-    /// Of ours to the peer's, or of ours where there is no peer.
-    pub(super) bound: Bound,
-    pub(super) measure: fn(&Lab, usize) -> Outcome<Sample>,
-}
 
 pub(super) const ROWS: &[Row] = &[
     Row {

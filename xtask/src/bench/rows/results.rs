@@ -6,15 +6,11 @@ use serde_json::{Value, json};
 
 use super::super::bars::Bound;
 use super::super::report::{Spread, bound_shown, figure_shown};
-use super::rows::{Row, Sample};
+use super::{Row, Sample};
 use crate::stop::{Outcome, Stop};
 
-/// What the seed of this store said of itself, in MB/s.
-const SEED_WRITE: f64 = 725.0;
-const SEED_READ: f64 = 1100.0;
-
 /// All rounds of one row, and why there are no more.
-struct Series {
+pub(in crate::bench) struct Series {
     row: &'static Row,
     samples: Vec<Sample>,
     failure: Option<String>,
@@ -27,6 +23,21 @@ pub(super) struct Results {
 }
 
 impl Series {
+    /// Name of the row.
+    pub(in crate::bench) fn name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Median of our figure.
+    pub(in crate::bench) fn ours(&self) -> Option<f64> {
+        Some(self.spread(|sample| sample.ours)?.median)
+    }
+
+    /// Median of a figure beside.
+    pub(in crate::bench) fn beside(&self, name: &str) -> Option<f64> {
+        Some(self.note(name)?.median)
+    }
+
     fn spread(&self, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
         let values: Vec<f64> = self.samples.iter().map(figure).collect();
         Spread::of(&values)
@@ -57,7 +68,6 @@ impl Series {
         self.samples.iter().any(|sample| sample.peer.is_some())
     }
 
-    /// Median of a figure beside.
     fn note(&self, name: &str) -> Option<Spread> {
         let notes = self.samples.iter().flat_map(|sample| &sample.notes);
         let values: Vec<f64> = notes
@@ -88,6 +98,10 @@ impl Results {
                 series.failure = Some(why);
             }
         }
+    }
+
+    pub(super) fn series(&self) -> &[Series] {
+        &self.series
     }
 
     pub(super) fn missed_count(&self) -> usize {
@@ -128,32 +142,7 @@ impl Results {
                 let _ = writeln!(text, "| {} | {name} | {shown} |", series.row.name);
             }
         }
-        text + &self.seed() + "\nThe allocator and the index alone: blocks-store in bench/.\n"
-    }
-
-    /// Our figures beside those the seed of this store was measured with.
-    fn seed(&self) -> String {
-        let find = |name| self.series.iter().find(|series| series.row.name == name);
-        let shown = |figure: Option<Spread>| {
-            figure.map_or_else(
-                || "–".to_owned(),
-                |spread| format!("{:.0} MB/s", spread.median),
-            )
-        };
-        let put = find("put-512k");
-        let durable = put.and_then(|series| series.spread(|sample| sample.ours));
-        let relaxed = put.and_then(|series| series.note("relaxed, MB/s"));
-        let get = find("get-512k-uncached");
-        let get = get.and_then(|series| series.spread(|sample| sample.ours));
-        format!(
-            "\n| contents of 512 KiB | synced | unsynced | the seed (unsynced, 8 cores) |\n\
-             |---|---:|---:|---:|\n\
-             | write, one worker | {} | {} | {SEED_WRITE} MB/s |\n\
-             | read, one worker, verified | {} | – | {SEED_READ} MB/s |\n",
-            shown(durable),
-            shown(relaxed),
-            shown(get),
-        )
+        text
     }
 
     pub(super) fn to_json(&self, rounds: usize, seconds: u64) -> Value {
@@ -220,8 +209,15 @@ pub(super) fn list(rows: &[&Row]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::ROWS;
     use super::*;
+
+    const PUT: Row = Row {
+        name: "put",
+        text: "PUT, × fio",
+        unit: "MB/s",
+        bound: Bound::AtLeast(0.8),
+        measure: |_, _| Err(Stop::Failed("never measured here".to_owned())),
+    };
 
     fn sample(ours: f64, peer: f64) -> Sample {
         Sample {
@@ -234,10 +230,9 @@ mod tests {
     #[test]
     fn a_ratio_is_taken_inside_a_round_and_judged_at_its_median() {
         let mut results = Results::default();
-        let put = &ROWS[0];
         // 0.5, 0.8 and 2 of the peer.
         for (ours, peer) in [(1.0, 2.0), (8.0, 10.0), (10.0, 5.0)] {
-            results.add(put, Ok(sample(ours, peer)));
+            results.add(&PUT, Ok(sample(ours, peer)));
         }
         assert_eq!(results.missed_count(), 0);
         let tables = results.tables();
@@ -245,20 +240,19 @@ mod tests {
             tables.contains("0.800 (0.500–2.00) | ≥ 0.800 | met"),
             "{tables}"
         );
-        assert!(
-            tables.contains("| write, one worker | 8 MB/s | 16 MB/s |"),
-            "{tables}"
-        );
+        let [series] = results.series() else {
+            panic!("one row");
+        };
+        assert_eq!(series.ours(), Some(8.0));
+        assert_eq!(series.beside("relaxed, MB/s"), Some(16.0));
+        assert_eq!(series.beside("synced, MB/s"), None);
     }
 
     #[test]
     fn a_row_that_was_not_measured_is_not_met() {
         let mut results = Results::default();
-        results.add(&ROWS[0], Ok(sample(10.0, 1.0)));
-        results.add(
-            &ROWS[0],
-            Err(Stop::Skipped("fio is not in PATH".to_owned())),
-        );
+        results.add(&PUT, Ok(sample(10.0, 1.0)));
+        results.add(&PUT, Err(Stop::Skipped("fio is not in PATH".to_owned())));
         assert_eq!(results.missed_count(), 1);
         let tables = results.tables();
         assert!(
