@@ -10,6 +10,7 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("live", hioload_live::LIMITS),
     ("mem", hioload_mem::LIMITS),
     ("http", hioload_http::h1::LIMITS),
+    ("net", hioload_net::LIMITS),
     ("blocks", hioload_blocks::LIMITS),
     ("index", hioload_blocks::INDEX_LIMITS),
     ("server", hioload::config::LIMITS),
