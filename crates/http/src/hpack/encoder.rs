@@ -1,7 +1,31 @@
 //! Fields to blocks.
+//!
+//! ```text
+//!   name ─hash─▶ static table ─▶ with this value, too: an index
+//!     └─ with the value ─hash─▶ dynamic table: an index
+//!                                └─ not there: a literal, its name an index where one is known
+//! ```
+//!
+//! Invariant: both indexes know exactly the entries of the table.
 
-/// Bytes of the table an encoder uses at most, whatever the peer offers.
+use super::dynamic_table::DynamicTable;
+use super::field::size_of_field;
+use super::lookup::{Hash, Index};
+use super::static_table::{self, Habit};
+use super::{TABLE_SIZE_INITIAL, huffman, integer};
+
+/// Bytes of the table an encoder uses at most, whatever the peer offers: what a peer makes us keep.
 pub const ENCODER_TABLE_SIZE_MAX: u32 = 4096;
+
+/// A cookie of fewer bytes could be guessed (RFC 7541 7.1.3).
+const COOKIE_SIZE_GUESSABLE: usize = 20;
+
+/// First bits and size of the prefix of each representation (RFC 7541 6).
+const INDEXED: (u8, u32) = (0b1000_0000, 7);
+const INCREMENTAL: (u8, u32) = (0b0100_0000, 6);
+const WITHOUT: (u8, u32) = (0b0000_0000, 4);
+const NEVER: (u8, u32) = (0b0001_0000, 4);
+const SIZE_UPDATE: (u8, u32) = (0b0010_0000, 5);
 
 /// What becomes of a field in the tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,29 +43,85 @@ pub enum Indexing {
 }
 
 /// One direction of a connection, the sending end.
+///
+/// ```
+/// use hioload_http::hpack::{Encoder, Indexing, TABLE_SIZE_INITIAL};
+///
+/// let mut encoder = Encoder::new(TABLE_SIZE_INITIAL);
+/// let mut sizes = Vec::new();
+/// for _ in 0..2 {
+///     let mut out = Vec::new();
+///     let mut block = encoder.block(&mut out);
+///     block.status(200);
+///     block.field(b"content-type", b"text/html", Indexing::Auto);
+///     sizes.push(out.len());
+/// }
+/// // The second time, each field is an index.
+/// assert_eq!(sizes, [10, 2]);
+/// ```
 #[derive(Debug)]
 pub struct Encoder {
-    table_size_max: u32,
+    table: DynamicTable,
+    /// Entries of the table by name: the newest of each.
+    by_name: Index,
+    /// Entries of the table by name and value.
+    by_field: Index,
+    /// Entries ever inserted, modulo 2^32: the number of the next one.
+    inserted: u32,
+    /// What we use at most.
+    size_max: u32,
+    size_update: Option<SizeUpdate>,
+}
+
+/// What the next block has to begin with.
+#[derive(Clone, Copy, Debug)]
+struct SizeUpdate {
+    /// The smallest size since the last block: what it made the peer evict is gone.
+    low: u32,
+    size: u32,
 }
 
 impl Encoder {
     /// An encoder that uses a table of `table_size_max` bytes, at most [`ENCODER_TABLE_SIZE_MAX`].
+    ///
+    /// Until its first block says otherwise, the peer's table is one of [`TABLE_SIZE_INITIAL`] bytes.
     #[must_use]
     pub fn new(table_size_max: u32) -> Encoder {
-        Encoder {
-            table_size_max: table_size_max.min(ENCODER_TABLE_SIZE_MAX),
-        }
+        let mut encoder = Encoder {
+            table: DynamicTable::new(TABLE_SIZE_INITIAL),
+            by_name: Index::default(),
+            by_field: Index::default(),
+            inserted: 0,
+            size_max: table_size_max.min(ENCODER_TABLE_SIZE_MAX),
+            size_update: None,
+        };
+        encoder.set_peer_table_size(TABLE_SIZE_INITIAL);
+        encoder
     }
 
     /// The peer's `SETTINGS_HEADER_TABLE_SIZE`: from the next block on, the table is no larger.
     pub fn set_peer_table_size(&mut self, table_size: u32) {
-        self.table_size_max = table_size.min(ENCODER_TABLE_SIZE_MAX);
+        let size = table_size.min(self.size_max);
+        let before = self.table.size_max() as u32;
+        let low = self.size_update.map_or(before, |update| update.low);
+        let update = SizeUpdate {
+            low: low.min(size),
+            size,
+        };
+        self.size_update = (update.low != before || size != before).then_some(update);
     }
 
     /// Begins a block at the end of `out`.
     ///
-    /// Blocks must go to the peer whole and in this order.
+    /// All blocks must go to the peer, whole and in this order.
     pub fn block<'a>(&'a mut self, out: &'a mut Vec<u8>) -> Block<'a> {
+        if let Some(update) = self.size_update.take() {
+            // RFC 7541 4.2: the smallest size, then the one it is to be.
+            if update.low < update.size {
+                self.resize(update.low, out);
+            }
+            self.resize(update.size, out);
+        }
         Block { encoder: self, out }
     }
 
@@ -56,6 +136,54 @@ impl Encoder {
             block.field(name, value, indexing);
         }
     }
+
+    fn resize(&mut self, size: u32, out: &mut Vec<u8>) {
+        write_integer(size, SIZE_UPDATE, out);
+        while self.table.len() > 0 && self.table.size() > size as usize {
+            self.evict();
+        }
+        self.table.set_size_max(size);
+    }
+
+    /// Removes the oldest entry from the table and from both indexes.
+    fn evict(&mut self) {
+        let place = self.table.len() - 1;
+        let number = self.inserted.wrapping_sub(self.table.len() as u32);
+        if let Some((name, value)) = self.table.entry(place) {
+            let of_name = Hash::of_name(name);
+            self.by_name.remove(of_name, number);
+            self.by_field.remove(Hash::of_field(of_name, value), number);
+        }
+        self.table.evict();
+    }
+
+    fn insert(&mut self, of_name: Hash, name: &[u8], of_field: Hash, value: &[u8]) {
+        let size = size_of_field(name, value);
+        while self.table.len() > 0 && self.table.size() + size > self.table.size_max() {
+            self.evict();
+        }
+        self.table.insert(name, value);
+        let number = self.inserted;
+        self.inserted = self.inserted.wrapping_add(1);
+        let (table, inserted) = (&self.table, self.inserted);
+        let at = |number: u32| table.entry(inserted.wrapping_sub(number) as usize - 1);
+        self.by_name.insert(of_name, number, |number| {
+            at(number).is_some_and(|(found, _)| found == name)
+        });
+        self.by_field
+            .insert(of_field, number, |number| at(number) == Some((name, value)));
+    }
+
+    /// The entry with this number.
+    fn entry(&self, number: u32) -> Option<(&[u8], &[u8])> {
+        self.table
+            .entry(self.inserted.wrapping_sub(number) as usize - 1)
+    }
+
+    /// What a block calls the entry with this number (RFC 7541 2.3.3).
+    fn index_of(&self, number: u32) -> u32 {
+        self.inserted.wrapping_sub(number) + static_table::LEN
+    }
 }
 
 /// A block that is being written.
@@ -66,15 +194,94 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Adds `:status`.
+    /// Adds `:status`, of three digits.
     pub fn status(&mut self, status: u16) {
-        let digits =
-            [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + (digit % 10) as u8);
+        if let Some(index) = static_table::status(status) {
+            return write_integer(index, INDEXED, self.out);
+        }
+        let digits = [status / 100, status / 10, status].map(|number| b'0' + (number % 10) as u8);
         self.field(b":status", &digits, Indexing::Auto);
     }
 
     /// Adds a field, its name as it is: that it is in lower case is HTTP/2's matter.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
-        let _ = (&self.encoder, name, value, indexing, &self.out);
+        let encoder = &mut *self.encoder;
+        let of_name = Hash::of_name(name);
+        let known = static_table::find_name(of_name, name);
+        let indexing = match indexing {
+            Indexing::Auto => by_habit(known, value),
+            told => told,
+        };
+        if indexing == Indexing::Never {
+            return self.literal(NEVER, known, of_name, name, value);
+        }
+        if let Some(index) = known.and_then(|first| static_table::find_value(first, value)) {
+            return write_integer(index, INDEXED, self.out);
+        }
+        // What takes more than half of the table would drive out what others need.
+        let is_small = size_of_field(name, value) <= encoder.table.size_max() / 2;
+        if indexing == Indexing::Without || !is_small {
+            return self.literal(WITHOUT, known, of_name, name, value);
+        }
+        let of_field = Hash::of_field(of_name, value);
+        let found = encoder.by_field.find(of_field, |number| {
+            encoder.entry(number) == Some((name, value))
+        });
+        if let Some(number) = found {
+            return write_integer(encoder.index_of(number), INDEXED, self.out);
+        }
+        self.literal(INCREMENTAL, known, of_name, name, value);
+        self.encoder.insert(of_name, name, of_field, value);
+    }
+
+    /// RFC 7541 6.2: an index for the name, or 0 and the name; then the value.
+    fn literal(
+        &mut self,
+        kind: (u8, u32),
+        known: Option<u32>,
+        of_name: Hash,
+        name: &[u8],
+        value: &[u8],
+    ) {
+        let encoder = &*self.encoder;
+        let index = known.or_else(|| {
+            let is_it = |number| {
+                encoder
+                    .entry(number)
+                    .is_some_and(|(found, _)| found == name)
+            };
+            let number = encoder.by_name.find(of_name, is_it)?;
+            Some(encoder.index_of(number))
+        });
+        write_integer(index.unwrap_or(0), kind, self.out);
+        if index.is_none() {
+            write_string(name, self.out);
+        }
+        write_string(value, self.out);
+    }
+}
+
+fn by_habit(known: Option<u32>, value: &[u8]) -> Indexing {
+    match known.map_or(Habit::Repeats, static_table::habit) {
+        Habit::Repeats => Indexing::Incremental,
+        Habit::Changes => Indexing::Without,
+        Habit::Guessable if value.len() >= COOKIE_SIZE_GUESSABLE => Indexing::Incremental,
+        Habit::Guessable | Habit::Secret => Indexing::Never,
+    }
+}
+
+fn write_integer(value: u32, (flags, prefix_bits): (u8, u32), out: &mut Vec<u8>) {
+    integer::encode(value, prefix_bits, flags, out);
+}
+
+/// RFC 7541 5.2: encoded where that is shorter.
+fn write_string(plain: &[u8], out: &mut Vec<u8>) {
+    let size = huffman::encoded_size(plain);
+    if size < plain.len() {
+        integer::encode(size as u32, 7, 0b1000_0000, out);
+        huffman::encode(plain, out);
+    } else {
+        integer::encode(plain.len() as u32, 7, 0, out);
+        out.extend_from_slice(plain);
     }
 }

@@ -15,9 +15,14 @@
 //! 8 KiB and its index; both grow with what is put in.
 
 mod decoder;
+mod dynamic_table;
 mod encoder;
 mod field;
+mod huffman;
+mod integer;
+mod lookup;
 mod malformed;
+mod static_table;
 
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::{Block, ENCODER_TABLE_SIZE_MAX, Encoder, Indexing};

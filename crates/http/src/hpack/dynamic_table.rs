@@ -1,0 +1,140 @@
+//! The dynamic table (RFC 7541 2.3.2, 4): what was sent lately, the oldest going first.
+//!
+//! ```text
+//!   arena  │ evicted │ oldest ▸ name value │ name value │ … newest │ room │
+//!          base      start of the oldest
+//! ```
+//!
+//! Entries lie one behind the other in one piece of memory; when there is no more room behind the
+//! newest, all move to the front.
+//!
+//! Invariants: the sizes of all entries, each with its overhead of 32, add up to `size <= size_max`; the
+//! arena takes at most twice `size_max`, and moving costs at most one byte for each byte inserted,
+//! besides growing.
+
+use std::collections::VecDeque;
+
+use super::field::size_of_field;
+
+/// Bytes of an arena when something is first put in.
+const ARENA_SIZE_MIN: usize = 256;
+
+/// One table, of either side.
+#[derive(Debug)]
+pub(super) struct DynamicTable {
+    entries: VecDeque<Entry>,
+    arena: Vec<u8>,
+    /// Where the arena begins among all bytes ever inserted.
+    base: u64,
+    size: usize,
+    size_max: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where it begins among all bytes ever inserted.
+    start: u64,
+    name_size: u32,
+    value_size: u32,
+}
+
+impl Entry {
+    fn len(self) -> usize {
+        self.name_size as usize + self.value_size as usize
+    }
+
+    fn size(self) -> usize {
+        self.len() + 32
+    }
+}
+
+impl DynamicTable {
+    /// An empty table; it takes memory once something is inserted.
+    pub(super) fn new(size_max: u32) -> DynamicTable {
+        DynamicTable {
+            entries: VecDeque::new(),
+            arena: Vec::new(),
+            base: 0,
+            size: 0,
+            size_max: size_max as usize,
+        }
+    }
+
+    /// Entries.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes all entries count for.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Bytes all entries may count for.
+    pub(super) fn size_max(&self) -> usize {
+        self.size_max
+    }
+
+    /// The entry that `place` others were inserted after.
+    pub(super) fn entry(&self, place: usize) -> Option<(&[u8], &[u8])> {
+        let from_oldest = self.entries.len().checked_sub(place)?.checked_sub(1)?;
+        let entry = self.entries[from_oldest];
+        let start = (entry.start - self.base) as usize;
+        Some(self.arena[start..start + entry.len()].split_at(entry.name_size as usize))
+    }
+
+    /// Removes the oldest entry.
+    pub(super) fn evict(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.size -= entry.size();
+        }
+    }
+
+    /// RFC 7541 4.3: what does not fit any more is evicted.
+    pub(super) fn set_size_max(&mut self, size_max: u32) {
+        self.size_max = size_max as usize;
+        while self.size > self.size_max {
+            self.evict();
+        }
+    }
+
+    /// RFC 7541 4.4: evicts until there is room; what is larger than the table only empties it.
+    pub(super) fn insert(&mut self, name: &[u8], value: &[u8]) {
+        let size = size_of_field(name, value);
+        while self.size + size > self.size_max && !self.entries.is_empty() {
+            self.evict();
+        }
+        if size > self.size_max {
+            return;
+        }
+        self.make_room(name.len() + value.len());
+        self.entries.push_back(Entry {
+            start: self.base + self.arena.len() as u64,
+            name_size: name.len() as u32,
+            value_size: value.len() as u32,
+        });
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(value);
+        self.size += size;
+    }
+
+    /// Lets the arena have `len` bytes behind the newest entry.
+    fn make_room(&mut self, len: usize) {
+        if self.arena.len() + len <= self.arena.capacity() {
+            return;
+        }
+        let end = self.base + self.arena.len() as u64;
+        let start = self.entries.front().map_or(end, |oldest| oldest.start);
+        let evicted = (start - self.base) as usize;
+        let live = self.arena.len() - evicted;
+        self.arena.copy_within(evicted.., 0);
+        self.arena.truncate(live);
+        self.base = start;
+        // Moving less than what was evicted since is paid for; else there is to be more room.
+        if evicted < live + len {
+            let capacity = (live + len).next_power_of_two().max(ARENA_SIZE_MIN) * 2;
+            let capacity = capacity.min(self.size_max.saturating_mul(2));
+            self.arena.reserve_exact(capacity - live);
+        }
+    }
+}
