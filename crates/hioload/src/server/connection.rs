@@ -43,6 +43,8 @@ impl Facts {
     pub(super) const SENDING: u16 = 1;
     /// Not read from: its output is backed up, or a channel it publishes to is held.
     pub(super) const HELD: u16 = 2;
+    /// It speaks TLS: its session is in [`super::tls`].
+    pub(super) const SECURE: u16 = 4;
     /// The peer sends no more.
     pub(super) const EOF: u16 = 8;
     /// `drained` is owed to the handler.

@@ -22,6 +22,7 @@ use super::recovery::{News, Ticket};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::table::Table;
+use super::tls::Secure;
 use crate::context::Context as AppContext;
 use crate::handler::CloseReason;
 use crate::session::SendError;
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     /// The last one given out.
     pub(super) ticket: Ticket,
     pub(super) outlet: Outlet,
+    /// The sessions of connections that speak TLS.
+    pub(super) secure: Secure,
     /// Bytes of all input that is not dealt with yet: unfinished messages and heads, what came for
     /// held connections, publications to be repeated. At most `assembly_max`.
     pub(super) assembly_size: usize,
@@ -110,6 +113,7 @@ impl Core {
             news: Vec::new(),
             ticket: Ticket::NONE,
             outlet: Outlet::new(workers),
+            secure: Secure::default(),
             assembly_size: 0,
             spares: Vec::new(),
             is_draining: false,
@@ -393,12 +397,20 @@ impl Core {
     }
 
     pub(super) fn submit(&mut self, cx: &mut Cx<'_>, socket: SocketId, payload: Payload) {
+        if self.is_secure(socket) {
+            return self.submit_secure(cx, socket, payload);
+        }
         if cx.submit(Op::Send { socket, payload }).is_err() {
             // The driver has closed the socket meanwhile; its last event is on the way.
-            if let Some(connection) = self.table.get_mut(socket) {
-                connection.facts.clear(Facts::SENDING);
-                connection.own_in_flight = 0;
-            }
+            self.forget_send(socket);
+        }
+    }
+
+    /// Nothing is in flight after all.
+    pub(super) fn forget_send(&mut self, socket: SocketId) {
+        if let Some(connection) = self.table.get_mut(socket) {
+            connection.facts.clear(Facts::SENDING);
+            connection.own_in_flight = 0;
         }
     }
 
@@ -507,11 +519,8 @@ impl Core {
             return;
         }
         connection.phase = Phase::Lingering;
-        if connection.facts.has(Facts::EOF) {
-            self.close_socket(cx, socket);
-        } else {
-            let _ = cx.submit(Op::Shutdown { socket });
-        }
+        let is_over = connection.facts.has(Facts::EOF);
+        self.finish(cx, socket, is_over);
     }
 
     /// The kernel took some of what was in flight.

@@ -19,7 +19,7 @@ impl Hub {
             return;
         }
         self.core.is_draining = true;
-        if let Some(listener) = self.listener {
+        for listener in [self.listener, self.listener_clear].into_iter().flatten() {
             cx.cancel(OpId::accept(listener));
         }
         let ticks = u32::try_from(1000 / DRAIN_TICK.as_millis()).unwrap_or(50);

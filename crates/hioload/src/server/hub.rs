@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hioload_base::Key;
 use hioload_mem::BufferPool;
+use hioload_net::tls::{Acceptor, Reason};
 use hioload_reactor::{Completion, ListenerId, Op, RecvEnd, Service, SocketId};
 use hioload_ws::{CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size};
 
@@ -46,6 +47,10 @@ pub(crate) struct Hub {
     pub(super) handler: Box<dyn Handler>,
     pub(super) core: Core,
     pub(super) listener: Option<ListenerId>,
+    /// Where connections come in clear, when those of the other one speak TLS.
+    pub(super) listener_clear: Option<ListenerId>,
+    /// Makes the sessions of connections that speak TLS.
+    tls: Option<Acceptor>,
     /// This worker's part of the block store, if there is one.
     pub(super) store: Option<Store>,
     pub(super) http: Writer,
@@ -72,6 +77,8 @@ impl Hub {
             handler,
             core: Core::new(settings, pool, workers, seed),
             listener: None,
+            listener_clear: None,
+            tls: None,
             store: None,
             http: Writer::default(),
             shared,
@@ -88,6 +95,12 @@ impl Hub {
         self.listener = Some(listener);
     }
 
+    /// Its connections speak TLS; those of the other listener, if there is one, do not.
+    pub(crate) fn speak_tls(&mut self, acceptor: Acceptor, clear: Option<ListenerId>) {
+        self.tls = Some(acceptor);
+        self.listener_clear = clear;
+    }
+
     /// Blocks are stored and served here.
     pub(crate) fn keep_store(&mut self, store: Store) {
         self.store = Some(store);
@@ -100,9 +113,10 @@ impl Hub {
     }
 
     fn accept(&mut self, cx: &mut Cx<'_>) {
-        if let Some(listener) = self.listener
-            && !self.core.is_draining
-        {
+        if self.core.is_draining {
+            return;
+        }
+        for listener in [self.listener, self.listener_clear].into_iter().flatten() {
             let _ = cx.submit(Op::Accept { listener });
         }
     }
@@ -112,6 +126,9 @@ impl Hub {
             self.core.stats.accept_refused += 1;
             let _ = cx.submit(Op::Close { socket });
             return;
+        }
+        if Some(listener) == self.listener_clear {
+            return self.admit(cx, socket, None);
         }
         if let Some(to) = self.shared.balance(cx.index(), self.core.table.len()) {
             let peer = cx.peer(to);
@@ -127,10 +144,11 @@ impl Hub {
                 return;
             }
         }
-        self.admit(cx, socket);
+        let tls = self.tls.clone();
+        self.admit(cx, socket, tls.as_ref());
     }
 
-    fn admit(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+    fn admit(&mut self, cx: &mut Cx<'_>, socket: SocketId, tls: Option<&Acceptor>) {
         self.core.stats.accepted += 1;
         let connection = Connection::new(Protocol::new(Role::Server, false), cx.now());
         self.core.table.insert(socket, connection);
@@ -138,12 +156,17 @@ impl Hub {
             .set_connections(cx.index(), self.core.table.len());
         let deadline = cx.now() + self.core.settings.handshake_timeout;
         self.core.set_timer(cx, socket, deadline);
-        if cx.submit(Op::Recv { socket }).is_err() {
+        let session = tls.map(Acceptor::accept).transpose();
+        let is_ready = session.is_ok();
+        if let Ok(Some(session)) = session {
+            self.core.secure(socket, session);
+        }
+        if !is_ready || cx.submit(Op::Recv { socket }).is_err() {
             self.core.close_socket(cx, socket);
         }
     }
 
-    fn received(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+    pub(super) fn received(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
@@ -440,7 +463,7 @@ impl Hub {
         self.core.end(cx, socket, reason);
     }
 
-    fn recv_ended(&mut self, cx: &mut Cx<'_>, socket: SocketId, end: RecvEnd) {
+    pub(super) fn recv_ended(&mut self, cx: &mut Cx<'_>, socket: SocketId, end: RecvEnd) {
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
@@ -466,6 +489,7 @@ impl Hub {
     fn closed(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         self.core.end(cx, socket, CloseReason::Lost);
         self.tell_ended(cx);
+        self.core.secure.remove(socket);
         if let Some(mut connection) = self.core.table.remove(socket) {
             if let Some(timer) = connection.timer.take() {
                 cx.cancel_timer(timer);
@@ -539,6 +563,9 @@ impl Service for Hub {
             self.uncork(cx);
         }
         match event {
+            Completion::Received { socket, mut buffer } if self.core.is_secure(socket) => {
+                self.received_secure(cx, socket, &mut buffer);
+            }
             Completion::Received { socket, mut buffer } => {
                 self.received(cx, socket, Input::Buffer(&mut buffer));
             }
@@ -546,10 +573,18 @@ impl Service for Hub {
                 socket,
                 result,
                 payload,
-            } => self.core.sent(cx, socket, result, payload),
-            Completion::RecvEnded { socket, end } => self.recv_ended(cx, socket, end),
+            } => self.core.delivered(cx, socket, result, payload),
+            Completion::RecvEnded { socket, end } => {
+                if end != RecvEnd::Cancelled {
+                    self.core.count_unfinished(socket, Reason::Truncated);
+                }
+                self.recv_ended(cx, socket, end);
+            }
             Completion::Accepted { listener, socket } => self.accepted(cx, listener, socket),
-            Completion::HandOverFailed { socket, .. } => self.admit(cx, socket),
+            Completion::HandOverFailed { socket, .. } => {
+                let tls = self.tls.clone();
+                self.admit(cx, socket, tls.as_ref());
+            }
             Completion::Closed { socket } => self.closed(cx, socket),
             Completion::AcceptEnded { errno, .. } => {
                 if errno != libc::ECANCELED {
@@ -578,6 +613,7 @@ impl Service for Hub {
             TIMER_ACCEPT => self.accept(cx),
             TIMER_SWEEP => {
                 self.core.sweep_channels(cx);
+                self.core.feed_starved(cx);
                 self.publish_stats(cx);
                 if self.store.is_some() {
                     self.tick_http();

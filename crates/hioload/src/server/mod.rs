@@ -37,6 +37,7 @@ pub(crate) mod store;
 mod subscribe;
 mod table;
 mod timing;
+mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -58,6 +58,32 @@ stats! {
     handshakes_refused,
     /// Handshakes that took too long.
     handshakes_late,
+    /// TLS sessions now, handshakes included.
+    tls_sessions,
+    /// TLS handshakes completed.
+    tls_handshakes,
+    /// TLS handshakes that resumed an earlier session.
+    tls_resumed,
+    /// TLS sessions failed: what came was not TLS.
+    tls_failed_not_tls,
+    /// TLS sessions failed: no version or cipher in common.
+    tls_failed_incompatible,
+    /// TLS sessions failed: no application protocol in common.
+    tls_failed_protocol,
+    /// TLS sessions failed: the client's certificate is missing or not trusted.
+    tls_failed_certificate,
+    /// TLS sessions failed: the client ended it; as a rule it does not trust our certificate.
+    tls_failed_alert,
+    /// TLS sessions failed: a record was damaged on its way.
+    tls_failed_damaged,
+    /// TLS sessions failed: the client broke the protocol.
+    tls_failed_offence,
+    /// TLS sessions failed: the connection ended within the handshake.
+    tls_failed_truncated,
+    /// TLS sessions failed: the handshake took too long.
+    tls_failed_timed_out,
+    /// TLS sessions failed: no randomness, or keys used up.
+    tls_failed_local,
     /// HTTP requests whose head was good.
     requests,
     /// HTTP requests refused before they were served.
@@ -138,6 +164,7 @@ stats! {
 pub(super) const GAUGES: &[&str] = &[
     "connections",
     "sessions",
+    "tls_sessions",
     "pool_mapped",
     "pool_in_use",
     "log_size",
@@ -163,6 +190,7 @@ impl Hub {
         let stats = &mut self.core.stats;
         stats.connections = self.core.table.len() as u64;
         stats.channels = self.core.channels.len() as u64;
+        stats.tls_sessions = self.core.secure.len() as u64;
         stats.turns = driver.turns;
         stats.enters = driver.enters;
         stats.completions = driver.completions;

@@ -1,5 +1,6 @@
 //! The one timer of a connection: what is due when it fires depends on the phase.
 
+use hioload_net::tls::Reason;
 use hioload_reactor::SocketId;
 use hioload_ws::handshake::Refusal;
 use hioload_ws::{Action, CloseCode};
@@ -35,6 +36,7 @@ impl Hub {
         match connection.phase {
             Phase::Handshake => {
                 self.core.stats.handshakes_late += 1;
+                self.core.count_unfinished(socket, Reason::TimedOut);
                 self.refuse(
                     cx,
                     socket,
