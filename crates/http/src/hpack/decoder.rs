@@ -53,7 +53,7 @@ impl<E> From<Malformed> for DecodeError<E> {
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
-    table: DynamicTable,
+    pub(super) table: DynamicTable,
     /// What the peer may make its table: what we have announced and it has acknowledged.
     size_max: u32,
     /// The next block must begin with a size update to at most this.

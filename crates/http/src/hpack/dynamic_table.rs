@@ -138,3 +138,133 @@ impl DynamicTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// RFC 7541 4 word by word, newest first.
+    #[derive(Default)]
+    struct Model {
+        entries: VecDeque<(Vec<u8>, Vec<u8>)>,
+        size_max: usize,
+    }
+
+    impl Model {
+        fn size(&self) -> usize {
+            let sizes = self
+                .entries
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 32);
+            sizes.sum()
+        }
+
+        fn set_size_max(&mut self, size_max: usize) {
+            self.size_max = size_max;
+            while self.size() > size_max {
+                self.entries.pop_back();
+            }
+        }
+
+        fn insert(&mut self, name: Vec<u8>, value: Vec<u8>) {
+            self.entries.push_front((name, value));
+            let size_max = self.size_max;
+            // The new one goes last of all, and then nothing is left.
+            self.set_size_max(size_max);
+        }
+
+        fn assert_is(&self, table: &DynamicTable) {
+            assert_eq!(table.len(), self.entries.len());
+            assert_eq!(table.size(), self.size());
+            for (place, (name, value)) in self.entries.iter().enumerate() {
+                assert_eq!(table.entry(place), Some((&name[..], &value[..])));
+            }
+            assert_eq!(table.entry(self.entries.len()), None);
+            assert_eq!(table.entry(usize::MAX), None);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(usize, usize),
+        Resize(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let resize = prop_oneof![0..200_u32, Just(0), 3000..4097_u32, Just(4096)];
+        prop_oneof![
+            20 => (0..40_usize, 0..100_usize).prop_map(|(name, value)| Step::Insert(name, value)),
+            1 => (0..3000_usize, 0..3000_usize).prop_map(|(name, value)| Step::Insert(name, value)),
+            1 => resize.prop_map(Step::Resize),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn is_as_the_model(steps in prop::collection::vec(step(), 1..300)) {
+            let (mut table, mut model) = (DynamicTable::new(4096), Model::default());
+            model.set_size_max(4096);
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Insert(name, value) => {
+                        let (name, value) = (vec![number as u8; name], vec![!number as u8; value]);
+                        table.insert(&name, &value);
+                        model.insert(name, value);
+                    }
+                    Step::Resize(size_max) => {
+                        table.set_size_max(size_max);
+                        model.set_size_max(size_max as usize);
+                    }
+                }
+                model.assert_is(&table);
+                prop_assert!(table.arena.capacity() <= 2 * 4096);
+            }
+        }
+    }
+
+    #[test]
+    fn fits_exactly_or_not_at_all() {
+        let mut table = DynamicTable::new(64 + 7);
+        table.insert(b"abc", b"");
+        table.insert(b"", b"defg");
+        assert_eq!((table.len(), table.size()), (2, 71));
+        table.insert(b"", b"");
+        assert_eq!((table.len(), table.size()), (2, 68));
+        // As large as the table, and a byte more.
+        table.insert(b"", &[b'x'; 39]);
+        assert_eq!((table.len(), table.size()), (1, 71));
+        table.insert(b"", &[b'x'; 40]);
+        assert_eq!((table.len(), table.size()), (0, 0));
+        assert_eq!(table.entry(0), None);
+    }
+
+    #[test]
+    fn no_size_no_memory() {
+        let mut table = DynamicTable::new(0);
+        table.insert(b"", b"");
+        table.insert(b"name", b"value");
+        assert_eq!((table.len(), table.arena.capacity()), (0, 0));
+    }
+
+    /// What stays, and stays in place, takes no memory anew.
+    #[test]
+    fn the_arena_is_used_again() {
+        let mut table = DynamicTable::new(4096);
+        let value = [b'v'; 60];
+        for _ in 0..1000 {
+            table.insert(b"name", &value);
+        }
+        let place = table.arena.as_ptr();
+        let capacity = table.arena.capacity();
+        for _ in 0..10_000 {
+            table.insert(b"name", &value);
+        }
+        assert_eq!(
+            (table.arena.as_ptr(), table.arena.capacity()),
+            (place, capacity)
+        );
+        assert_eq!(table.len(), 4096 / 96);
+    }
+}

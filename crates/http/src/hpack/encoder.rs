@@ -5,12 +5,10 @@
 //!     └─ with the value ─hash─▶ dynamic table: an index
 //!                                └─ not there: a literal, its name an index where one is known
 //! ```
-//!
-//! Invariant: both indexes know exactly the entries of the table.
 
-use super::dynamic_table::DynamicTable;
 use super::field::size_of_field;
-use super::lookup::{Hash, Index};
+use super::indexed_table::IndexedTable;
+use super::lookup::Hash;
 use super::static_table::{self, Habit};
 use super::{TABLE_SIZE_INITIAL, huffman, integer};
 
@@ -61,13 +59,7 @@ pub enum Indexing {
 /// ```
 #[derive(Debug)]
 pub struct Encoder {
-    table: DynamicTable,
-    /// Entries of the table by name: the newest of each.
-    by_name: Index,
-    /// Entries of the table by name and value.
-    by_field: Index,
-    /// Entries ever inserted, modulo 2^32: the number of the next one.
-    inserted: u32,
+    pub(super) table: IndexedTable,
     /// What we use at most.
     size_max: u32,
     size_update: Option<SizeUpdate>,
@@ -88,10 +80,7 @@ impl Encoder {
     #[must_use]
     pub fn new(table_size_max: u32) -> Encoder {
         let mut encoder = Encoder {
-            table: DynamicTable::new(TABLE_SIZE_INITIAL),
-            by_name: Index::default(),
-            by_field: Index::default(),
-            inserted: 0,
+            table: IndexedTable::new(TABLE_SIZE_INITIAL),
             size_max: table_size_max.min(ENCODER_TABLE_SIZE_MAX),
             size_update: None,
         };
@@ -139,50 +128,7 @@ impl Encoder {
 
     fn resize(&mut self, size: u32, out: &mut Vec<u8>) {
         write_integer(size, SIZE_UPDATE, out);
-        while self.table.len() > 0 && self.table.size() > size as usize {
-            self.evict();
-        }
         self.table.set_size_max(size);
-    }
-
-    /// Removes the oldest entry from the table and from both indexes.
-    fn evict(&mut self) {
-        let place = self.table.len() - 1;
-        let number = self.inserted.wrapping_sub(self.table.len() as u32);
-        if let Some((name, value)) = self.table.entry(place) {
-            let of_name = Hash::of_name(name);
-            self.by_name.remove(of_name, number);
-            self.by_field.remove(Hash::of_field(of_name, value), number);
-        }
-        self.table.evict();
-    }
-
-    fn insert(&mut self, of_name: Hash, name: &[u8], of_field: Hash, value: &[u8]) {
-        let size = size_of_field(name, value);
-        while self.table.len() > 0 && self.table.size() + size > self.table.size_max() {
-            self.evict();
-        }
-        self.table.insert(name, value);
-        let number = self.inserted;
-        self.inserted = self.inserted.wrapping_add(1);
-        let (table, inserted) = (&self.table, self.inserted);
-        let at = |number: u32| table.entry(inserted.wrapping_sub(number) as usize - 1);
-        self.by_name.insert(of_name, number, |number| {
-            at(number).is_some_and(|(found, _)| found == name)
-        });
-        self.by_field
-            .insert(of_field, number, |number| at(number) == Some((name, value)));
-    }
-
-    /// The entry with this number.
-    fn entry(&self, number: u32) -> Option<(&[u8], &[u8])> {
-        self.table
-            .entry(self.inserted.wrapping_sub(number) as usize - 1)
-    }
-
-    /// What a block calls the entry with this number (RFC 7541 2.3.3).
-    fn index_of(&self, number: u32) -> u32 {
-        self.inserted.wrapping_sub(number) + static_table::LEN
     }
 }
 
@@ -205,7 +151,7 @@ impl Block<'_> {
 
     /// Adds a field, its name as it is: that it is in lower case is HTTP/2's matter.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
-        let encoder = &mut *self.encoder;
+        let table = &self.encoder.table;
         let of_name = Hash::of_name(name);
         let known = static_table::find_name(of_name, name);
         let indexing = match indexing {
@@ -219,19 +165,16 @@ impl Block<'_> {
             return write_integer(index, INDEXED, self.out);
         }
         // What takes more than half of the table would drive out what others need.
-        let is_small = size_of_field(name, value) <= encoder.table.size_max() / 2;
+        let is_small = size_of_field(name, value) <= table.size_max() / 2;
         if indexing == Indexing::Without || !is_small {
             return self.literal(WITHOUT, known, of_name, name, value);
         }
         let of_field = Hash::of_field(of_name, value);
-        let found = encoder.by_field.find(of_field, |number| {
-            encoder.entry(number) == Some((name, value))
-        });
-        if let Some(number) = found {
-            return write_integer(encoder.index_of(number), INDEXED, self.out);
+        if let Some(index) = table.find_field(of_field, name, value) {
+            return write_integer(index, INDEXED, self.out);
         }
         self.literal(INCREMENTAL, known, of_name, name, value);
-        self.encoder.insert(of_name, name, of_field, value);
+        self.encoder.table.insert(of_name, name, of_field, value);
     }
 
     /// RFC 7541 6.2: an index for the name, or 0 and the name; then the value.
@@ -243,16 +186,7 @@ impl Block<'_> {
         name: &[u8],
         value: &[u8],
     ) {
-        let encoder = &*self.encoder;
-        let index = known.or_else(|| {
-            let is_it = |number| {
-                encoder
-                    .entry(number)
-                    .is_some_and(|(found, _)| found == name)
-            };
-            let number = encoder.by_name.find(of_name, is_it)?;
-            Some(encoder.index_of(number))
-        });
+        let index = known.or_else(|| self.encoder.table.find_name(of_name, name));
         write_integer(index.unwrap_or(0), kind, self.out);
         if index.is_none() {
             write_string(name, self.out);

@@ -1,6 +1,4 @@
-//! From a field to its place in a table: hashes, and an index of the entries of a dynamic table.
-//!
-//! Entries are known by number: how many had been inserted before, modulo 2^32.
+//! From a field to its place in a table: hashes, and an index of numbers by hash.
 //!
 //! Invariant: an entry that is indexed is found by stepping from the slot of its hash without meeting an
 //! empty one. At most half of the slots are taken. Who chooses fields so that their hashes collide makes
@@ -86,11 +84,8 @@ struct Slot {
 impl Index {
     /// The entry with this hash of which `is_it` holds.
     pub(super) fn find(&self, hash: Hash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        if self.slots.is_empty() {
-            return None;
-        }
         let mut at = hash.slot(SLOTS_LEN);
-        while let Some(slot) = self.slots[at] {
+        while let Some(slot) = self.slots.get(at).copied().flatten() {
             if slot.hash == hash && is_it(slot.number) {
                 return Some(slot.number);
             }
@@ -99,35 +94,41 @@ impl Index {
         None
     }
 
-    /// Adds an entry. It takes the place of the one with this hash of which `is_same` holds.
-    pub(super) fn insert(&mut self, hash: Hash, number: u32, is_same: impl Fn(u32) -> bool) {
+    fn slot_of(&self, hash: Hash, number: u32) -> Option<usize> {
+        let mut at = hash.slot(SLOTS_LEN);
+        while let Some(slot) = self.slots.get(at).copied().flatten() {
+            if slot.number == number {
+                return Some(at);
+            }
+            at = (at + 1) & MASK;
+        }
+        None
+    }
+
+    /// Adds an entry, of which there are less than [`ENTRIES_MAX`].
+    pub(super) fn insert(&mut self, hash: Hash, number: u32) {
         if self.slots.is_empty() {
             self.slots = vec![None; SLOTS_LEN];
         }
         let mut at = hash.slot(SLOTS_LEN);
-        while let Some(slot) = &mut self.slots[at] {
-            if slot.hash == hash && is_same(slot.number) {
-                slot.number = number;
-                return;
-            }
+        while self.slots[at].is_some() {
             at = (at + 1) & MASK;
         }
         self.slots[at] = Some(Slot { hash, number });
     }
 
-    /// Removes an entry, unless another one has taken its place.
+    /// Lets one entry have the place of another one with the same hash.
+    pub(super) fn replace(&mut self, hash: Hash, old: u32, new: u32) {
+        if let Some(at) = self.slot_of(hash, old) {
+            self.slots[at] = Some(Slot { hash, number: new });
+        }
+    }
+
+    /// Removes an entry, if it is there.
     pub(super) fn remove(&mut self, hash: Hash, number: u32) {
-        if self.slots.is_empty() {
+        let Some(at) = self.slot_of(hash, number) else {
             return;
-        }
-        let mut at = hash.slot(SLOTS_LEN);
-        loop {
-            match self.slots[at] {
-                None => return,
-                Some(slot) if slot.number == number => break,
-                Some(_) => at = (at + 1) & MASK,
-            }
-        }
+        };
         // Those behind move up, where that brings them no further than to their own slot.
         let (mut empty, mut next) = (at, (at + 1) & MASK);
         while let Some(slot) = self.slots[next] {
@@ -172,7 +173,7 @@ mod tests {
                 // Runs begin at the last slots, and some hashes differ though their slots do not.
                 let bits = (SLOTS_LEN as u32 - 4 + pick % 9) + (pick % 2) * SLOTS_LEN as u32;
                 let hash = Hash::new(bits);
-                index.insert(hash, number, |_| false);
+                index.insert(hash, number);
                 model.insert(number, hash);
             } else if let Some((&number, &hash)) =
                 model.iter().nth(pick as usize % model.len().max(1))
@@ -197,12 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_field_again_takes_its_place() {
+    fn one_in_the_place_of_another() {
         let (mut index, seven) = (Index::default(), Hash::new(7));
         index.remove(seven, 0);
         assert_eq!(index.find(seven, |_| true), None);
-        index.insert(seven, 1, |_| false);
-        index.insert(seven, 2, |number| number == 1);
+        index.insert(seven, 1);
+        index.replace(seven, 1, 2);
         assert_eq!(index.find(seven, |_| true), Some(2));
         // The older one goes, and the younger one stays.
         index.remove(seven, 1);
@@ -216,7 +217,7 @@ mod tests {
     fn full_of_collisions() {
         let (mut index, five) = (Index::default(), Hash::new(5));
         for number in 0..ENTRIES_MAX as u32 {
-            index.insert(five, number, |_| false);
+            index.insert(five, number);
         }
         assert_eq!(index.find(five, |number| number == 127), Some(127));
         assert_eq!(index.find(five, |_| false), None);

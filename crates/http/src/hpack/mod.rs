@@ -19,10 +19,13 @@ mod dynamic_table;
 mod encoder;
 mod field;
 mod huffman;
+mod indexed_table;
 mod integer;
 mod lookup;
 mod malformed;
 mod static_table;
+#[cfg(test)]
+mod tests;
 
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::{Block, ENCODER_TABLE_SIZE_MAX, Encoder, Indexing};
