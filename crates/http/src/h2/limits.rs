@@ -213,35 +213,35 @@ const SETTINGS: Limit = row(
     CALM,
 );
 const HEADER_BLOCK_TIMEOUT: Limit = row(
-    "h2.header_block_timeout_ms",
+    "h2.header_block_timeout",
     "ms",
     (10_000, 100, DAY_MS),
     "nothing else can come before its end",
     CALM,
 );
 const SETTINGS_TIMEOUT: Limit = row(
-    "h2.settings_timeout_ms",
+    "h2.settings_timeout",
     "ms",
     (10_000, 100, DAY_MS),
     "our limits are in force only when they are acknowledged",
     "GOAWAY(SETTINGS_TIMEOUT)",
 );
 const PING_INTERVAL: Limit = row(
-    "h2.ping_interval_ms",
+    "h2.ping_interval",
     "ms",
     (30_000, 0, DAY_MS),
     "a peer that is gone says nothing; 0: no PING",
     "PING",
 );
 const PING_TIMEOUT: Limit = row(
-    "h2.ping_timeout_ms",
+    "h2.ping_timeout",
     "ms",
     (15_000, 100, DAY_MS),
     "a peer that answers nothing is gone",
     "GOAWAY(NO_ERROR), and the connection is closed",
 );
 const STALL_TIMEOUT: Limit = row(
-    "h2.stall_timeout_ms",
+    "h2.stall_timeout",
     "ms",
     (60_000, 100, DAY_MS),
     "content is held for a peer that leaves no room for it (CVE-2019-9511, CVE-2019-9517)",
@@ -252,10 +252,10 @@ const STALL_PROGRESS: Limit = row(
     "bytes",
     (1024, 1, U32),
     "a window opened byte by byte is no progress",
-    "see h2.stall_timeout_ms",
+    "see h2.stall_timeout",
 );
 const DRAIN_TIMEOUT: Limit = row(
-    "h2.drain_timeout_ms",
+    "h2.drain_timeout",
     "ms",
     (30_000, 0, DAY_MS),
     "a shutdown ends, whatever streams do",
