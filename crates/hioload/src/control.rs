@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hioload_control::{Config, ConfigError, ProbeError, Probes, Registry, Report};
+use hioload_net::tls::SetupError;
 use hioload_reactor::DriverKind;
 use serde_json::{Map, Value, json};
 
 use crate::config::ServerConfig;
 use crate::plan::MemoryPlan;
 use crate::server::store::{self, Board};
-use crate::server::{ChannelStats, ServerHandle, Settings, Stats};
+use crate::server::{Certificates, ChannelStats, ServerHandle, Settings, Stats, TlsConfig};
 
 /// How long workers may take to tell of their channels.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -55,6 +56,7 @@ struct Inner {
     probes: Probes,
     settings: Mutex<Arc<Settings>>,
     board: Option<Arc<Board>>,
+    certificates: Option<Certificates>,
     listeners: Mutex<Vec<Listener>>,
     /// What the last reload did.
     reloaded: Mutex<Value>,
@@ -67,6 +69,8 @@ pub enum ReloadError {
     NoConfig,
     /// Something in the sources is wrong; nothing has changed.
     Refused(ConfigError),
+    /// Certificates or keys cannot be used: those from before are shown on. All other settings are in effect.
+    Certificates(SetupError),
 }
 
 impl fmt::Display for ReloadError {
@@ -76,6 +80,7 @@ impl fmt::Display for ReloadError {
                 "the server was built without a configuration; there is nothing to reload",
             ),
             Self::Refused(error) => error.fmt(f),
+            Self::Certificates(error) => write!(f, "the certificates stay as they were: {error}"),
         }
     }
 }
@@ -92,6 +97,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     /// Figures of the block store, if there is one.
     pub(crate) board: Option<Arc<Board>>,
+    /// What it shows to clients, if it speaks TLS.
+    pub(crate) certificates: Option<Certificates>,
 }
 
 impl Control {
@@ -104,6 +111,7 @@ impl Control {
             config,
             settings,
             board,
+            certificates,
         } = parts;
         Self {
             inner: Arc::new(Inner {
@@ -116,6 +124,7 @@ impl Control {
                 probes: Probes::new(),
                 settings: Mutex::new(Arc::new(settings)),
                 board,
+                certificates,
                 listeners: Mutex::new(Vec::new()),
                 reloaded: Mutex::new(Value::Null),
             }),
@@ -232,7 +241,31 @@ impl Control {
                 .set_shutdown(current.shutdown.timeout, current.shutdown.pace);
             self.set_settings(current.settings());
         }
+        self.reload_certificates(config.current().tls().as_ref())
+            .map_err(ReloadError::Certificates)?;
         Ok(report)
+    }
+
+    /// Shows other certificates, or those of the same files read anew, to whoever connects from now on. Sessions that are
+    /// open go on.
+    ///
+    /// # Errors
+    /// What is wrong with them; those from before are shown on.
+    pub fn reload_certificates(&self, config: Option<&TlsConfig>) -> Result<(), SetupError> {
+        match (&self.inner.certificates, config) {
+            (None, None) => Ok(()),
+            (Some(certificates), Some(config)) => certificates.reload(config),
+            (Some(_), None) => Err(SetupError {
+                what: "no certificate is left".to_owned(),
+                cause: "the server speaks TLS until it ends".to_owned(),
+                remedy: "Give a certificate, or start the server anew",
+            }),
+            (None, Some(_)) => Err(SetupError {
+                what: "certificates are given".to_owned(),
+                cause: "the server speaks no TLS until it ends".to_owned(),
+                remedy: "Start the server anew",
+            }),
+        }
     }
 
     /// The configuration the server was built from, if there was one.

@@ -41,6 +41,7 @@ pub mod simulation;
 pub use hioload_blocks::{Durability, Verify};
 pub use hioload_http::h1::Limits as HttpLimits;
 pub use hioload_live::{HistoryConfig, Policy};
+pub use hioload_net::tls;
 pub use hioload_ws::deflate::DeflatePolicy;
 pub use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
 pub use hioload_ws::{KeepaliveConfig, Limits};
@@ -54,7 +55,7 @@ pub use plan::MemoryPlan;
 pub use recovery::{Gap, Offset, Recovered, Recovery, Since};
 pub use server::{
     ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle,
-    Settings, Stats, StoreConfig,
+    Settings, Stats, StoreConfig, TlsConfig,
 };
 pub use session::{PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext};
 

@@ -12,6 +12,7 @@ use std::fmt;
 
 use hioload_base::TimerWheel;
 use hioload_mem::{Machine, Plan, PlanLine, PoolConfig};
+use hioload_net::tls::SESSION_SIZE;
 use hioload_reactor::{DriverConfig, StartError};
 use hioload_ring::mesh_size;
 use serde_json::{Value, json};
@@ -56,6 +57,7 @@ pub(crate) struct Limits<'a> {
     pub(crate) driver: &'a DriverConfig,
     pub(crate) settings: &'a Settings,
     pub(crate) store: Option<&'a StoreConfig>,
+    pub(crate) has_tls: bool,
 }
 
 /// What a server may take, and which setting each line follows from.
@@ -245,6 +247,16 @@ impl MemoryPlan {
                 all(settings.channel.count_max),
                 channel,
             );
+        let plan = match limits.has_tls {
+            true => plan.line(
+                "server.sessions_max",
+                "net",
+                "TLS sessions",
+                sessions,
+                SESSION_SIZE + sizes::LINK,
+            ),
+            false => plan,
+        };
         let Some(deflate) = &settings.accept.deflate else {
             return plan;
         };

@@ -78,8 +78,9 @@ impl FromArgMatches for ServeArgs {
         let mut values = Vec::new();
         for key in KEYS {
             let Some((flag, _)) = key.flag else { continue };
-            if let Some(value) = matches.get_one::<String>(flag) {
-                values.push((format!("--{flag}"), key.key.to_owned(), value.clone()));
+            if let Some(given) = matches.get_many::<String>(flag) {
+                let given: Vec<&str> = given.map(String::as_str).collect();
+                values.push((format!("--{flag}"), key.key.to_owned(), given.join(",")));
             }
         }
         for pair in matches.get_many::<String>("set").unwrap_or_default() {
@@ -121,6 +122,9 @@ fn flag(key: &KeyDoc, defaults: &Defaults) -> Arg {
         .help_heading(heading(key.section()));
     if value_name == "on|off" {
         arg.num_args(0..=1).default_missing_value("on")
+    } else if value_name.ends_with("...") {
+        arg.value_name(value_name.trim_end_matches('.'))
+            .action(ArgAction::Append)
     } else {
         arg
     }
@@ -129,6 +133,7 @@ fn flag(key: &KeyDoc, defaults: &Defaults) -> Arg {
 fn heading(section: &str) -> &'static str {
     match section {
         "server" => "Server",
+        "tls" => "TLS",
         "ws" => "Protocol",
         "shutdown" => "Shutdown",
         _ => "Operation",

@@ -53,6 +53,12 @@ const PLAN: &str = "the memory plan is made at start";
 /// Keys that wait for the next start, and why.
 pub(super) const RESTART: &[(&str, &str)] = &[
     ("server.addr", "listeners are bound at start"),
+    ("server.addr_clear", "listeners are bound at start"),
+    (
+        "tls.pair",
+        "listeners begin with TLS, or without it, at start; the files are read again",
+    ),
+    ("tls.names", "the certificate is made at start"),
     ("server.workers", THREADS),
     ("server.pin", THREADS),
     ("server.numa", THREADS),
@@ -105,6 +111,7 @@ macro_rules! keys {
 
 keys! {
     "server.addr" --"addr" "HOST:PORT": "Where to listen; port 0 lets the system choose";
+    "server.addr_clear" --"addr-clear" "HOST:PORT|off": "Where to listen in clear as well, when server.addr speaks TLS; off: nowhere";
     "server.workers" --"workers" "N": "Worker threads, each with its own event loop; 0: one per core";
     "server.pin" --"pin" "on|off": "Bind each worker to a core";
     "server.numa" --"numa" "NODE": "Take cores and memory of this NUMA node; auto: wherever the system puts them";
@@ -117,6 +124,12 @@ keys! {
     "server.send_buffer" --"send-buffer" "SIZE": "Kernel memory for what a connection was sent and has not taken; auto: as the system tunes it";
     "server.recv_buffer" --"recv-buffer" "SIZE": "Kernel memory for what came from a connection and was not received; auto: as the system tunes it";
     "server.zero_copy" --"zero-copy" "SIZE": "Send so much or more without a copy, with io_uring; off: never";
+    "tls.pair" --"tls" "self-signed|FILE|off": "What server.addr shows to clients: a certificate made at start, or a PEM file with a chain and its key; off: in clear, unless there are tls.certificates";
+    "tls.certificates" --"tls-cert" "FILE...": "PEM files with certificate chains, one for each key; the name that a client asks for picks one, the first is for all others";
+    "tls.keys" --"tls-key" "FILE...": "PEM files with the keys of tls.certificates, in the same order";
+    "tls.names": "Names and addresses that a self-signed certificate is for";
+    "tls.client_ca" --"tls-client-ca" "FILE|off": "PEM file of authorities; clients without a certificate from one of them are refused";
+    "tls.resumption": "Give clients tickets, with which they come back in one round trip and without a signature";
     "ws.message_size_max" --"message-size-max" "SIZE": "Longest message that is taken; a longer one ends its session with 1009";
     "ws.frame_size_max": "Longest frame that is taken; auto: as long as a message";
     "ws.fragments_max": "Fragments of one message at most; more end its session with 1008";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hioload_base::Limit;
 use hioload_control::Invalid;
 
-use super::{ServerConfig, blocks};
+use super::{ServerConfig, blocks, tls};
 
 pub(super) const fn limit(
     name: &'static str,
@@ -338,6 +338,7 @@ pub(super) fn check(config: &ServerConfig) -> Result<(), Invalid> {
     }
     check_sizes(config)?;
     blocks::check(&config.blocks)?;
+    tls::check(&config.tls)?;
     check_history(config)
 }
 

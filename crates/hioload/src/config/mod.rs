@@ -14,6 +14,7 @@
 mod blocks;
 mod keys;
 mod limits;
+mod tls;
 mod values;
 
 use std::time::Duration;
@@ -31,18 +32,21 @@ pub use self::blocks::{
 };
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
+pub use self::tls::{PemFile, TlsPair, TlsSection, Words};
 pub use self::values::{
     Addr, AdminAddr, Driver, Level, Numa, Origins, Overrun, Size, Span, Threshold,
 };
 
 use self::values::switch;
-use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings, StoreConfig};
+use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings, StoreConfig, TlsConfig};
 
 /// Settings of a server and of the process around it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerConfig {
     /// Listener, workers and their memory.
     pub server: ServerSection,
+    /// What the server shows to clients, and whom it lets in.
+    pub tls: TlsSection,
     /// The protocol.
     pub ws: WsSection,
     /// What waits to be sent to one session.
@@ -66,6 +70,7 @@ pub struct ServerConfig {
 #[expect(missing_docs, reason = "each key is described in KEYS")]
 pub struct ServerSection {
     pub addr: Addr,
+    pub addr_clear: AdminAddr,
     pub workers: u32,
     #[serde(with = "switch")]
     pub pin: bool,
@@ -172,6 +177,7 @@ impl Default for ServerSection {
     fn default() -> Self {
         Self {
             addr: Addr(([127, 0, 0, 1], 9002).into()),
+            addr_clear: AdminAddr(None),
             workers: 0,
             pin: false,
             numa: Numa(None),
@@ -352,6 +358,12 @@ impl ServerConfig {
             grace: blocks.grace,
             announce: Some(blocks.announce.clone()).filter(|channel| !channel.is_empty()),
         })
+    }
+
+    /// How the server speaks TLS, if it is to.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsConfig> {
+        self.tls.to_config()
     }
 
     fn channel_settings(&self) -> ChannelSettings {

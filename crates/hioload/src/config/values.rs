@@ -14,6 +14,7 @@ use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::blocks::{Data, Durable, Verify};
+use super::tls::{PemFile, TlsPair, Words};
 
 /// Serialized as text; read from a text, a number or a truth value.
 macro_rules! as_text {
@@ -33,7 +34,8 @@ macro_rules! as_text {
 }
 
 as_text!(
-    Addr, AdminAddr, Numa, Size, Threshold, Span, Driver, Overrun, Level, Data, Durable, Verify
+    Addr, AdminAddr, Numa, Size, Threshold, Span, Driver, Overrun, Level, Data, Durable, Verify,
+    PemFile, TlsPair, Words
 );
 
 /// Any scalar, as the text it was written as.

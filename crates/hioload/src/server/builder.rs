@@ -15,7 +15,7 @@ use super::place::{Machine, Wish};
 use super::seat::{MakeHandler, Seat, TellEnd};
 use super::shared::Shared;
 use super::store::{ControllerThread, Opened, StoreConfig};
-use super::{Server, ServerHandle, Settings};
+use super::{Certificates, Server, ServerHandle, Settings, TlsConfig};
 use crate::config::{Driver as DriverName, ServerConfig};
 use crate::control::{Control, Parts};
 use crate::handler::Handler;
@@ -55,6 +55,8 @@ pub struct ServerBuilder {
     shutdown_pace: u32,
     config: Option<Config<ServerConfig>>,
     pub(super) store: Option<StoreConfig>,
+    tls: Option<TlsConfig>,
+    pub(super) addr_clear: Option<SocketAddr>,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -88,6 +90,8 @@ impl Default for ServerBuilder {
             shutdown_pace: 0,
             config: None,
             store: None,
+            tls: None,
+            addr_clear: None,
         }
     }
 }
@@ -118,6 +122,8 @@ impl ServerBuilder {
             .zero_copy(server.zero_copy.0.map(|size| size.bytes() as usize))
             .settings(current.settings())
             .store(current.store())
+            .tls(current.tls())
+            .addr_clear(server.addr_clear.0)
             .shutdown(current.shutdown.timeout, current.shutdown.pace)
     }
 
@@ -141,6 +147,7 @@ impl ServerBuilder {
             driver: &self.driver_config,
             settings: &self.settings,
             store: self.store.as_ref(),
+            has_tls: self.tls.is_some(),
         })
     }
 
@@ -269,6 +276,20 @@ impl ServerBuilder {
         self
     }
 
+    /// Speaks TLS at [`addr`](Self::addr); `None`, the default: everything is in clear.
+    #[must_use]
+    pub fn tls(mut self, tls: Option<TlsConfig>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Listens here in clear as well, when [`addr`](Self::addr) speaks TLS; nowhere by default.
+    #[must_use]
+    pub fn addr_clear(mut self, addr: Option<SocketAddr>) -> Self {
+        self.addr_clear = addr;
+        self
+    }
+
     /// What sessions and channels work by.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
@@ -317,6 +338,11 @@ impl ServerBuilder {
         plan.check(&hioload_mem::Machine::detect())?;
         let use_uring = choose_driver(self.driver)?;
         check_port_free(self.addr)?;
+        let certificates = self.tls.as_ref().map(Certificates::open).transpose()?;
+        let mut addr_clear = self.addr_clear.filter(|_| certificates.is_some());
+        if let Some(addr) = addr_clear {
+            check_port_free(addr)?;
+        }
         let shared = Arc::new(Shared::new(count));
         // The controller of the store has the last port.
         let ports_max = count + usize::from(self.store.is_some());
@@ -352,6 +378,7 @@ impl ServerBuilder {
             Arc::clone(&shared),
             clock,
             board.clone(),
+            certificates.as_ref().map(Certificates::acceptor),
         ));
         for ((index, port), sheet) in ports.drain(..).enumerate().zip(sheets) {
             let (bound_tx, bound_rx) = mpsc::channel();
@@ -366,11 +393,19 @@ impl ServerBuilder {
                 .name(format!("hioload-{index}"))
                 .spawn(move || {
                     let _ended = ended;
-                    seat.sit(index, addr, port, sheet, share, &bound_tx, &go_rx)
+                    seat.sit(
+                        index,
+                        (addr, addr_clear),
+                        port,
+                        sheet,
+                        share,
+                        &bound_tx,
+                        &go_rx,
+                    )
                 })
                 .map_err(|error| no_thread(&error))?;
             let bound = bound_rx.recv().map_err(|_| no_worker())??;
-            addr = bound.addr;
+            (addr, addr_clear) = bound.addrs;
             addresses.push(bound.address);
             threads.push(Some(thread));
             go.push(go_tx);
@@ -389,9 +424,11 @@ impl ServerBuilder {
             config: self.config,
             settings: self.settings,
             board,
+            certificates,
         });
         Ok(Server {
             addr,
+            addr_clear,
             threads,
             ended,
             addresses,

@@ -7,6 +7,7 @@
 //! ```
 
 mod builder;
+mod certificates;
 mod channel;
 mod connection;
 pub(crate) mod core;
@@ -48,6 +49,8 @@ use hioload_reactor::{Address, TurnError};
 
 pub(crate) use self::builder::KERNEL_BUFFER;
 pub use self::builder::{DriverChoice, ServerBuilder};
+pub(crate) use self::certificates::Certificates;
+pub use self::certificates::TlsConfig;
 pub use self::handle::ServerHandle;
 pub use self::inspect::ChannelStats;
 pub use self::settings::{ChannelSettings, Settings};
@@ -63,6 +66,7 @@ type Thread = JoinHandle<Result<(), TurnError>>;
 /// A bound server that does not accept yet.
 pub struct Server {
     addr: SocketAddr,
+    addr_clear: Option<SocketAddr>,
     threads: Vec<Option<Thread>>,
     /// Workers in the order in which they end.
     ended: mpsc::Receiver<usize>,
@@ -92,6 +96,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens in clear as well.
+    #[must_use]
+    pub fn local_addr_clear(&self) -> Option<SocketAddr> {
+        self.addr_clear
     }
 
     /// A handle for other threads.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 
 use hioload_mem::{BufferPool, PoolConfig};
+use hioload_net::tls::Acceptor;
 use hioload_reactor::affinity::AffinityError;
 use hioload_reactor::{
     Address, Affinity, Clock, Driver, DriverConfig, StartError, TurnError, Worker, WorkerConfig,
@@ -41,6 +42,8 @@ pub(super) struct Seat {
     shared: Arc<Shared>,
     /// Figures of the store, if there is one.
     board: Option<Arc<Board>>,
+    /// Makes the sessions of connections, if they speak TLS.
+    acceptor: Option<Acceptor>,
     seed: u64,
 }
 
@@ -57,13 +60,17 @@ impl Drop for TellEnd {
     }
 }
 
+/// Where a server listens, and where in clear as well.
+pub(super) type Addrs = (SocketAddr, Option<SocketAddr>);
+
 /// What a worker that is bound tells.
 pub(super) struct Bound {
-    pub(super) addr: SocketAddr,
+    pub(super) addrs: Addrs,
     pub(super) address: Address,
 }
 
 impl Seat {
+    #[expect(clippy::too_many_arguments, reason = "what all workers share")]
     pub(super) fn new(
         builder: &ServerBuilder,
         use_uring: bool,
@@ -72,6 +79,7 @@ impl Seat {
         shared: Arc<Shared>,
         clock: Clock,
         board: Option<Arc<Board>>,
+        acceptor: Option<Acceptor>,
     ) -> Self {
         let mut driver_config = builder.driver_config.clone();
         driver_config.clock = clock;
@@ -91,6 +99,7 @@ impl Seat {
             handler: builder.handler.clone(),
             shared,
             board,
+            acceptor,
             seed: seed(),
         }
     }
@@ -103,18 +112,18 @@ impl Seat {
     pub(super) fn sit(
         &self,
         index: usize,
-        addr: SocketAddr,
+        addrs: Addrs,
         port: Port<Message>,
         sheet: hioload_control::Seat,
         share: Option<Share>,
         bound: &mpsc::Sender<Result<Bound, StartError>>,
         go: &mpsc::Receiver<Vec<Address>>,
     ) -> Result<(), TurnError> {
-        let (driver, hub) = match self.prepare(index, addr, share) {
-            Ok((driver, mut hub, addr)) => {
+        let (driver, hub) = match self.prepare(index, addrs, share) {
+            Ok((driver, mut hub, addrs)) => {
                 hub.show_on(self.catalogue.meters(&sheet.take()));
                 let address = driver.address();
-                let _ = bound.send(Ok(Bound { addr, address }));
+                let _ = bound.send(Ok(Bound { addrs, address }));
                 (driver, hub)
             }
             Err(error) => {
@@ -131,9 +140,9 @@ impl Seat {
     fn prepare(
         &self,
         index: usize,
-        addr: SocketAddr,
+        (addr, addr_clear): Addrs,
         share: Option<Share>,
-    ) -> Result<(Box<dyn Driver>, Hub, SocketAddr), StartError> {
+    ) -> Result<(Box<dyn Driver>, Hub, Addrs), StartError> {
         let Place { cpus, node } = &self.places[index];
         if !cpus.is_empty() {
             // For good: the thread ends with the worker. Before anything is allocated, so that its
@@ -142,8 +151,12 @@ impl Seat {
         }
         let workers = self.places.len();
         let mut driver = self.driver()?;
-        let listener = driver.listen(&listen_spec(addr, workers > 1, self.buffers))?;
-        let addr = driver.local_addr(listener).unwrap_or(addr);
+        let mut listen = |addr| {
+            let listener = driver.listen(&listen_spec(addr, workers > 1, self.buffers))?;
+            Ok((listener, driver.local_addr(listener).unwrap_or(addr)))
+        };
+        let (listener, addr) = listen(addr)?;
+        let (clear, addr_clear) = addr_clear.map(listen).transpose()?.unzip();
         let memory = PoolConfig {
             numa_node: *node,
             ..self.pool
@@ -166,12 +179,15 @@ impl Seat {
             self.seed.wrapping_add(index as u64),
         );
         hub.listen_on(listener);
+        if let Some(acceptor) = &self.acceptor {
+            hub.speak_tls(acceptor.clone(), clear);
+        }
         if let (Some(share), Some(board)) = (share, &self.board) {
             let board = Arc::clone(board);
             let store = Store::open(share, &mut *driver, memory, workers, board)?;
             hub.keep_store(store);
         }
-        Ok((driver, hub, addr))
+        Ok((driver, hub, (addr, addr_clear)))
     }
 
     fn driver(&self) -> Result<Box<dyn Driver>, StartError> {

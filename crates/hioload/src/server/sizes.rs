@@ -6,6 +6,8 @@ use super::hub::{SPARE_COUNT_MAX, SPARE_SIZE_MAX};
 
 /// An entry of the table of connections.
 pub(crate) const CONNECTION: usize = size_of::<Option<(u32, Connection)>>();
+/// What a connection that speaks TLS has beside its session.
+pub(crate) const LINK: usize = super::tls::LINK_SIZE;
 /// What only some connections have at a time.
 pub(crate) const COLD: usize = size_of::<Cold>();
 /// A subscription beside its slot in the feed.

@@ -61,6 +61,9 @@ struct Link {
     end: Option<End>,
 }
 
+/// What a link has beside its session.
+pub(super) const LINK_SIZE: usize = size_of::<Link>() - size_of::<Session>();
+
 /// What follows the last record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
