@@ -255,7 +255,7 @@ impl HeaderList {
     }
 
     fn push_regular(&mut self, name: &[u8], value: &[u8]) -> Result<(), Offence> {
-        if !is_name(name) || !is_value(value) {
+        if !is_name(name, false) || !is_value(value) {
             return Err(Offence::Field);
         }
         if self.lines_start.is_none() {
@@ -445,8 +445,11 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| NAME_BYTES[usize::from(byte)])
+/// `any_case`: it is put into lower case yet.
+pub(super) fn is_name(name: &[u8], any_case: bool) -> bool {
+    let is_good =
+        |&byte: &u8| NAME_BYTES[usize::from(byte)] || (any_case && byte.is_ascii_uppercase());
+    !name.is_empty() && name.iter().all(is_good)
 }
 
 /// RFC 9113 8.2.1: no NUL, CR or LF, and no space around it; RFC 9110 5.5: no other control character, either.

@@ -19,11 +19,16 @@ mod abuse;
 mod connection;
 mod error_code;
 mod event;
+mod flow;
+mod frame;
 mod header_list;
 mod limits;
 mod offence;
 mod priority;
+mod scheduler;
 mod settings;
+mod stream;
+mod streams;
 
 pub use abuse::{Ledger, Reason};
 pub use connection::Connection;

@@ -1,0 +1,186 @@
+//! Windows: how much may still be sent, each way, of a stream and of the whole connection.
+//!
+//! Knows no stream and writes no frame. Sums are made in 64 bits, of numbers of at most 31: nothing overflows.
+//!
+//! ```text
+//!   SendWindow      the peer's WINDOW_UPDATE, SETTINGS ─▶ room ─▶ our DATA
+//!
+//!   ReceiveWindow   target = room (the peer may send)
+//!                          + held (came, and is not consumed)
+//!                          + gap  (consumed, and not told the peer yet)
+//! ```
+//!
+//! Invariants: the gap is told as soon as it is half the target, so that a peer never waits for a window that nobody
+//! holds; a byte that came is consumed once, whatever becomes of its stream.
+//!
+//! Spec: RFC 9113 5.2, 6.9.
+
+/// The largest window (RFC 9113 6.9.1).
+const WINDOW_MAX: i64 = (1 << 31) - 1;
+
+/// A window would be larger than any can be, or more came than it had room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutOfWindow;
+
+/// What we may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SendWindow {
+    /// Below zero after a change of settings (RFC 9113 6.9.2).
+    room: i64,
+}
+
+impl SendWindow {
+    pub(super) fn new(size: u32) -> Self {
+        Self {
+            room: i64::from(size),
+        }
+    }
+
+    pub(super) fn room(self) -> usize {
+        usize::try_from(self.room).unwrap_or(0)
+    }
+
+    /// The caller was told that there is so much room.
+    pub(super) fn take(&mut self, size: usize) {
+        self.room -= size as i64;
+    }
+
+    /// WINDOW_UPDATE, or the difference that a change of settings makes.
+    pub(super) fn grow(&mut self, difference: i64) -> Result<(), OutOfWindow> {
+        let room = self.room + difference;
+        if room > WINDOW_MAX {
+            return Err(OutOfWindow);
+        }
+        self.room = room;
+        Ok(())
+    }
+}
+
+/// What the peer may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReceiveWindow {
+    room: i64,
+    held: i64,
+    target: i64,
+}
+
+impl ReceiveWindow {
+    pub(super) fn new(target: u32) -> Self {
+        let target = i64::from(target).min(WINDOW_MAX);
+        Self {
+            room: target,
+            held: 0,
+            target,
+        }
+    }
+
+    /// So much came.
+    pub(super) fn receive(&mut self, size: u32) -> Result<(), OutOfWindow> {
+        let size = i64::from(size);
+        if size > self.room {
+            return Err(OutOfWindow);
+        }
+        self.room -= size;
+        self.held += size;
+        Ok(())
+    }
+
+    /// Bytes that came and are not consumed.
+    pub(super) fn held(self) -> u32 {
+        // Not more than a window.
+        self.held as u32
+    }
+
+    /// Of what came, so much is done with; at most what is held. Says how much that was.
+    pub(super) fn consume(&mut self, size: u32) -> u32 {
+        let size = i64::from(size).min(self.held);
+        self.held -= size;
+        size as u32
+    }
+
+    /// What to tell the peer, once it is worth a frame. It counts as told.
+    pub(super) fn announce(&mut self) -> Option<u32> {
+        let gap = self.target - self.room - self.held;
+        if gap <= 0 || gap * 2 < self.target {
+            return None;
+        }
+        self.room += gap;
+        Some(gap as u32)
+    }
+
+    /// How far ahead the peer may be from now on.
+    pub(super) fn set_target(&mut self, target: u32) {
+        self.target = i64::from(target).min(WINDOW_MAX);
+    }
+
+    /// Our settings are in force: the peer has changed all its windows by the difference.
+    pub(super) fn shift(&mut self, difference: i64) {
+        self.room += difference;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_to_send_into_ends_at_its_maximum() {
+        let mut window = SendWindow::new(10);
+        window.take(4);
+        assert_eq!(window.room(), 6);
+        // Settings can leave less than nothing.
+        assert_eq!(window.grow(-10), Ok(()));
+        assert_eq!(window.room(), 0);
+        assert_eq!(window.grow(4), Ok(()));
+        assert_eq!(window.room(), 0);
+        assert_eq!(window.grow(1), Ok(()));
+        assert_eq!(window.room(), 1);
+        assert_eq!(window.grow(WINDOW_MAX - 1), Ok(()));
+        assert_eq!(window.grow(1), Err(OutOfWindow));
+        assert_eq!(window.room(), WINDOW_MAX as usize);
+    }
+
+    #[test]
+    fn a_window_to_receive_into_is_told_by_halves() {
+        let mut window = ReceiveWindow::new(10);
+        assert_eq!(window.receive(11), Err(OutOfWindow));
+        assert_eq!(window.receive(10), Ok(()));
+        assert_eq!(window.receive(0), Ok(()));
+        assert_eq!(window.receive(1), Err(OutOfWindow));
+        assert_eq!((window.consume(4), window.announce()), (4, None));
+        assert_eq!((window.consume(1), window.announce()), (1, Some(5)));
+        assert_eq!(window.announce(), None);
+        // No more is consumed than came.
+        assert_eq!((window.consume(9), window.held()), (5, 0));
+        assert_eq!(window.announce(), Some(5));
+        assert_eq!(window.receive(10), Ok(()));
+    }
+
+    #[test]
+    fn a_target_moves_up_at_once_and_down_as_bytes_come() {
+        let mut window = ReceiveWindow::new(10);
+        window.set_target(30);
+        assert_eq!(window.announce(), Some(20));
+        window.set_target(10);
+        assert_eq!(window.announce(), None);
+        assert_eq!(window.receive(24), Ok(()));
+        assert_eq!(window.consume(24), 24);
+        assert_eq!(window.announce(), None);
+        assert_eq!(window.receive(1), Ok(()));
+        assert_eq!((window.consume(1), window.announce()), (1, Some(5)));
+    }
+
+    #[test]
+    fn settings_shift_what_may_come() {
+        let mut window = ReceiveWindow::new(65_535);
+        assert_eq!(window.receive(65_000), Ok(()));
+        window.set_target(1000);
+        window.shift(1000 - 65_535);
+        assert_eq!(window.receive(1), Err(OutOfWindow));
+        assert_eq!(
+            (window.consume(65_000), window.announce()),
+            (65_000, Some(65_000))
+        );
+        assert_eq!(window.receive(1000), Ok(()));
+    }
+}
