@@ -8,6 +8,7 @@ use hioload_base::Limit;
 const TABLES: &[(&str, &[Limit])] = &[
     ("ws", hioload_ws::LIMITS),
     ("live", hioload_live::LIMITS),
+    ("streams", hioload_streams::LIMITS),
     ("mem", hioload_mem::LIMITS),
     ("http", hioload_http::h1::LIMITS),
     ("net", hioload_net::LIMITS),
