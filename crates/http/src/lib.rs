@@ -2,6 +2,7 @@
 //!
 //! | module | noun | source |
 //! |---|---|---|
+//! | [`client`] | all requests of a client: pool, redirects, retries, time-outs | RFC 9110 |
 //! | [`h1`] | one HTTP/1.1 connection, server and client side | RFC 9112 |
 //! | [`hpack`] | field lists as the bytes of HTTP/2's header blocks | RFC 7541 |
 //! | [`h2`] | one HTTP/2 connection, server and client side | RFC 9113, 8441, 9218 |
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 mod date;
 mod digest;
 mod etag;

@@ -187,3 +187,31 @@ fn limits_hold_at_their_ends() {
     assert_eq!(outcome(fields(2)), Ok(true));
     assert_eq!(outcome(fields(3)), Err(ResponseError::TooLong));
 }
+
+#[test]
+fn interim_responses_are_counted_until_the_next_response_is_due() {
+    let mut client = Client::new();
+    let limits = Limits::default();
+    client.sent(false);
+    let mut bytes = *b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+    let (early, both) = bytes.split_at_mut(28);
+    assert!(matches!(
+        client.handle_input(&limits, &mut &mut *early),
+        Ok(None)
+    ));
+    assert_eq!((client.interim_count(), client.is_continued()), (1, false));
+    assert!(matches!(
+        client.handle_input(&limits, &mut &mut *both),
+        Ok(None)
+    ));
+    assert_eq!((client.interim_count(), client.is_continued()), (2, true));
+    let mut bytes = *b"HTTP/1.1 204 No Content\r\n\r\n";
+    let mut rest = &mut bytes[..];
+    while let Ok(Some(_)) = client.handle_input(&limits, &mut rest) {
+        if client.waiting() == 0 {
+            break;
+        }
+        assert_eq!(client.interim_count(), 2, "under way");
+    }
+    assert_eq!((client.interim_count(), client.is_continued()), (0, false));
+}

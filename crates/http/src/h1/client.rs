@@ -34,6 +34,9 @@ pub struct Client {
     /// Requests without a response: whether each was a HEAD.
     waiting: VecDeque<bool>,
     is_last: bool,
+    /// Interim responses before the one that is due or under way.
+    interim_count: u32,
+    is_continued: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,18 @@ impl Client {
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         !self.is_last && !matches!(self.state, State::Over | State::All)
+    }
+
+    /// Interim responses that were passed over before the response that is due or under way.
+    #[must_use]
+    pub fn interim_count(&self) -> u32 {
+        self.interim_count
+    }
+
+    /// One of them was `100 Continue`: the body is wanted (RFC 9110 10.1.1).
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        self.is_continued
     }
 
     /// Takes what belongs to one event off the front of `input`. `None`: more has to come.
@@ -132,6 +147,7 @@ impl Client {
 
     fn end(&mut self) -> ClientEvent<'static> {
         self.waiting.pop_front();
+        (self.interim_count, self.is_continued) = (0, false);
         self.state = if self.is_last {
             State::Over
         } else {
@@ -164,6 +180,8 @@ impl Client {
             };
             // RFC 9110 15.2: interim responses come before the one that counts.
             if (100..200).contains(&response.status()) && response.status() != 101 {
+                self.interim_count = self.interim_count.saturating_add(1);
+                self.is_continued |= response.status() == 100;
                 continue;
             }
             // RFC 9110 15.2.2: after 101, what follows is not HTTP's.
