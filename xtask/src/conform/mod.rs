@@ -10,6 +10,7 @@
 //! OK, NON-STRICT or INFORMATIONAL; UNIMPLEMENTED is not.
 
 mod groups;
+mod h2;
 mod page;
 mod suite;
 mod verdict;
@@ -28,6 +29,7 @@ use crate::stop::{Outcome, Stop};
 
 const HELP: &str = "\
 cargo xtask conform [options]
+cargo xtask conform h2 [options]   HTTP/2 and WebSocket over it; see its own --help
 
   --driver uring|poll   one driver instead of both
   --role server|client  one role instead of both
@@ -54,6 +56,9 @@ enum Source {
 
 /// Runs the suite as the command line says.
 pub(crate) fn run(mut args: Args) -> Outcome {
+    if args.takes("h2") {
+        return h2::run(args);
+    }
     if args.flag("--help") {
         print!("{HELP}");
         return Ok(());

@@ -9,6 +9,8 @@ use crate::process::root;
 use crate::stop::{Outcome, Stop};
 
 const PATH: &str = "docs/conformance.md";
+/// What is written by a task of its own begins here.
+const SECTION: &str = "\n## HTTP/2";
 const SUITE: &str = "conformance/requirements.txt";
 
 const INTRODUCTION: &str = "\
@@ -161,7 +163,7 @@ pub(crate) fn table(entries: &[Entry]) -> String {
 }
 
 /// Cases that the suite judges other than OK, each with where it was judged so.
-fn exceptions(entries: &[Entry]) -> String {
+pub(crate) fn exceptions(entries: &[Entry]) -> String {
     let mut text = String::new();
     for behavior in ACCEPTED.iter().filter(|behavior| **behavior != "OK") {
         for entry in entries {
@@ -179,7 +181,7 @@ fn exceptions(entries: &[Entry]) -> String {
     text
 }
 
-/// Writes the page: the table, and what did not conform.
+/// Writes what the page says before its sections: the table, and what did not conform.
 pub(crate) fn write(entries: &[Entry]) -> Outcome {
     let suite = fs::read_to_string(root().join(SUITE)).map_err(|error| Stop::io(SUITE, &error))?;
     let mut text = INTRODUCTION.to_owned();
@@ -195,6 +197,23 @@ pub(crate) fn write(entries: &[Entry]) -> Outcome {
             text += &format!("- {complaint}\n");
         }
     }
+    let sections = page()?;
+    let sections = sections.find(SECTION).map_or("", |at| &sections[at..]);
+    replace(&(text + sections))
+}
+
+/// Writes the one section, the last of the page.
+pub(crate) fn write_section(section: &str) -> Outcome {
+    let page = page()?;
+    let before = page.find(SECTION).map_or(page.as_str(), |at| &page[..at]);
+    replace(&format!("{}\n\n{section}", before.trim_end()))
+}
+
+fn page() -> Outcome<String> {
+    fs::read_to_string(root().join(PATH)).map_err(|error| Stop::io(PATH, &error))
+}
+
+fn replace(text: &str) -> Outcome {
     fs::write(root().join(PATH), text).map_err(|error| Stop::io(PATH, &error))?;
     println!("{PATH} written");
     Ok(())
