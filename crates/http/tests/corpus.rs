@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../../../fuzz/bodies/hpack.rs"]
+mod hpack;
 #[path = "../../../fuzz/bodies/http1_request.rs"]
 mod http1_request;
 #[path = "../../../fuzz/bodies/http1_response.rs"]
@@ -26,6 +28,11 @@ fn replay(target: &str, run: impl Fn(&[u8])) {
         count += 1;
     }
     assert!(count > 0, "{} is empty", corpus.display());
+}
+
+#[test]
+fn hpack_corpus() {
+    replay("hpack", hpack::run);
 }
 
 #[test]

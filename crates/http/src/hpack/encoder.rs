@@ -62,15 +62,10 @@ pub struct Encoder {
     pub(super) table: IndexedTable,
     /// What we use at most.
     size_max: u32,
-    size_update: Option<SizeUpdate>,
-}
-
-/// What the next block has to begin with.
-#[derive(Clone, Copy, Debug)]
-struct SizeUpdate {
-    /// The smallest size since the last block: what it made the peer evict is gone.
-    low: u32,
+    /// What the table is to be from the next block on.
     size: u32,
+    /// The smallest it was to be since the last block: the peer evicts what does not fit into that.
+    size_low: u32,
 }
 
 impl Encoder {
@@ -79,38 +74,34 @@ impl Encoder {
     /// Until its first block says otherwise, the peer's table is one of [`TABLE_SIZE_INITIAL`] bytes.
     #[must_use]
     pub fn new(table_size_max: u32) -> Encoder {
-        let mut encoder = Encoder {
+        let size_max = table_size_max.min(ENCODER_TABLE_SIZE_MAX);
+        Encoder {
             table: IndexedTable::new(TABLE_SIZE_INITIAL),
-            size_max: table_size_max.min(ENCODER_TABLE_SIZE_MAX),
-            size_update: None,
-        };
-        encoder.set_peer_table_size(TABLE_SIZE_INITIAL);
-        encoder
+            size_max,
+            size: size_max,
+            size_low: size_max,
+        }
     }
 
     /// The peer's `SETTINGS_HEADER_TABLE_SIZE`: from the next block on, the table is no larger.
     pub fn set_peer_table_size(&mut self, table_size: u32) {
-        let size = table_size.min(self.size_max);
-        let before = self.table.size_max() as u32;
-        let low = self.size_update.map_or(before, |update| update.low);
-        let update = SizeUpdate {
-            low: low.min(size),
-            size,
-        };
-        self.size_update = (update.low != before || size != before).then_some(update);
+        self.size = table_size.min(self.size_max);
+        self.size_low = self.size_low.min(self.size);
     }
 
     /// Begins a block at the end of `out`.
     ///
     /// All blocks must go to the peer, whole and in this order.
     pub fn block<'a>(&'a mut self, out: &'a mut Vec<u8>) -> Block<'a> {
-        if let Some(update) = self.size_update.take() {
-            // RFC 7541 4.2: the smallest size, then the one it is to be.
-            if update.low < update.size {
-                self.resize(update.low, out);
-            }
-            self.resize(update.size, out);
+        // RFC 7541 4.2: the smallest size, when that is neither the one it was nor the one it is to be;
+        // then the last.
+        if self.size_low < self.size && (self.size_low as usize) < self.table.size_max() {
+            self.resize(self.size_low, out);
         }
+        if self.table.size_max() != self.size as usize {
+            self.resize(self.size, out);
+        }
+        self.size_low = self.size;
         Block { encoder: self, out }
     }
 
