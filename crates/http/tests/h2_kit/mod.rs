@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part of the kit")]
 
+pub(crate) mod wire;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
