@@ -27,6 +27,7 @@
 //! | module | noun |
 //! |---|---|
 //! | `hash`, `sums` | the name of a content; the CRC-32 of each 4 KiB of it |
+//! | `lanes` | SHA-256 of several contents at the same time |
 //! | `class`, `block` | sizes, and places in the data file |
 //! | `buddy` | which places are free |
 //! | `record` | what the index keeps of a block, as bytes |
@@ -154,6 +155,7 @@ mod format;
 pub mod fuzzing;
 mod hash;
 mod index;
+mod lanes;
 mod limits;
 mod local;
 mod medium;

@@ -1,8 +1,8 @@
-//! The body of one PUT: socket bytes copied once into buffers, hashed and summed while they are in the cache.
+//! The body of one PUT: socket bytes copied once into buffers, summed and hashed while they are in the cache.
 //!
 //! ```text
-//!   bytes ─▶ Buffer (a piece) ─▶ full ─▶ written, or held
-//!        └─▶ SHA-256, CRC-32 of each 4 KiB
+//!   bytes ─▶ Buffer (a piece) ─▶ full ─▶ hashed ─▶ written, or held
+//!        └─▶ CRC-32 of each 4 KiB   └─▶ SHA-256, beside those of other bodies
 //! ```
 //!
 //! Must not know where pieces go. Invariants: every piece but the last is `piece_size` long; the last is padded with zeros to
@@ -53,16 +53,34 @@ impl Body {
             .extend_from_slice(bytes)
             .expect("invariant: no more is added than there is room for");
         // From the copy, which is in the nearest cache now.
-        let copy = &buffer.as_slice()[start..];
-        self.hasher.update(copy);
-        self.sums.update(copy);
+        self.sums.update(&buffer.as_slice()[start..]);
         if buffer.len() == self.piece_size as usize {
             return self.filling.take();
         }
         None
     }
 
-    /// The end: name, sums, and the last piece if one has begun.
+    /// How far its hash has got.
+    pub(super) fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Bytes of the content that are hashed.
+    pub(super) fn hashed(&self) -> u32 {
+        self.hasher.length() as u32
+    }
+
+    /// Its hash has got further.
+    pub(super) fn set_hasher(&mut self, hasher: Hasher) {
+        self.hasher = hasher;
+    }
+
+    /// The piece that has begun, so far.
+    pub(super) fn begun(&self) -> &[u8] {
+        self.filling.as_ref().map_or(&[], Buffer::as_slice)
+    }
+
+    /// The end, when all is hashed: name, sums, and the last piece if one has begun.
     pub(super) fn finish(self) -> (Hash, Sums, Option<Buffer>) {
         let last = self.filling.map(|mut buffer| {
             pad(&mut buffer);
@@ -114,7 +132,11 @@ mod tests {
                         body.begin_piece(buffer);
                     }
                     let (now, later) = rest.split_at(rest.len().min(step).min(body.room()));
-                    if let Some(piece) = body.add(now) {
+                    let piece = body.add(now);
+                    let mut hasher = body.hasher().clone();
+                    hasher.update(now);
+                    body.set_hasher(hasher);
+                    if let Some(piece) = piece {
                         assert_eq!(piece.len(), 8192);
                         stored.extend_from_slice(piece.as_slice());
                     }

@@ -74,8 +74,8 @@ pub(super) struct Get {
     pub(super) given: u32,
     /// Of a whole read that is verified so.
     pub(super) hasher: Option<Hasher>,
-    /// Up to where the hash has got.
-    pub(super) hashed: u32,
+    /// It is among those that wait to be hashed.
+    pub(super) is_in_line: bool,
     /// Bytes the socket could take when it was last asked: so much is read ahead.
     pub(super) room: usize,
     /// The carrier took all there was: it is to be told of more.
@@ -103,7 +103,7 @@ impl Get {
             reads: 0,
             given: 0,
             hasher: None,
-            hashed: 0,
+            is_in_line: false,
             room: 0,
             wants_more: false,
             is_waiting: false,
@@ -122,7 +122,6 @@ impl Get {
     /// To the beginning of what is wanted.
     pub(super) fn rewind(&mut self, with_hash: bool) {
         self.next = self.range.start - self.range.start % UNIT as u32;
-        self.hashed = 0;
         self.hasher = (with_hash && self.is_whole()).then(Hasher::new);
     }
 
@@ -160,14 +159,28 @@ impl Get {
         content
     }
 
+    /// Bytes that were read, from `at` in the content on, up to the end of their piece. What lies before is hashed.
+    pub(super) fn bytes(&self, at: u64) -> &[u8] {
+        let holds = |piece: &&Piece| (u64::from(piece.start)..u64::from(piece.end)).contains(&at);
+        match self.window.iter().find(holds) {
+            Some(Piece {
+                start,
+                ready: Some((content, _)),
+                ..
+            }) => &content[(at - u64::from(*start)) as usize..],
+            _ => &[],
+        }
+    }
+
     /// The verified bytes that may be given out now, first in line.
     pub(super) fn front(&mut self) -> Option<&mut Piece> {
-        let (is_hashed, hashed) = (self.hasher.is_none(), self.hashed);
+        let hashed = self.hasher.as_ref().map(Hasher::length);
         let length = self.record.length;
         let piece = self.window.front_mut()?;
         piece.ready.as_ref()?;
         // With the hasher gone the hash has agreed, or is not asked for.
-        let may_go = is_hashed || (piece.end <= hashed && piece.end < length);
+        let may_go =
+            hashed.is_none_or(|hashed| u64::from(piece.end) <= hashed && piece.end < length);
         may_go.then_some(piece)
     }
 }

@@ -15,12 +15,13 @@ use super::cache::Cache;
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, GetBegin, GetHead, GetKey, GetPoll};
 use super::get::{Get, Piece, Source, Stage};
+use super::hashing::Hashing;
 use super::outcome::{self, Read};
 use super::pins::Pins;
 use crate::class::UNIT;
 use crate::config::{LookupBy, Verify};
 use crate::fault::{Damage, Fault};
-use crate::hash::Hash;
+use crate::hash::{Hash, Hasher};
 use crate::index::IndexReader;
 use crate::message::Request;
 use crate::record::Record;
@@ -225,6 +226,7 @@ impl Gets {
     pub(super) fn read(
         &mut self,
         desk: &mut Desk,
+        hashing: &mut Hashing,
         key: Key,
         pending: Pending,
         result: Result<usize, i32>,
@@ -264,6 +266,7 @@ impl Gets {
             }
         }
         let memory = buffer.capacity();
+        let size = buffer.len();
         let content = buffer.seal();
         if let Some(piece) = get
             .window
@@ -272,11 +275,43 @@ impl Gets {
         {
             piece.ready = Some((content, memory));
         }
-        if !hash_on(get) {
-            return self.wrong_hash(desk, key);
+        if get.hasher.is_some() {
+            hashing.add(Owner::Get(key), &mut get.is_in_line, size);
+            return self.read_on(desk, key);
         }
         self.verified(desk, key, pending.start);
         self.read_on(desk, key);
+        self.wake(desk, key);
+    }
+
+    // What is hashed.
+
+    pub(super) fn hasher(&self, key: Key) -> Option<&Hasher> {
+        let get = self.slots.get(key)?;
+        get.hasher.as_ref().filter(|_| get.stage == Stage::Reading)
+    }
+
+    pub(super) fn bytes(&self, key: Key, at: u64) -> &[u8] {
+        self.slots.get(key).map_or(&[], |get| get.bytes(at))
+    }
+
+    /// So far the content is hashed: all that was read in order, or a part.
+    pub(super) fn hashed(&mut self, desk: &mut Desk, key: Key, hasher: Hasher, is_all: bool) {
+        let Some(get) = self.slots.get_mut(key) else {
+            return;
+        };
+        get.is_in_line = !is_all;
+        if hasher.length() < u64::from(get.record.length) {
+            get.hasher = Some(hasher);
+            return self.wake(desk, key);
+        }
+        get.hasher = None;
+        if hasher.finish() != get.hash {
+            return self.wrong_hash(desk, key);
+        }
+        if let Some(start) = get.window.back().map(|piece| piece.start) {
+            self.verified(desk, key, start);
+        }
         self.wake(desk, key);
     }
 
@@ -518,26 +553,4 @@ fn drop_window(desk: &mut Desk, get: &mut Get) {
             desk.read_memory.give(memory);
         }
     }
-}
-
-/// Hashes what is ready in order. False when the whole has another hash than its name.
-fn hash_on(get: &mut Get) -> bool {
-    let Some(hasher) = &mut get.hasher else {
-        return true;
-    };
-    for piece in &get.window {
-        if piece.end <= get.hashed {
-            continue;
-        }
-        let Some((content, _)) = &piece.ready else {
-            return true;
-        };
-        hasher.update(content);
-        get.hashed = piece.end;
-    }
-    if get.hashed < get.record.length {
-        return true;
-    }
-    let hasher = get.hasher.take();
-    hasher.is_none_or(|hasher| hasher.finish() == get.hash)
 }

@@ -16,8 +16,9 @@
 //! | file | noun |
 //! |---|---|
 //! | `put`, `puts` | one PUT; all of a worker |
-//! | `body` | pieces of a body, hashed and summed on the way |
+//! | `body` | pieces of a body, copied and summed |
 //! | `get`, `gets` | one GET; all of a worker |
+//! | `hashing` | what is to be hashed, of several contents at the same time |
 //! | `cache`, `pins` | contents kept; epochs that reads hold up |
 //! | `outcome` | what came of a read or a write |
 //! | `calls` | everything else that is asked for |
@@ -32,6 +33,7 @@ mod desk;
 mod event;
 mod get;
 mod gets;
+mod hashing;
 mod outcome;
 mod pins;
 mod put;
@@ -49,12 +51,14 @@ use self::cache::Cache;
 use self::desk::{Asked, Desk, Owner};
 use self::get::Source;
 use self::gets::Gets;
+use self::hashing::{Contents, Hashing};
 use self::puts::Puts;
 use crate::class::Class;
 use crate::config::LocalConfig;
 use crate::fault::{Fault, PutError};
-use crate::hash::Hash;
+use crate::hash::{Hash, Hasher};
 use crate::index::IndexReader;
+use crate::lanes::LANES_MAX;
 use crate::message::{Reply, Request};
 use crate::record::Record;
 use crate::stats::LocalStats;
@@ -72,6 +76,7 @@ pub struct LocalStore {
     desk: Desk,
     puts: Puts,
     gets: Gets,
+    hashing: Hashing,
     reader: Box<dyn IndexReader>,
     scratch: Record,
 }
@@ -93,6 +98,7 @@ impl LocalStore {
             puts: Puts::new(config.puts_max),
             gets: Gets::new(config.gets_max, cache),
             desk: Desk::new(config, buffers),
+            hashing: Hashing::default(),
             reader,
             scratch: Record::blank(),
         })
@@ -138,16 +144,17 @@ impl LocalStore {
     /// [`Event::PutReady`]. A PUT that failed, or a stale key, takes everything and drops it.
     pub fn put_data(&mut self, now: Time, key: PutKey, bytes: &[u8]) -> usize {
         self.desk.now = now;
-        self.puts.data(&mut self.desk, key, bytes)
+        let taken = self
+            .puts
+            .data(&mut self.desk, &mut self.hashing, key, bytes);
+        self.hash_if_full();
+        taken
     }
 
     /// The body is whole. [`Event::Stored`] or [`Event::PutFailed`] follows.
     pub fn put_end(&mut self, now: Time, key: PutKey) {
         self.desk.now = now;
-        let LocalStore {
-            desk, puts, reader, ..
-        } = self;
-        puts.end(desk, reader.as_mut(), key);
+        self.puts.end(&mut self.desk, &mut self.hashing, key);
     }
 
     /// The body will not come, or nobody waits for the answer. No event follows. Nothing is stored unless the controller has
@@ -274,14 +281,24 @@ impl LocalStore {
             Owner::Put(key) => self
                 .puts
                 .written(&mut self.desk, key, pending, result, buffer),
-            Owner::Get(key) => self.gets.read(&mut self.desk, key, pending, result, buffer),
+            Owner::Get(key) => {
+                let LocalStore {
+                    desk,
+                    gets,
+                    hashing,
+                    ..
+                } = self;
+                gets.read(desk, hashing, key, pending, result, buffer);
+                self.hash_if_full();
+            }
         }
     }
 
-    /// The end of a turn: keeps the pools filled, and tries again what found no memory. Returns when to call again if nothing
-    /// else happens before.
+    /// The end of a turn: hashes what came, keeps the pools filled, and tries again what found no memory. Returns when to call
+    /// again if nothing else happens before.
     pub fn poll(&mut self, now: Time) -> Option<Time> {
         self.desk.now = now;
+        self.hash();
         self.puts.admit(&mut self.desk);
         for _ in 0..self.desk.waiting.len().min(RETRIED_MAX) {
             let Some(owner) = self.desk.waiting.pop_front() else {
@@ -317,10 +334,13 @@ impl LocalStore {
         self.desk.pools.deadline().into_iter().chain(retry_at).min()
     }
 
-    // What goes out.
+    // What goes out. When there is none more of it, what came is hashed, which may lead to some.
 
     /// The next request for the controller, if its queue has room.
     pub fn next_request(&mut self) -> Option<Request> {
+        if self.desk.requests.is_empty() {
+            self.hash();
+        }
         self.desk.requests.pop_front()
     }
 
@@ -331,11 +351,17 @@ impl LocalStore {
 
     /// The next operation for the driver.
     pub fn next_file_op(&mut self) -> Option<FileOp> {
+        if self.desk.file_ops.is_empty() {
+            self.hash();
+        }
         self.desk.file_ops.pop_front()
     }
 
     /// The next event.
     pub fn next_event(&mut self) -> Option<Event> {
+        if self.desk.events.is_empty() {
+            self.hash();
+        }
         self.desk.events.pop_front()
     }
 
@@ -385,6 +411,37 @@ impl LocalStore {
             cache_evictions: self.gets.cache().evictions(),
             ..desk.stats.clone()
         }
+    }
+
+    /// Hashes everything that came.
+    fn hash(&mut self) {
+        self.hash_in(1);
+    }
+
+    /// Hashes while it is in the nearer caches, if there is much.
+    fn hash_if_full(&mut self) {
+        if self.hashing.is_full() {
+            self.hash_in(LANES_MAX);
+        }
+    }
+
+    fn hash_in(&mut self, lanes_min: usize) {
+        let LocalStore {
+            desk,
+            puts,
+            gets,
+            hashing,
+            reader,
+            ..
+        } = self;
+        let reader = reader.as_mut();
+        let mut contents = All {
+            desk,
+            puts,
+            gets,
+            reader,
+        };
+        hashing.run(&mut contents, lanes_min);
     }
 
     /// Nothing will be stored any more: who waits for a block is told.
@@ -449,5 +506,37 @@ impl std::fmt::Debug for LocalStore {
             .field("unanswered", &self.desk.unanswered())
             .field("in_flight", &self.desk.in_flight())
             .finish_non_exhaustive()
+    }
+}
+
+/// The contents of PUTs and GETs.
+struct All<'a> {
+    desk: &'a mut Desk,
+    puts: &'a mut Puts,
+    gets: &'a mut Gets,
+    reader: &'a mut dyn IndexReader,
+}
+
+impl Contents for All<'_> {
+    fn hasher(&self, owner: Owner) -> Option<&Hasher> {
+        match owner {
+            Owner::Put(key) => self.puts.hasher(key),
+            Owner::Get(key) => self.gets.hasher(key),
+        }
+    }
+
+    fn bytes(&self, owner: Owner, at: u64) -> &[u8] {
+        match owner {
+            Owner::Put(key) => self.puts.bytes(key, at),
+            Owner::Get(key) => self.gets.bytes(key, at),
+        }
+    }
+
+    fn hashed(&mut self, owner: Owner, hasher: Hasher, is_all: bool) {
+        let (desk, reader) = (&mut *self.desk, &mut *self.reader);
+        match owner {
+            Owner::Put(key) => self.puts.hashed(desk, reader, key, hasher, is_all),
+            Owner::Get(key) => self.gets.hashed(desk, key, hasher, is_all),
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! One PUT: its state, and what it holds.
 //!
 //! ```text
-//!            begin                    end                     all written             Stored
-//!   ─▶ Body ───────▶ pieces come ───▶ Flushing ─────────────▶ Asking (Occupy) ──────▶ gone
-//!        │                             │ said to be stored: Asking (Confirm) ─ gone since ─▶ Flushing
-//!        └─ mismatch, fault, abort ────┴─▶ Closing: writes in flight end, the block goes back ─▶ gone
+//!   begin                      end            all hashed              all written             Stored
+//!   ─▶ Body: pieces come ─────▶ Hashing ─────▶ Flushing ─────────────▶ Asking (Occupy) ──────▶ gone
+//!        │                        │             │ said to be stored: Asking (Confirm) ─ gone since ─▶ Flushing
+//!        └─ fault, abort ─────────┴─ mismatch ──┴─▶ Closing: writes in flight end, the block goes back ─▶ gone
 //! ```
 //!
 //! Must not know how memory, leases and requests are come by: [`Puts`](super::puts::Puts) moves it from state to state.
@@ -23,7 +23,9 @@ use crate::sums::Sums;
 pub(super) enum Stage {
     /// The body comes.
     Body,
-    /// The body is whole and is what it should be; pieces are written.
+    /// The body is whole; its hash is not.
+    Hashing,
+    /// It is what it should be; pieces are written.
     Flushing,
     /// The controller is asked; true when the content was written, and a block with it.
     Asking { is_written: bool },
@@ -60,7 +62,7 @@ pub(super) struct Put {
     pub(super) named: Option<(Hash, Sums)>,
     /// Bytes that came.
     pub(super) received: u32,
-    /// Whole pieces that wait to be written.
+    /// Whole pieces that wait to be hashed and written.
     pub(super) queue: VecDeque<Buffer>,
     pub(super) block: Option<Block>,
     /// Bytes of the content that were given to writes.
@@ -74,6 +76,8 @@ pub(super) struct Put {
     pub(super) wants_room: bool,
     /// It is among those that wait for memory.
     pub(super) is_waiting: bool,
+    /// It is among those that wait to be hashed.
+    pub(super) is_in_line: bool,
     /// Nobody wants to know what becomes of it.
     pub(super) is_silent: bool,
 }
@@ -102,6 +106,7 @@ impl Put {
             is_suspect: false,
             wants_room: false,
             is_waiting: false,
+            is_in_line: false,
             is_silent: false,
         }
     }
@@ -115,6 +120,29 @@ impl Put {
     pub(super) fn class(&self) -> Class {
         let length = self.length.unwrap_or(self.received);
         Class::for_length(length).expect("invariant: lengths are checked when they become known")
+    }
+
+    /// Bytes that came, from `at` in the content on, up to the end of their piece. What lies before is hashed.
+    pub(super) fn bytes(&self, at: u64) -> &[u8] {
+        let Some(body) = &self.body else {
+            return &[];
+        };
+        // Only whole pieces were given to writes while there is a body.
+        let mut at = at as usize - self.placed as usize;
+        for piece in &self.queue {
+            if at < piece.len() {
+                return &piece.as_slice()[at..];
+            }
+            at -= piece.len();
+        }
+        &body.begun()[at..]
+    }
+
+    /// The first piece that waits may be written: its bytes are hashed.
+    pub(super) fn may_write(&self) -> bool {
+        let end = |piece: &Buffer| self.placed + piece.len() as u32;
+        let hashed = self.body.as_ref().map_or(u32::MAX, Body::hashed);
+        self.queue.front().is_some_and(|piece| end(piece) <= hashed)
     }
 
     /// Pieces not yet in the file.

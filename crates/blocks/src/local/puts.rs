@@ -11,15 +11,16 @@ use std::collections::VecDeque;
 use hioload_base::{Key, Slab};
 use hioload_mem::Buffer;
 
-use super::body::buffer_cost;
+use super::body::{Body, buffer_cost};
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, PutKey};
+use super::hashing::Hashing;
 use super::outcome::{self, Written};
 use super::put::{Hold, Put, Stage};
 use crate::block::Block;
 use crate::class::{BLOCK_SIZE_MAX, Class};
 use crate::fault::{Fault, PutError};
-use crate::hash::Hash;
+use crate::hash::{Hash, Hasher};
 use crate::index::IndexReader;
 use crate::message::{Request, Stored};
 use crate::pools::Given;
@@ -113,7 +114,13 @@ impl Puts {
     }
 
     /// Takes what there is room for and returns how much that was.
-    pub(super) fn data(&mut self, desk: &mut Desk, key: PutKey, bytes: &[u8]) -> usize {
+    pub(super) fn data(
+        &mut self,
+        desk: &mut Desk,
+        hashing: &mut Hashing,
+        key: PutKey,
+        bytes: &[u8],
+    ) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = self.room(desk, key);
@@ -144,16 +151,14 @@ impl Puts {
                 .body
                 .as_mut()
                 .expect("invariant: a body that comes has its hasher");
-            if let Some(piece) = body.add(now) {
-                put.queue.push_back(piece);
-                self.advance(desk, key.0);
-            }
+            put.queue.extend(body.add(now));
+            hashing.add(Owner::Put(key.0), &mut put.is_in_line, now.len());
             rest = later;
         }
         bytes.len() - rest.len()
     }
 
-    pub(super) fn end(&mut self, desk: &mut Desk, reader: &mut dyn IndexReader, key: PutKey) {
+    pub(super) fn end(&mut self, desk: &mut Desk, hashing: &mut Hashing, key: PutKey) {
         let Some(put) = self.slots.get_mut(key.0) else {
             return;
         };
@@ -169,6 +174,62 @@ impl Puts {
         if let Some(error) = error {
             return self.fail(desk, key.0, error);
         }
+        put.stage = Stage::Hashing;
+        hashing.add(Owner::Put(key.0), &mut put.is_in_line, 0);
+    }
+
+    pub(super) fn abort(&mut self, desk: &mut Desk, key: PutKey) {
+        let Some(put) = self.slots.get_mut(key.0) else {
+            return;
+        };
+        put.is_silent = true;
+        match put.stage {
+            // What the controller decides is done; only nobody is told.
+            Stage::Asking { .. } | Stage::Closing => {}
+            Stage::Body | Stage::Hashing | Stage::Flushing => self.close(desk, key.0),
+        }
+    }
+
+    // What is hashed.
+
+    pub(super) fn hasher(&self, key: Key) -> Option<&Hasher> {
+        let put = self.slots.get(key)?;
+        let comes = matches!(put.stage, Stage::Body | Stage::Hashing);
+        put.body.as_ref().filter(|_| comes).map(Body::hasher)
+    }
+
+    pub(super) fn bytes(&self, key: Key, at: u64) -> &[u8] {
+        self.slots.get(key).map_or(&[], |put| put.bytes(at))
+    }
+
+    /// So far the body is hashed: all that came, or a part.
+    pub(super) fn hashed(
+        &mut self,
+        desk: &mut Desk,
+        reader: &mut dyn IndexReader,
+        key: Key,
+        hasher: Hasher,
+        is_all: bool,
+    ) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        put.is_in_line = !is_all;
+        if let Some(body) = &mut put.body {
+            body.set_hasher(hasher);
+        }
+        if put.stage == Stage::Hashing && is_all {
+            self.name(desk, reader, key);
+        } else {
+            self.advance(desk, key);
+        }
+    }
+
+    /// The body is whole and hashed.
+    fn name(&mut self, desk: &mut Desk, reader: &mut dyn IndexReader, key: Key) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
         let body = put
             .body
             .take()
@@ -182,7 +243,7 @@ impl Puts {
         put.named = Some((hash, sums));
         put.stage = Stage::Flushing;
         if put.expected.is_some_and(|expected| expected != hash) {
-            return self.fail(desk, key.0, PutError::Mismatch { found: hash });
+            return self.fail(desk, key, PutError::Mismatch { found: hash });
         }
         let is_present = match put.hold {
             Hold::Gather {
@@ -192,21 +253,9 @@ impl Puts {
             _ => put.expected.is_none() && put.placed == 0 && self.is_stored(reader, &hash),
         };
         if is_present {
-            self.confirm(desk, key.0, hash);
+            self.confirm(desk, key, hash);
         } else {
-            self.advance(desk, key.0);
-        }
-    }
-
-    pub(super) fn abort(&mut self, desk: &mut Desk, key: PutKey) {
-        let Some(put) = self.slots.get_mut(key.0) else {
-            return;
-        };
-        put.is_silent = true;
-        match put.stage {
-            // What the controller decides is done; only nobody is told.
-            Stage::Asking { .. } | Stage::Closing => {}
-            Stage::Body | Stage::Flushing => self.close(desk, key.0),
+            self.advance(desk, key);
         }
     }
 
@@ -375,7 +424,7 @@ impl Puts {
             return;
         };
         let may_write = match put.stage {
-            Stage::Body => put.hold == Hold::Write,
+            Stage::Body | Stage::Hashing => put.hold == Hold::Write,
             Stage::Flushing => true,
             Stage::Asking { .. } | Stage::Closing => false,
         };
@@ -385,7 +434,7 @@ impl Puts {
         if desk.is_poisoned {
             return self.fail(desk, key, Fault::Poisoned.into());
         }
-        while !put.queue.is_empty() {
+        while put.may_write() {
             let Some(block) = place(desk, key, put) else {
                 return;
             };
@@ -521,7 +570,7 @@ fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
     match put.stage {
         Stage::Body => {}
         Stage::Closing => return usize::MAX,
-        Stage::Flushing | Stage::Asking { .. } => return 0,
+        Stage::Hashing | Stage::Flushing | Stage::Asking { .. } => return 0,
     }
     if put.rest() == 0 {
         // Whatever comes now is too much: it is taken, and fails the PUT.
