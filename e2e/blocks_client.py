@@ -1,30 +1,21 @@
 """Foreign clients against the block store: Python's `requests` and curl speak to `hioload`.
 
 usage: blocks_client.py --hioload PATH [--driver uring|poll] [--only NAME]
-
-Each check starts a server of its own on a port the kernel chooses, with a store in a directory of its own, and
-ends both. Waiting is for events only; TIME_MAX turns a hang into a failure.
 """
 
-import argparse
 import base64
 import concurrent.futures
-import contextlib
 import hashlib
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 
 import requests
 
-TIME_MAX = 20
-READY = "listening on "
-BLOCK_SIZE_MAX = 512 * 1024
+from harness import BLOCK_SIZE_MAX, SIZES, TIME_MAX, content, curl, main, name_of
 
 CHECKS = []
 
@@ -35,64 +26,12 @@ def check(function):
     return function
 
 
-class Server:
-    """One `hioload serve` process on a store of its own."""
-
-    def __init__(self, binary, driver, data):
-        self.binary = binary
-        self.driver = driver
-        self.data = data
-        self.process = None
-        self.url = None
-
-    @contextlib.contextmanager
-    def run(self, **settings):
-        arguments = ["serve", "--addr", "127.0.0.1:0", "--admin", "off", "--data", self.data]
-        if self.driver:
-            arguments += ["--driver", self.driver]
-        self.process = subprocess.Popen(
-            [self.binary, *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "HIOLOAD_LOG_LEVEL": "error", **settings},
-        )
-        try:
-            for line in self.process.stdout:
-                if line.startswith(READY):
-                    self.url = "http://" + line.removeprefix(READY).strip()
-                    break
-            assert self.url, "hioload serve ended before it listened"
-            yield self
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
-            self.url = None
-
-    def stop(self):
-        """Ends it in order."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(TIME_MAX) == 0
-
-
-def name_of(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def content(seed, size):
-    return random.Random(seed).randbytes(size)
-
-
 def session():
     """A session that does not hang for ever."""
     made = requests.Session()
     plain = made.request
     made.request = lambda *args, **more: plain(*args, timeout=TIME_MAX, **more)
     return made
-
-
-SIZES = [1, 4095, 4096, 4097, 65536, 100_000, BLOCK_SIZE_MAX]
 
 
 @check
@@ -212,13 +151,6 @@ def the_description_is_what_is_served(server):
                 assert status in known or "default" in known, f"{method} {path}: {status}, not {known}"
 
 
-def curl(*arguments, stdin=None):
-    command = ["curl", "--silent", "--show-error", "--max-time", str(TIME_MAX), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=2 * TIME_MAX)
-    assert done.returncode == 0, f"curl {arguments}: {done.returncode} {done.stderr.decode()}"
-    return done.stdout
-
-
 @check
 def curl_uploads_and_downloads_files(server):
     with server.run(), tempfile.TemporaryDirectory() as place:
@@ -279,34 +211,5 @@ def blocks_outlive_a_shutdown(server):
     assert done.returncode == 0, done.stderr.decode()
 
 
-def run(arguments):
-    passes, failures = 0, 0
-    for function in CHECKS:
-        if arguments.only and arguments.only not in function.__name__:
-            continue
-        name = function.__name__.replace("_", " ")
-        try:
-            with tempfile.TemporaryDirectory() as data:
-                function(Server(arguments.hioload, arguments.driver, data))
-        except Exception:
-            failures += 1
-            print(f"FAILED {name}", flush=True)
-            traceback.print_exc()
-        else:
-            passes += 1
-            print(f"ok     {name}", flush=True)
-    print(f"{passes} passed, {failures} failed (driver {arguments.driver})")
-    # Nothing selected is no success.
-    return 0 if passes and not failures else 1
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--hioload", required=True)
-    parser.add_argument("--driver")
-    parser.add_argument("--only")
-    return run(parser.parse_args())
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(CHECKS))
