@@ -51,7 +51,7 @@ pub enum Failure {
     Response(ResponseError),
     /// The peer broke HTTP/2.
     Offence(Offence),
-    /// The peer reset the stream.
+    /// The stream was reset: by the peer, or by us for what the peer did there.
     Reset(ErrorCode),
     /// The connection ended before the answer came.
     Closed,
@@ -85,7 +85,7 @@ impl fmt::Display for Failure {
             Self::Redirect(fault) => fault.fmt(f),
             Self::Response(error) => error.fmt(f),
             Self::Offence(offence) => write!(f, "the peer broke HTTP/2: {offence}"),
-            Self::Reset(code) => write!(f, "the peer reset the stream: {code}"),
+            Self::Reset(code) => write!(f, "the stream was reset: {code}"),
             Self::Closed => f.write_str("the connection ended before the answer came"),
             Self::TooManyInterim => f.write_str("too many interim answers came"),
             Self::BodyTooLong { size_max } => {

@@ -175,7 +175,7 @@ impl Wire {
             Self::H1(wire) => wire.release(exchange, is_ended),
             Self::H2(wire) => {
                 if let Some(stream) = stream {
-                    wire.release(stream);
+                    wire.release(stream, is_ended);
                 }
                 !(wire.is_draining() && wire.is_idle())
             }

@@ -248,7 +248,12 @@ impl H2 {
         self.connection.consumed(stream, size as u32);
     }
 
-    pub(super) fn release(&mut self, stream: StreamRef) {
+    /// `is_ended`: the answer was read to its end.
+    pub(super) fn release(&mut self, stream: StreamRef, is_ended: bool) {
+        if !is_ended {
+            // RFC 9113 8.1.1: the answer is not wanted any more. One that was reset already stays as it is.
+            self.connection.reset(stream, ErrorCode::CANCEL);
+        }
         if self.key_of(stream).is_some() {
             self.by_slot[usize::from(stream.slot)] = None;
             self.count -= 1;
