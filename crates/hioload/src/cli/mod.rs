@@ -12,6 +12,7 @@ mod plan;
 mod publish;
 mod serve;
 mod subscribe;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use clap::Args;
 use hioload::client::{Client, ClientError, DeflateOffer};
 use hioload::{CloseCode, Message};
 
+use super::trust::Trust;
 use super::{exit, ws_url};
 
 /// How often the server's pings and messages are looked after while there is nothing to send.
@@ -41,19 +42,22 @@ pub(crate) struct PubArgs {
     /// A header of the request, such as "Authorization: Bearer ..."; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = super::header)]
     header: Vec<(String, String)>,
+
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// Sends, and closes when there is no more.
 pub(crate) fn run(args: &PubArgs) -> ExitCode {
     match publish(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ ClientError::Url { .. }) => exit::usage(&error),
+        Err(error @ (ClientError::Url { .. } | ClientError::Setup(_))) => exit::usage(&error),
         Err(error) => exit::failure(&error),
     }
 }
 
 fn publish(args: &PubArgs) -> Result<(), ClientError> {
-    let mut builder = Client::builder();
+    let mut builder = args.trust.apply(Client::builder());
     for (name, value) in &args.header {
         builder = builder.header(name, value);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use hioload::client::{Client, ClientError, Closing, DeflateOffer, Incoming};
 
+use super::trust::Trust;
 use super::{exit, ws_url};
 
 /// First pause before connecting again, and the longest.
@@ -40,6 +41,9 @@ pub(crate) struct SubArgs {
     /// A header of the request, such as "Authorization: Bearer ..."; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = super::header)]
     header: Vec<(String, String)>,
+
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// Why receiving is over.
@@ -59,7 +63,9 @@ pub(crate) fn run(args: &SubArgs) -> ExitCode {
         let end = receive(args, &mut left, &mut backoff);
         let text = match end {
             End::Done => return ExitCode::SUCCESS,
-            End::Failed(error @ (ClientError::Url { .. } | ClientError::Misuse(_))) => {
+            End::Failed(
+                error @ (ClientError::Url { .. } | ClientError::Misuse(_) | ClientError::Setup(_)),
+            ) => {
                 return exit::usage(&error);
             }
             End::Failed(error) if !args.reconnect => return exit::failure(&error),
@@ -78,7 +84,7 @@ pub(crate) fn run(args: &SubArgs) -> ExitCode {
 
 /// Receives over one connection.
 fn receive(args: &SubArgs, left: &mut Option<u64>, backoff: &mut Backoff) -> End {
-    let mut builder = Client::builder();
+    let mut builder = args.trust.apply(Client::builder());
     for (name, value) in &args.header {
         builder = builder.header(name, value);
     }

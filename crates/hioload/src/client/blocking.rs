@@ -1,17 +1,20 @@
-//! A client that waits: a [`ClientSession`] over a `TcpStream`.
+//! A client that waits: a [`ClientSession`] over a `TcpStream`, with TLS where the URL says so.
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use hioload_net::tls::{Connector, ConnectorConfig, Identity, Roots};
 use hioload_ws::deflate::DeflateOffer;
 use hioload_ws::{CloseCode, Kind, Limits};
 
 use super::error::{ClientError, Closing};
 use super::options::ClientOptions;
 use super::session::{ClientEvent, ClientSession};
+use super::stream::{ShakeError, Stream};
 use super::url::Url;
 use crate::handler::Message;
 
@@ -54,6 +57,8 @@ impl Incoming {
 #[derive(Clone, Debug)]
 pub struct ClientBuilder {
     options: ClientOptions,
+    tls: ConnectorConfig,
+    connector: Option<Connector>,
     connect_timeout: Duration,
     handshake_timeout: Duration,
     read_timeout: Option<Duration>,
@@ -65,6 +70,12 @@ impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
             options: ClientOptions::default(),
+            tls: ConnectorConfig {
+                // RFC 8441 4 needs HTTP/2; this client speaks HTTP/1.1.
+                alpn: vec!["http/1.1".to_owned()],
+                ..ConnectorConfig::default()
+            },
+            connector: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             read_timeout: None,
@@ -110,6 +121,34 @@ impl ClientBuilder {
         self
     }
 
+    /// Trusts the authorities in this PEM file, and no others; for `wss://`. Whom the machine trusts unless told.
+    #[must_use]
+    pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.roots = Roots::File(path.into());
+        self
+    }
+
+    /// Trusts anybody: for a self-signed server on a network of one's own. Whoever is between can read and write.
+    #[must_use]
+    pub fn insecure(mut self) -> Self {
+        self.tls.roots = Roots::Insecure;
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.tls.identity = Some(identity);
+        self
+    }
+
+    /// Uses this connector for `wss://`: clients that share one resume each other's sessions.
+    #[must_use]
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
     /// How long a connection may take to stand. 10 seconds unless told.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -151,7 +190,23 @@ impl ClientBuilder {
     /// The URL, the network, or the server refuses; the error says which.
     pub fn connect(self, url: &str) -> Result<Client, ClientError> {
         let url: Url = url.parse()?;
-        let stream = open(&url, self.connect_timeout)?;
+        let socket = open(&url, self.connect_timeout)?;
+        let wait = Wait::new("answer to the handshake", Some(self.handshake_timeout));
+        socket
+            .set_write_timeout(positive(self.write_timeout))
+            .map_err(lost)?;
+        let stream = if url.is_secure() {
+            let connector = match self.connector {
+                Some(connector) => connector,
+                None => Connector::new(&self.tls)?,
+            };
+            secure(
+                Stream::secure(socket, connector.connect(url.host())?),
+                &wait,
+            )?
+        } else {
+            Stream::clear(socket)
+        };
         let mut client = Client {
             stream,
             session: ClientSession::new(&url, self.options)?,
@@ -161,12 +216,7 @@ impl ClientBuilder {
             read_timeout: self.read_timeout,
             close_timeout: self.close_timeout,
         };
-        client
-            .stream
-            .set_write_timeout(positive(self.write_timeout))
-            .map_err(lost)?;
         client.flush()?;
-        let wait = Wait::new("answer to the handshake", Some(self.handshake_timeout));
         client.step(&wait).map(|_| client)
     }
 }
@@ -188,7 +238,7 @@ impl ClientBuilder {
 /// # Ok::<(), hioload::client::ClientError>(())
 /// ```
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     session: ClientSession,
     input: Box<[u8]>,
     /// The part of `input` that was read and not used yet.
@@ -376,7 +426,8 @@ impl Client {
     /// Waits for bytes.
     fn read(&mut self, wait: &Wait) -> Result<(), ClientError> {
         loop {
-            self.stream.set_read_timeout(wait.left()?).map_err(lost)?;
+            let socket = &self.stream.socket;
+            socket.set_read_timeout(wait.left()?).map_err(lost)?;
             match self.stream.read(&mut self.input) {
                 Ok(0) => return self.session.handle_eof(),
                 Ok(size) => {
@@ -395,26 +446,27 @@ impl Client {
 
     /// Writes all output.
     fn flush(&mut self) -> Result<(), ClientError> {
-        while !self.session.output().is_empty() {
-            match self.stream.write(self.session.output()) {
+        loop {
+            let is_last = self.session.output().is_empty();
+            let outcome = if is_last {
+                self.stream.flush().map(|()| 0)
+            } else {
+                self.stream.write(self.session.output())
+            };
+            match outcome {
+                Ok(_) if is_last => return Ok(()),
                 Ok(size) => self.session.advance_output(size),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => {
-                    let after = self
-                        .stream
-                        .write_timeout()
-                        .ok()
-                        .flatten()
-                        .unwrap_or_default();
+                    let after = self.stream.socket.write_timeout().ok().flatten();
                     return Err(ClientError::Timeout {
                         what: "room for a message",
-                        after,
+                        after: after.unwrap_or_default(),
                     });
                 }
                 Err(error) => return Err(lost(error)),
             }
         }
-        Ok(())
     }
 }
 
@@ -423,17 +475,18 @@ impl Drop for Client {
     fn drop(&mut self) {
         if self.session.is_open()
             && self.session.close(CloseCode::GOING_AWAY, "").is_ok()
-            && self.stream.set_nonblocking(true).is_ok()
+            && self.stream.socket.set_nonblocking(true).is_ok()
         {
             let _ = self.flush();
         }
+        self.stream.end();
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("peer", &self.stream.peer_addr().ok())
+            .field("peer", &self.stream.socket.peer_addr().ok())
             .field("session", &self.session)
             .finish_non_exhaustive()
     }
@@ -512,6 +565,21 @@ fn is_timeout(error: &io::Error) -> bool {
 
 fn lost(error: io::Error) -> ClientError {
     ClientError::Lost(Some(error))
+}
+
+/// Shakes hands until plain bytes may flow.
+fn secure(mut stream: Stream, wait: &Wait) -> Result<Stream, ClientError> {
+    while stream.is_handshaking() {
+        stream.socket.set_read_timeout(wait.left()?).map_err(lost)?;
+        match stream.shake() {
+            Ok(()) => {}
+            Err(ShakeError::Tls(failure)) => return Err(ClientError::Tls(failure)),
+            Err(ShakeError::Socket(error)) if is_timeout(&error) => wait.check()?,
+            Err(ShakeError::Socket(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(ShakeError::Socket(error)) => return Err(lost(error)),
+        }
+    }
+    Ok(stream)
 }
 
 /// A connection to the first of the host's addresses that answers.

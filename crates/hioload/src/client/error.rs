@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use hioload_net::tls::{Failure, Reason, SetupError};
 use hioload_ws::handshake::HandshakeError;
 use hioload_ws::{CloseCode, Misuse, Offence};
 
@@ -28,10 +29,8 @@ impl fmt::Display for Closing {
 /// What is wrong with a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlFault {
-    /// It does not start with `ws://`.
+    /// It starts neither with `ws://` nor with `wss://`.
     Scheme,
-    /// It starts with `wss://`.
-    Tls,
     /// No host, or not one.
     Host,
     /// Not a port from 1 to 65535.
@@ -64,6 +63,10 @@ pub enum ClientError {
         /// The system's error.
         error: io::Error,
     },
+    /// No TLS with the server.
+    Tls(Failure),
+    /// Roots or certificates of this client cannot be used.
+    Setup(SetupError),
     /// The server did not agree to speak WebSocket.
     Handshake(HandshakeError),
     /// The server broke the protocol. It was told, and the connection is over.
@@ -104,6 +107,14 @@ impl fmt::Display for ClientError {
                     connect_remedy(error)
                 )
             }
+            Self::Tls(failure) => {
+                write!(
+                    f,
+                    "no TLS with the server: {failure}. {}",
+                    tls_remedy(failure)
+                )
+            }
+            Self::Setup(error) => error.fmt(f),
             Self::Handshake(error) => write!(
                 f,
                 "no WebSocket connection: {error}. Check the URL's host, port and path, and what \
@@ -152,14 +163,26 @@ fn connect_remedy(error: &io::Error) -> &'static str {
     }
 }
 
+fn tls_remedy(failure: &Failure) -> &'static str {
+    match failure.reason() {
+        Reason::Certificate if failure.is_wrong_name() => {
+            "Connect by a name that the certificate is for"
+        }
+        Reason::Certificate => {
+            "Give the certificate of the server's authority, or trust anybody on a network of your own"
+        }
+        Reason::NotTls => "The server speaks no TLS there: use ws://, or another port",
+        Reason::Alert => {
+            "The server refuses this client: see its log, and whether it asks for a certificate"
+        }
+        _ => "See what the server says about it",
+    }
+}
+
 impl fmt::Display for UrlFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "it does not start with ws://. Write ws://HOST:PORT/PATH",
-            Self::Tls => {
-                "TLS is not built in yet. Use ws:// on a trusted network, or a TLS proxy beside \
-                 this program"
-            }
+            Self::Scheme => "it does not start with ws:// or wss://. Write ws://HOST:PORT/PATH",
             Self::Host => "there is no host in it. Write ws://HOST:PORT/PATH",
             Self::Port => "the port is not a number from 1 to 65535",
             Self::Fragment => "a fragment never reaches the server. Leave out what follows the #",
@@ -173,12 +196,20 @@ impl std::error::Error for ClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connect { error, .. } | Self::Lost(Some(error)) => Some(error),
+            Self::Tls(error) => Some(error),
+            Self::Setup(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Offence(error) => Some(error),
             Self::Misuse(error) => Some(error),
             Self::Entropy(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<SetupError> for ClientError {
+    fn from(error: SetupError) -> Self {
+        Self::Setup(error)
     }
 }
 

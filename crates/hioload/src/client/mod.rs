@@ -1,12 +1,13 @@
 //! Clients: one that waits, and a state machine for any event loop.
 //!
 //! ```text
-//!   Client (TcpStream, timeouts) ─┐
-//!   reactor worker, event loop ───┴─▶ ClientSession ─▶ ws: handshake, Session, deflate
+//!   Client (socket, TLS, timeouts) ─┐
+//!   reactor worker, event loop ─────┴─▶ ClientSession ─▶ ws: handshake, Session, deflate
 //! ```
 //!
 //! [`Client`] is for programs that do one thing at a time; [`ClientSession`] is the same without
-//! the socket: bytes in, events out. TLS is not built in: `wss://` is refused with an error.
+//! the socket: bytes in, events out. `wss://` is TLS: the client shakes hands by itself, around a session
+//! put [`crate::tls::Session`].
 //!
 //! A `ClientSession` in a loop of one's own; any source of bytes will do:
 //!
@@ -45,6 +46,7 @@ mod error;
 mod keys;
 mod options;
 mod session;
+mod stream;
 mod url;
 
 pub use blocking::{Client, ClientBuilder, Incoming, Messages};

@@ -1,4 +1,4 @@
-//! Where a client connects to: `ws://host:port/path?query`.
+//! Where a client connects to: `ws://host:port/path?query`, or `wss://` for TLS.
 //!
 //! Spec: RFC 6455 3; RFC 3986 3.2 (authority).
 
@@ -7,10 +7,11 @@ use std::str::FromStr;
 
 use super::error::{ClientError, UrlFault};
 
-/// The port of `ws://` when none is named (RFC 6455 3).
-const PORT_DEFAULT: u16 = 80;
+/// The ports of `ws://` and `wss://` when none is named (RFC 6455 3).
+const PORT_CLEAR: u16 = 80;
+const PORT_TLS: u16 = 443;
 
-/// A parsed `ws://` URL.
+/// A parsed `ws://` or `wss://` URL.
 ///
 /// ```
 /// use hioload::client::Url;
@@ -21,6 +22,7 @@ const PORT_DEFAULT: u16 = 80;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    is_secure: bool,
     /// Without the brackets of an IPv6 address.
     host: String,
     port: u16,
@@ -34,7 +36,17 @@ impl Url {
         &self.host
     }
 
-    /// The port, 80 when none was named.
+    /// It is `wss://`: TLS comes first.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.is_secure { "wss" } else { "ws" }
+    }
+
+    /// The port, 80 or 443 when none was named.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -55,7 +67,7 @@ impl Url {
         } else {
             self.host.clone()
         };
-        if self.port == PORT_DEFAULT {
+        if self.port == port_of(self.is_secure) {
             host
         } else {
             format!("{host}:{}", self.port)
@@ -65,7 +77,7 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ws://{}{}", self.authority(), self.path)
+        write!(f, "{}://{}{}", self.scheme(), self.authority(), self.path)
     }
 }
 
@@ -80,10 +92,8 @@ impl FromStr for Url {
         let (scheme, rest) = text
             .split_once("://")
             .ok_or_else(|| refuse(UrlFault::Scheme))?;
-        if scheme.eq_ignore_ascii_case("wss") {
-            return Err(refuse(UrlFault::Tls));
-        }
-        if !scheme.eq_ignore_ascii_case("ws") {
+        let is_secure = scheme.eq_ignore_ascii_case("wss");
+        if !is_secure && !scheme.eq_ignore_ascii_case("ws") {
             return Err(refuse(UrlFault::Scheme));
         }
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -99,12 +109,14 @@ impl FromStr for Url {
             return Err(refuse(UrlFault::Credentials));
         }
         let (host, port) = split_authority(authority).map_err(refuse)?;
+        let port = port.unwrap_or(port_of(is_secure));
         let path = if path.starts_with('/') {
             path.to_owned()
         } else {
             format!("/{path}")
         };
         Ok(Self {
+            is_secure,
             host: host.to_owned(),
             port,
             path,
@@ -112,8 +124,12 @@ impl FromStr for Url {
     }
 }
 
+fn port_of(is_secure: bool) -> u16 {
+    if is_secure { PORT_TLS } else { PORT_CLEAR }
+}
+
 /// Host and port of `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn split_authority(authority: &str) -> Result<(&str, u16), UrlFault> {
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), UrlFault> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or(UrlFault::Host)?;
@@ -134,12 +150,12 @@ fn split_authority(authority: &str) -> Result<(&str, u16), UrlFault> {
         return Err(UrlFault::Host);
     }
     match port {
-        None => Ok((host, PORT_DEFAULT)),
+        None => Ok((host, None)),
         // A number may have a sign for `parse`, a port may not.
         Some(port) if port.starts_with('+') => Err(UrlFault::Port),
         Some(port) => match port.parse::<u16>() {
             Ok(0) | Err(_) => Err(UrlFault::Port),
-            Ok(port) => Ok((host, port)),
+            Ok(port) => Ok((host, Some(port))),
         },
     }
 }
@@ -168,6 +184,9 @@ mod tests {
             ("ws://h:65535/", "h:65535", 65_535, "/"),
             ("ws://[::1]", "[::1]", 80, "/"),
             ("ws://[::1]:9002/x", "[::1]:9002", 9002, "/x"),
+            ("wss://h", "h", 443, "/"),
+            ("WSS://h:80", "h:80", 80, "/"),
+            ("ws://h:443", "h:443", 443, "/"),
         ] {
             assert_eq!(
                 parse(text),
@@ -183,7 +202,6 @@ mod tests {
             ("", UrlFault::Scheme),
             ("127.0.0.1:9002", UrlFault::Scheme),
             ("http://h", UrlFault::Scheme),
-            ("wss://h", UrlFault::Tls),
             ("ws://", UrlFault::Host),
             ("ws:///path", UrlFault::Host),
             ("ws://:80", UrlFault::Host),
@@ -206,7 +224,13 @@ mod tests {
 
     #[test]
     fn a_url_is_written_as_it_is_read() {
-        for text in ["ws://h/", "ws://h:1/a?b", "ws://[::1]:9002/x"] {
+        for text in [
+            "ws://h/",
+            "ws://h:1/a?b",
+            "ws://[::1]:9002/x",
+            "wss://h/",
+            "wss://h:80/",
+        ] {
             assert_eq!(text.parse::<Url>().expect("legal").to_string(), text);
         }
     }

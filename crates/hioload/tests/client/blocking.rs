@@ -250,19 +250,19 @@ fn an_address_where_nobody_listens_is_told() {
 }
 
 #[test]
-fn tls_is_refused_by_name() {
-    let error = Client::connect("wss://127.0.0.1:9002").expect_err("no TLS");
-    assert!(matches!(
-        error,
-        ClientError::Url {
-            fault: UrlFault::Tls,
-            ..
-        }
-    ));
+fn a_server_without_tls_is_told_apart() {
+    let (url, _server) = script(echo);
+    let url = url.replace("ws://", "wss://");
+    let mut builder = Client::builder().insecure();
+    builder = builder.handshake_timeout(PATIENCE);
+    let error = builder.connect(&url).expect_err("no TLS");
     assert!(
-        error.to_string().contains("TLS is not built in yet"),
+        matches!(error, ClientError::Tls(_) | ClientError::Lost(_)),
         "{error}"
     );
+    let unreadable = Client::builder().ca("/no/such/file").connect(&url);
+    let error = unreadable.expect_err("no roots");
+    assert!(error.to_string().contains("/no/such/file"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,381 @@
+//! A server that speaks TLS, and clients of it, over sockets: on each driver of this machine.
+
+#![expect(clippy::unwrap_used, reason = "a test says no more by expect")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hioload::client::{Client, ClientBuilder, ClientError, Incoming};
+use hioload::tls::{self, Connector, ConnectorConfig, Identity, PemPair, Reason, Roots};
+use hioload::{
+    Broadcast, CloseCode, Control, DriverChoice, Echo, RunError, Server, ServerBuilder, Settings,
+    Stats, TlsConfig,
+};
+
+/// For what is to happen: long enough for the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Running {
+    addr: SocketAddr,
+    clear: Option<SocketAddr>,
+    control: Control,
+    thread: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    fn start(builder: ServerBuilder) -> Running {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = builder.addr(any).workers(1).build().unwrap();
+        Running {
+            addr: server.local_addr(),
+            clear: server.local_addr_clear(),
+            control: server.control(),
+            thread: std::thread::spawn(|| server.run()),
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("wss://localhost:{}/", self.addr.port())
+    }
+
+    /// Waits for figures.
+    fn wait(&self, what: &str, is_so: impl Fn(&Stats) -> bool) -> Stats {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stats = self.control.totals();
+            if is_so(&stats) {
+                return stats;
+            }
+            assert!(Instant::now() < deadline, "{what}: {stats:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn stop(self) {
+        self.control.shutdown();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+fn pair() -> PemPair {
+    tls::self_signed(&["localhost".to_owned()]).unwrap()
+}
+
+fn serving(pair: &PemPair) -> ServerBuilder {
+    let tls = TlsConfig::new(vec![Identity::Pem(pair.clone())]);
+    Server::builder().tls(Some(tls)).handler(|_| Echo)
+}
+
+fn connector(pair: &PemPair) -> Connector {
+    let config = ConnectorConfig {
+        roots: Roots::Pem(pair.certificate.clone()),
+        ..ConnectorConfig::default()
+    };
+    Connector::new(&config).unwrap()
+}
+
+fn trusting(pair: &PemPair) -> ClientBuilder {
+    Client::builder()
+        .connector(connector(pair))
+        .read_timeout(Some(PATIENCE))
+        .handshake_timeout(PATIENCE)
+}
+
+/// All drivers that work here.
+fn on_each_driver(test: impl Fn(DriverChoice)) {
+    test(DriverChoice::Poll);
+    let uring = Server::builder()
+        .addr(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .workers(1)
+        .driver(DriverChoice::Uring);
+    if uring.build().is_ok() {
+        test(DriverChoice::Uring);
+    }
+}
+
+#[test]
+fn messages_of_all_sizes_come_back() {
+    let pair = pair();
+    on_each_driver(|driver| {
+        let server = Running::start(serving(&pair).driver(driver));
+        let mut client = trusting(&pair).connect(&server.url()).unwrap();
+        for size in [
+            0,
+            1,
+            125,
+            126,
+            1024,
+            16_383,
+            16_384,
+            16_385,
+            70_000,
+            1 << 20,
+        ] {
+            let payload: Vec<u8> = (0..size).map(|place| (place * 7) as u8).collect();
+            client.send_binary(&payload).unwrap();
+            assert_eq!(
+                client.recv().unwrap(),
+                Some(Incoming::Binary(payload)),
+                "{size}"
+            );
+        }
+        for round in 0..1000 {
+            client.send_text(&round.to_string()).unwrap();
+        }
+        for round in 0..1000 {
+            assert_eq!(
+                client.recv().unwrap(),
+                Some(Incoming::Text(round.to_string()))
+            );
+        }
+        let closing = client.close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(closing.code, CloseCode::NORMAL);
+        drop(client);
+        let stats = server.wait("gone", |stats| {
+            stats.connections == 0 && stats.accepted == 1
+        });
+        assert_eq!(
+            (stats.tls_handshakes, stats.tls_resumed, stats.tls_sessions),
+            (1, 0, 0)
+        );
+        server.stop();
+    });
+}
+
+#[test]
+fn a_publication_reaches_clients_in_clear_and_secure_ones() {
+    let pair = pair();
+    on_each_driver(|driver| {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let builder = serving(&pair).driver(driver).addr_clear(Some(any));
+        let server = Running::start(builder.handler(|_| Broadcast::default()));
+        let clear = format!("ws://{}/", server.clear.unwrap());
+        let patient = || Client::builder().read_timeout(Some(PATIENCE));
+        let mut readers: Vec<_> = (0..3)
+            .map(|_| trusting(&pair).connect(&server.url()).unwrap())
+            .collect();
+        readers.push(patient().connect(&clear).unwrap());
+        let mut writers = [
+            trusting(&pair).connect(&server.url()).unwrap(),
+            patient().connect(&clear).unwrap(),
+        ];
+        server.wait("all are there", |stats| stats.subscriptions == 6);
+        for round in 0..100_usize {
+            let payload = vec![round as u8; round * 997];
+            writers[round % 2].send_binary(&payload).unwrap();
+            for reader in &mut readers {
+                assert_eq!(
+                    reader.recv().unwrap(),
+                    Some(Incoming::Binary(payload.clone()))
+                );
+            }
+            // The other writer hears it, too.
+            let other = &mut writers[(round + 1) % 2];
+            assert_eq!(other.recv().unwrap(), Some(Incoming::Binary(payload)));
+        }
+        let stats = server.wait("counted", |stats| stats.tls_sessions == 4);
+        assert_eq!(stats.sessions, 6);
+        drop((readers, writers));
+        server.stop();
+    });
+}
+
+/// A reader that takes nothing for a while holds publishers back, and misses nothing.
+#[test]
+fn a_slow_reader_gets_everything_in_order() {
+    let pair = pair();
+    on_each_driver(|driver| {
+        let builder = serving(&pair).driver(driver);
+        let server = Running::start(builder.handler(|_| Broadcast::default()));
+        let mut reader = trusting(&pair).connect(&server.url()).unwrap();
+        let mut writer = trusting(&pair).connect(&server.url()).unwrap();
+        server.wait("both are there", |stats| stats.subscriptions == 2);
+        let count = 3000_u32;
+        let writing = std::thread::spawn(move || {
+            for round in 0..count {
+                let mut payload = vec![0; 5000];
+                payload[..4].copy_from_slice(&round.to_be_bytes());
+                writer.send_binary(&payload).unwrap();
+            }
+            writer
+        });
+        server.wait("it lags", |stats| stats.publications > 500);
+        for round in 0..count {
+            let Some(Incoming::Binary(payload)) = reader.recv().unwrap() else {
+                panic!("{round}")
+            };
+            assert_eq!(payload[..4], round.to_be_bytes());
+        }
+        drop(writing.join().unwrap());
+        server.stop();
+    });
+}
+
+#[test]
+fn whoever_comes_back_resumes() {
+    let pair = pair();
+    let server = Running::start(serving(&pair));
+    let connector = connector(&pair);
+    for _ in 0..3 {
+        let builder = Client::builder().connector(connector.clone());
+        let mut client = builder
+            .read_timeout(Some(PATIENCE))
+            .connect(&server.url())
+            .unwrap();
+        client.send_text("ticket, please").unwrap();
+        client.recv().unwrap();
+        client.close(CloseCode::NORMAL, "").unwrap();
+    }
+    let stats = server.wait("three", |stats| stats.tls_handshakes == 3);
+    assert_eq!(stats.tls_resumed, 2);
+    server.stop();
+}
+
+#[test]
+fn every_way_to_fail_is_counted_by_its_reason() {
+    let pair = pair();
+    on_each_driver(|driver| {
+        let server = Running::start(serving(&pair).driver(driver));
+        // Clear HTTP on the port of TLS: an alert, then the end.
+        let mut socket = TcpStream::connect(server.addr).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+            .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        assert_eq!((answer[0], answer.len()), (21, 7), "one alert");
+        server.wait("not TLS", |stats| stats.tls_failed_not_tls == 1);
+        // Somebody else's certificate expected.
+        let refused = trusting(&tls::self_signed(&["localhost".to_owned()]).unwrap());
+        let error = refused.connect(&server.url()).expect_err("a stranger");
+        assert!(
+            matches!(&error, ClientError::Tls(failure) if failure.reason() == Reason::Certificate),
+            "{error}"
+        );
+        server.wait("refused", |stats| stats.tls_failed_alert == 1);
+        // Gone in the middle of the handshake.
+        let mut session = connector(&pair).connect("localhost").unwrap();
+        let mut hello = Vec::new();
+        session.poll_output(&mut hello);
+        let mut socket = TcpStream::connect(server.addr).unwrap();
+        socket.write_all(&hello[..hello.len() / 2]).unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        server.wait("cut off", |stats| stats.tls_failed_truncated == 1);
+        server.wait("all gone", |stats| {
+            stats.connections == 0 && stats.tls_sessions == 0
+        });
+        // The others are served as ever.
+        let mut client = trusting(&pair).connect(&server.url()).unwrap();
+        client.send_text("still there?").unwrap();
+        assert!(client.recv().unwrap().is_some());
+        drop(client);
+        server.stop();
+    });
+}
+
+#[test]
+fn a_handshake_that_does_not_come_to_its_end_is_ended() {
+    let settings = Settings {
+        handshake_timeout: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let server = Running::start(serving(&pair()).settings(settings));
+    let mut socket = TcpStream::connect(server.addr).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(&[0x16, 3, 1]).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    assert!(answer.is_empty(), "nothing in clear");
+    server.wait("late", |stats| stats.tls_failed_timed_out == 1);
+    drop(socket);
+    server.stop();
+}
+
+#[test]
+fn the_end_is_told_before_the_fin() {
+    let pair = pair();
+    on_each_driver(|driver| {
+        let server = Running::start(serving(&pair).driver(driver));
+        let mut session = connector(&pair).connect("localhost").unwrap();
+        let mut socket = TcpStream::connect(server.addr).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut inbox, mut plain, mut is_asked) = (tls::Inbox::default(), Vec::new(), false);
+        let mut is_closed = false;
+        loop {
+            let mut out = Vec::new();
+            session.poll_output(&mut out);
+            if !session.is_handshaking() && !is_asked {
+                is_asked = true;
+                let mut records = [0; 256];
+                let request = &b"BAD REQUEST\r\n\r\n"[..];
+                let sealed = session.encrypt([request], &mut Vec::new(), &mut records);
+                out.extend_from_slice(&records[..sealed.unwrap().cipher]);
+            }
+            socket.write_all(&out).unwrap();
+            let mut buffer = [0; 4096];
+            let size = socket.read(&mut buffer).unwrap();
+            if size == 0 {
+                break;
+            }
+            let mut input = &mut buffer[..size];
+            while let Some(event) = session.handle_input(&mut input, &mut inbox).unwrap() {
+                match event {
+                    tls::Event::Data(bytes) => plain.extend_from_slice(bytes),
+                    tls::Event::Closed => is_closed = true,
+                    tls::Event::Handshake(_) => {}
+                }
+            }
+        }
+        let answer = String::from_utf8(plain).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(
+            is_closed && session.handle_eof().is_ok(),
+            "close_notify, then FIN"
+        );
+        drop(socket);
+        server.stop();
+    });
+}
+
+#[test]
+fn certificates_are_read_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (directory.path().join("chain"), directory.path().join("key"));
+    let write = |pair: &PemPair| {
+        std::fs::write(&certificate, &pair.certificate).unwrap();
+        std::fs::write(&key, &pair.key).unwrap();
+    };
+    let (first, second) = (pair(), pair());
+    write(&first);
+    let files = |certificate: &PathBuf, key: &PathBuf| Identity::Files {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    };
+    let config = TlsConfig::new(vec![files(&certificate, &key)]);
+    let builder = Server::builder().tls(Some(config.clone()));
+    let server = Running::start(builder.handler(|_| Echo));
+    let mut old = trusting(&first).connect(&server.url()).unwrap();
+    std::fs::write(&key, "nonsense").unwrap();
+    let error = server
+        .control
+        .reload_certificates(Some(&config))
+        .unwrap_err();
+    assert!(error.what.contains("no private key"), "{error}");
+    drop(trusting(&first).connect(&server.url()).unwrap());
+    write(&second);
+    server.control.reload_certificates(Some(&config)).unwrap();
+    assert!(trusting(&first).connect(&server.url()).is_err());
+    drop(trusting(&second).connect(&server.url()).unwrap());
+    old.send_text("goes on").unwrap();
+    assert_eq!(
+        old.recv().unwrap(),
+        Some(Incoming::Text("goes on".to_owned()))
+    );
+    assert!(server.control.reload_certificates(None).is_err());
+    drop(old);
+    server.stop();
+}
