@@ -49,6 +49,8 @@ pub struct HeaderList {
     cookie_count: u32,
     has_host: bool,
     fault: Option<Offence>,
+    /// Room to put the lines into another order.
+    spare: Vec<u8>,
 }
 
 /// Where a value lies in the text.
@@ -178,6 +180,7 @@ impl HeaderList {
         self.text.clear();
         *self = Self {
             text: std::mem::take(&mut self.text),
+            spare: std::mem::take(&mut self.spare),
             ..Self::default()
         };
     }
@@ -262,11 +265,9 @@ impl HeaderList {
             self.begin_lines();
         }
         match name.len() {
-            2 if name == b"te" => {
-                // RFC 9113 8.2.2.
-                if !value.eq_ignore_ascii_case(b"trailers") {
-                    return Err(Offence::Field);
-                }
+            // RFC 9113 8.2.2: nothing else may be in it.
+            2 if name == b"te" && !value.eq_ignore_ascii_case(b"trailers") => {
+                return Err(Offence::Field);
             }
             4 if name == b"host" => return self.push_host(value),
             6 if name == b"cookie" => self.cookie_count += 1,
@@ -384,22 +385,25 @@ impl HeaderList {
     #[cold]
     fn join_cookies(&mut self) {
         let start = self.text.len() - self.lines().len();
-        let mut joined = Vec::new();
-        for value in values(self.fields(), "cookie") {
-            if !joined.is_empty() {
-                joined.extend_from_slice(b"; ");
-            }
-            joined.extend_from_slice(value);
-        }
-        let lines = self.text.split_off(start);
+        let mut lines = std::mem::take(&mut self.spare);
+        lines.clear();
+        lines.extend_from_slice(&self.text[start..]);
+        self.text.truncate(start);
         let mut is_first = true;
         for (name, value) in Fields::new(&lines) {
             if name != b"cookie" {
                 self.push_line(name, value);
             } else if std::mem::take(&mut is_first) {
-                self.push_line(name, &joined);
+                let mut before = &b"cookie: "[..];
+                for value in values(Fields::new(&lines), "cookie") {
+                    self.text.extend_from_slice(before);
+                    self.text.extend_from_slice(value);
+                    before = b"; ";
+                }
+                self.text.extend_from_slice(b"\r\n");
             }
         }
+        self.spare = lines;
     }
 }
 

@@ -229,6 +229,9 @@ impl IdTable {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
+
     use hioload_base::{Prng, Time};
 
     use super::*;
@@ -279,16 +282,16 @@ mod tests {
     fn the_table_of_numbers_is_a_map() {
         let mut random = Prng::new(7);
         let mut table = IdTable::default();
-        let mut model = std::collections::BTreeMap::new();
+        let mut model = BTreeMap::new();
         for step in 0..50_000 {
             // Few homes, so that chains form and wrap around.
             let id = (random.below(40) as u32 * 64 + random.below(3) as u32) * 2 + 1;
             if random.below(2) == 0 {
                 table.remove(id);
                 model.remove(&id);
-            } else if !model.contains_key(&id) {
+            } else if let Entry::Vacant(entry) = model.entry(id) {
                 table.insert(id, step as u16);
-                model.insert(id, step as u16);
+                entry.insert(step as u16);
             }
             assert_eq!(table.find(id), model.get(&id).copied());
             assert_eq!(table.count, model.len());
