@@ -835,6 +835,108 @@ fn the_last_piece_is_not_given_out_before_the_hash_agrees() {
     }
 }
 
+/// Bodies that come in the same turn are hashed side by side: each has its own fate.
+#[test]
+fn bodies_of_one_turn_keep_apart() {
+    let lengths = [
+        1, 64, 4000, 65_536, 70_000, 200_000, 524_288, 131_072, 300_001,
+    ];
+    let mut rig = rig(plain());
+    let mut begin = |n: usize| {
+        let content = content(lengths[n]);
+        let wrong = Some(Hash::MIN);
+        let expected = [None, Some(Hash::of(&content)), wrong][n % 3];
+        (rig.begin(expected, Some(lengths[n] as u32)), content)
+    };
+    let puts: Vec<_> = (0..lengths.len()).map(&mut begin).collect();
+    for (key, content) in &puts {
+        // Off the boundaries of blocks, so that lanes run unevenly.
+        for part in content.chunks(33_333) {
+            assert_eq!(rig.store.put_data(rig.now, *key, part), part.len());
+        }
+    }
+    for (n, (key, _)) in puts.iter().enumerate() {
+        match n % 4 {
+            3 => rig.store.put_abort(rig.now, *key),
+            _ => rig.store.put_end(rig.now, *key),
+        }
+    }
+    rig.run();
+    let mut expected = Vec::new();
+    for (n, (key, content)) in puts.iter().enumerate().filter(|(n, _)| n % 4 != 3) {
+        let fate = rig.events.iter().find_map(|event| match event {
+            Event::Stored { key: k, hash, .. } if k == key => Some((true, *hash)),
+            Event::PutFailed { key: k, error, .. } if k == key => match error {
+                PutError::Mismatch { found } => Some((false, *found)),
+                error => panic!("{error:?}"),
+            },
+            _ => None,
+        });
+        assert_eq!(fate, Some((n % 3 != 2, Hash::of(content))), "{n}");
+        expected.extend((n % 3 != 2).then_some(content));
+    }
+    assert_eq!(rig.controller.stats().blocks, expected.len() as u64);
+    for content in expected {
+        assert_eq!(rig.get(content, 0..u32::MAX), *content);
+    }
+    rig.assert_nothing_is_lost();
+}
+
+/// So are contents that are read: what is wrong with one is not held against the others.
+#[test]
+fn contents_read_in_one_turn_keep_apart() {
+    let mut rig = rig(plain());
+    let mut contents: Vec<Vec<u8>> = [1, 4000, 65_536, 70_000, 200_000, 524_288, 300_001]
+        .map(content)
+        .to_vec();
+    for content in &contents {
+        assert!(matches!(rig.put(content), Event::Stored { .. }));
+    }
+    contents.insert(2, with_wrong_name(&mut rig, 150_000));
+    let keys: Vec<GetKey> = contents.iter().map(|content| rig.found(content)).collect();
+    let mut given: Vec<Vec<u8>> = vec![Vec::new(); keys.len()];
+    for key in &keys {
+        rig.store.get_start(*key, 0..u32::MAX);
+    }
+    for _ in 0..20 {
+        // All reads end before anything is asked for.
+        for (key, given) in keys.iter().zip(&mut given) {
+            let mut out = Vec::new();
+            rig.store.get_poll(rig.now, *key, MIB, &mut out);
+            given.extend(out.iter().flat_map(|segment| segment.to_vec()));
+        }
+        rig.collect();
+        for op in std::mem::take(&mut rig.file_ops) {
+            let FileOp::Read {
+                token,
+                offset,
+                len,
+                mut buffer,
+            } = op
+            else {
+                panic!("nothing is written");
+            };
+            rig.medium.read(offset, &mut buffer.spare_mut()[..len]);
+            buffer.advance(len);
+            rig.store.handle_file(rig.now, token, Ok(len), buffer);
+        }
+        rig.talk();
+    }
+    for (n, (content, given)) in contents.iter().zip(&given).enumerate() {
+        assert_eq!(content == given, n != 2, "{n}: {} bytes", given.len());
+    }
+    let is_damaged =
+        |event: &&Event| matches!(event, Event::Damaged { key, .. } if *key == keys[2]);
+    assert_eq!(
+        rig.events.iter().filter(is_damaged).count(),
+        1,
+        "{:?}",
+        rig.events
+    );
+    assert_eq!(rig.store.stats().damaged, 1);
+    rig.assert_nothing_is_lost();
+}
+
 #[test]
 fn without_full_verification_only_sums_are_checked() {
     let mut rig = rig(LocalConfig {
