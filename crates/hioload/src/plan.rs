@@ -220,6 +220,13 @@ impl MemoryPlan {
                 sizes::COLD,
             )
             .line(
+                "h2.streams_worker_max",
+                "server",
+                "streams of HTTP/2 connections",
+                all(settings.streams_max),
+                sizes::STREAM,
+            )
+            .line(
                 "server.sessions_max",
                 "reactor",
                 "sockets of the driver",
@@ -442,6 +449,7 @@ mod tests {
             ("server.workers", "2"),
             ("server.memory", "256MiB"),
             ("server.sessions_max", "200000"),
+            ("h2.streams_worker_max", "100000"),
             ("server.ring", "4096"),
             ("ws.message_size_max", "32MiB"),
             ("ws.assembly_max", "128MiB"),

@@ -860,3 +860,95 @@ fn extension_answers_the_client_refuses() {
     let told = "permessage-deflate; client_max_window_bits=10";
     assert_eq!(answered(fixed, told), Err(HandshakeError::Extension));
 }
+
+mod over_http2 {
+    use hioload_ws::deflate::DeflatePolicy;
+    use hioload_ws::handshake::{
+        AcceptPolicy, HandshakeLimits, OriginPolicy, Request, accept_extended,
+    };
+
+    const LEGAL: [(&str, &str); 2] = [("host", "example.com"), ("sec-websocket-version", "13")];
+
+    fn answer(more: &[(&str, &str)], policy: &AcceptPolicy) -> Result<String, u16> {
+        let fields: Vec<_> = LEGAL.iter().chain(more).collect();
+        answer_to("/chat", &fields, policy)
+    }
+
+    fn answer_to(
+        target: &str,
+        fields: &[&(&str, &str)],
+        policy: &AcceptPolicy,
+    ) -> Result<String, u16> {
+        let limits = HandshakeLimits::default();
+        let fields = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let request =
+            Request::extended(target, fields, &limits).map_err(|refusal| refusal.status)?;
+        let mut out = b"before".to_vec();
+        let accepted = accept_extended(&request, policy, &mut out);
+        let text = String::from_utf8(out.split_off(6)).expect("text");
+        match accepted {
+            Ok(_) => Ok(text),
+            Err(refusal) => {
+                assert_eq!(text, "", "a refusal leaves nothing");
+                Err(refusal.status)
+            }
+        }
+    }
+
+    #[test]
+    fn neither_key_nor_upgrade_is_needed() {
+        assert_eq!(answer(&[], &AcceptPolicy::default()), Ok(String::new()));
+    }
+
+    #[test]
+    fn what_is_agreed_is_said_in_lines() {
+        let policy = AcceptPolicy {
+            protocols: vec!["chat".into()],
+            deflate: Some(DeflatePolicy::default()),
+            ..AcceptPolicy::default()
+        };
+        let offer = [
+            ("sec-websocket-protocol", "other, chat"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+        ];
+        let lines = answer(&offer, &policy).expect("agreed");
+        let (protocol, extensions) = lines.split_once("\r\n").expect("two lines");
+        assert_eq!(protocol, "Sec-WebSocket-Protocol: chat");
+        assert!(extensions.starts_with("Sec-WebSocket-Extensions: permessage-deflate"));
+        assert!(extensions.ends_with("\r\n"), "{extensions:?}");
+    }
+
+    #[test]
+    fn the_other_rules_hold() {
+        let policy = AcceptPolicy {
+            origins: OriginPolicy::List(vec!["https://a.example".into()]),
+            deflate: Some(DeflatePolicy::default()),
+            ..AcceptPolicy::default()
+        };
+        for (more, status) in [
+            (("origin", "https://b.example"), 403),
+            (("origin", "https://a.example"), 200),
+            (("sec-websocket-version", "13"), 400),
+            (("host", "two"), 400),
+            (("sec-websocket-protocol", "a, a"), 400),
+            (("sec-websocket-extensions", "a; \"b"), 400),
+            (("content-length", "1"), 400),
+        ] {
+            let outcome = answer(&[more], &policy);
+            assert_eq!(
+                outcome.map_or_else(|status| status, |_| 200),
+                status,
+                "{more:?}"
+            );
+        }
+        let host = ("host", "example.com");
+        let version = ("sec-websocket-version", "12");
+        let plain = AcceptPolicy::default();
+        assert_eq!(answer_to("/", &[&host], &plain), Err(400));
+        assert_eq!(answer_to("/", &[&host, &version], &plain), Err(426));
+        assert_eq!(answer_to("/", &[&LEGAL[1]], &plain), Err(400));
+        assert_eq!(answer_to("/#a", &[&LEGAL[0], &LEGAL[1]], &plain), Err(400));
+        let many: Vec<_> = std::iter::repeat_n(&("x", "y"), 65).collect();
+        assert_eq!(answer_to("/", &many, &plain), Err(431));
+    }
+}

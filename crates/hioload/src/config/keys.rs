@@ -83,6 +83,7 @@ pub(super) const RESTART: &[(&str, &str)] = &[
     ("channel.subscriptions_worker_max", PLAN),
     ("channel.budget_worker", PLAN),
     ("channel.linger", "the table of channels is made at start"),
+    ("h2.streams_worker_max", PLAN),
     ("blocks.data", STORE),
     ("blocks.size", STORE),
     ("blocks.size_max", STORE),
@@ -168,6 +169,40 @@ keys! {
     "channel.send_max": "Bytes of one send to a subscriber at most";
     "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
     "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed";
+    "h2.streams_worker_max": "Streams of all HTTP/2 connections of a worker; one more is refused";
+    "h2.streams_max": "Streams that a client may have at a time on one connection";
+    "h2.tunnels_max": "Of these, WebSockets; 0: none over HTTP/2";
+    "h2.streams_open_max": "Streams that a client of ours has at a time, whatever its server allows";
+    "h2.stream_window": "Bytes of one stream that may come ahead of whoever reads them";
+    "h2.connection_window": "Bytes of all streams of a connection that may come ahead";
+    "h2.data_size_max": "Content of one DATA frame that is sent: what a more urgent stream waits for";
+    "h2.header_list_size_max": "Longest header list; a longer one is answered with 431";
+    "h2.headers_max": "Headers of a request at most; more are answered with 431";
+    "h2.continuations_max": "CONTINUATION frames of one header block at most";
+    "h2.decoder_table_size": "Table of the field compression of what comes";
+    "h2.encoder_table_size_max": "Table of the field compression of what is sent, at most";
+    "h2.settings_max": "Settings in one frame at most";
+    "h2.stall_progress_min": "Bytes to be taken within h2.stall_timeout to count as progress";
+    "h2.reset_burst": "Streams a client may reset at once";
+    "h2.reset_per_s": "Streams a client may reset every second";
+    "h2.reset_half_streams": "Streams of a second after which no more than half may be reset";
+    "h2.error_resets_max": "Streams of a connection that had to be reset for what the client did";
+    "h2.ping_burst": "PING frames a client may send at once";
+    "h2.ping_per_s": "PING frames a client may send every second";
+    "h2.settings_burst": "SETTINGS frames a client may send at once";
+    "h2.settings_per_s": "SETTINGS frames a client may send every second";
+    "h2.empty_frames_max": "Empty DATA and HEADERS frames of a connection that end nothing";
+    "h2.tiny_data_burst": "DATA frames of less than 256 bytes, outside tunnels, at once";
+    "h2.tiny_data_per_s": "The same, every second";
+    "h2.glitch_burst": "Legal and useless frames a client may send at once";
+    "h2.glitch_per_s": "Legal and useless frames a client may send every second";
+    "h2.replies_max": "Answers to frames that may wait to be sent";
+    "h2.header_block_timeout": "How long a header block may take to come";
+    "h2.settings_timeout": "How long a client may take for its preface, and to acknowledge settings";
+    "h2.ping_interval": "How long a client may be silent before it is pinged; 0s: it never is";
+    "h2.ping_timeout": "How long a client may take to answer that";
+    "h2.stall_timeout": "How long content may wait for a client that leaves no room for it";
+    "h2.drain_timeout": "How long streams may take to end when their connection does";
     "blocks.data" --"data" "DIR|off": "Where the block store lies, made if it is not there; off: no store";
     "blocks.size": "Space of the store that is set aside at start";
     "blocks.size_max": "Space of the store at most; more is answered with 507";

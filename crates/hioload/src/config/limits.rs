@@ -318,6 +318,15 @@ pub const LIMITS: &[Limit] = &[
         "the rest leaves with the next send",
     ),
     limit(
+        "h2.streams_worker_max",
+        "streams",
+        1 << 15,
+        1,
+        (1 << 24) - 1,
+        "each is a session or an exchange, and takes memory of the plan",
+        "RST_STREAM(REFUSED_STREAM)",
+    ),
+    limit(
         "shutdown.timeout",
         "ms",
         10_000,
@@ -348,6 +357,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Limit> {
         .iter()
         .chain(blocks::LIMITS)
         .chain(hioload_ws::LIMITS)
+        .chain(hioload_http::h2::LIMITS)
 }
 
 fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
@@ -416,6 +426,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("ws.lifetime", ws.lifetime),
     ];
     numbers.extend(blocks::numbers(&config.http, &config.blocks));
+    numbers.extend(config.h2.numbers());
     numbers.extend(
         spans
             .iter()

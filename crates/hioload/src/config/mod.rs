@@ -12,6 +12,7 @@
 //! which help texts and `docs/configuration.md` are made.
 
 mod blocks;
+mod h2;
 mod keys;
 mod limits;
 mod tls;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use self::blocks::{
     BlocksSection, Data, Durable, HttpSection, LIMITS as BLOCKS_LIMITS, Verify,
 };
+pub use self::h2::H2Section;
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
 pub use self::tls::{PemFile, TlsPair, TlsSection, Words};
@@ -55,6 +57,8 @@ pub struct ServerConfig {
     pub channel: ChannelSection,
     /// HTTP connections.
     pub http: HttpSection,
+    /// HTTP/2 connections.
+    pub h2: H2Section,
     /// The block store.
     pub blocks: BlocksSection,
     /// The admin listener.
@@ -311,6 +315,8 @@ impl ServerConfig {
                 headers_max: ws.headers_max as usize,
                 ..hioload_http::h1::Limits::default()
             },
+            h2: self.h2.limits(),
+            streams_max: self.h2.streams_worker_max as usize,
             http_idle_timeout: self.http.idle_timeout,
             body_timeout: self.http.body_timeout,
             accept: self.accept_policy(),

@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!   Handshake ──101──▶ Open ──close frame or end──▶ Closing ──drained, FIN──▶ Lingering ──▶ gone
-//!       └─── any other request ──▶ Http ──last answer──▲
+//!       ├─── any other request ──▶ Http ──last answer──▲
+//!       └─── preface ──▶ H2 ──drained────────────────────┘
 //! ```
+//!
+//! What carries it is a socket, or a stream of a connection in phase `H2`; then it begins as `Open` or
+//! `Http`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use hioload_mem::Segment;
 use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::{Keepalive, Kind, Session as Protocol};
 
+use super::h2::Multiplex;
 use super::http::Exchange;
 use super::recovery::Ticket;
 use crate::context::Context;
@@ -28,6 +33,8 @@ pub(super) enum Phase {
     Open,
     /// Requests and answers flow.
     Http,
+    /// Frames of HTTP/2 flow; each stream is a connection of its own.
+    H2,
     /// The session is over; what is queued (a close frame, a refusal) still goes out.
     Closing,
     /// Our FIN is sent; input is dropped until theirs.
@@ -161,6 +168,8 @@ pub(super) struct Cold {
     pub(super) deflate: Option<Box<Deflate>>,
     /// Of a connection that speaks HTTP.
     pub(super) http: Option<Box<Exchange>>,
+    /// Of a connection that speaks HTTP/2.
+    pub(super) h2: Option<Box<Multiplex>>,
 }
 
 /// Publications a session may make while it is held: what one message leads to.
@@ -288,6 +297,7 @@ impl Cold {
             && self.recovering.is_empty()
             && self.deflate.is_none()
             && self.http.is_none()
+            && self.h2.is_none()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hioload_base::Prng;
 use hioload_live::{Budget, Channels, ChannelsConfig};
 use hioload_mem::{BufferPool, Segment};
-use hioload_reactor::{Context, Op, OpId, Payload, SocketId};
+use hioload_reactor::{Context, Payload, SocketId};
 use hioload_ws::deflate::Inflater;
 use hioload_ws::{CloseCode, Kind, Outgoing};
 
@@ -14,6 +14,7 @@ use super::channel::Channel;
 use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
 use super::fanout::Rest;
+use super::h2::{OUTPUT_HIGH, Streams};
 use super::http::{WINDOW, Work};
 use super::message::Message;
 use super::outlet::Outlet;
@@ -21,7 +22,7 @@ use super::output::Cork;
 use super::recovery::{News, Ticket};
 use super::settings::Settings;
 use super::stats::Stats;
-use super::table::Table;
+use super::table::{Table, is_stream};
 use super::tls::Secure;
 use crate::context::Context as AppContext;
 use crate::handler::CloseReason;
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     /// Workers in all; others may have a port beside them.
     pub(super) workers: usize,
     pub(super) table: Table<Connection>,
+    /// Streams of HTTP/2 connections.
+    pub(super) streams: Streams,
     pub(super) pool: BufferPool,
     pub(super) cork: Cork,
     pub(super) stats: Stats,
@@ -96,6 +99,7 @@ impl Core {
         };
         Self {
             table: Table::new(),
+            streams: Streams::new(settings.streams_max),
             pool,
             cork: Cork::default(),
             stats: Stats::default(),
@@ -400,8 +404,8 @@ impl Core {
         if self.is_secure(socket) {
             return self.submit_secure(cx, socket, payload);
         }
-        if cx.submit(Op::Send { socket, payload }).is_err() {
-            // The driver has closed the socket meanwhile; its last event is on the way.
+        if !self.carrier_send(cx, socket, payload) {
+            // The carrier has closed the socket meanwhile; its last event is on the way.
             self.forget_send(socket);
         }
     }
@@ -519,7 +523,9 @@ impl Core {
             return;
         }
         connection.phase = Phase::Lingering;
-        let is_over = connection.facts.has(Facts::EOF);
+        // On a stream, what is left of a request need not be waited for once it is answered.
+        let is_answered = is_stream(socket) && !connection.facts.has(Facts::OPENED);
+        let is_over = connection.facts.has(Facts::EOF) || is_answered;
         self.finish(cx, socket, is_over);
     }
 
@@ -570,6 +576,7 @@ impl Core {
             return self.lost(cx, socket);
         }
         self.pump(cx, socket);
+        self.list_multiplex(socket);
         self.relieve(socket);
     }
 
@@ -578,10 +585,10 @@ impl Core {
         let Some(connection) = self.table.get_mut(socket) else {
             return;
         };
-        let mark = if connection.phase == Phase::Http {
-            WINDOW / 2
-        } else {
-            self.settings.output_high
+        let mark = match connection.phase {
+            Phase::Http => WINDOW / 2,
+            Phase::H2 => OUTPUT_HIGH / 2,
+            _ => self.settings.output_high,
         };
         if connection.facts.has(Facts::HELD | Facts::FULL)
             && !connection.facts.has(Facts::RESUMING)
@@ -609,7 +616,7 @@ impl Core {
         if !connection.facts.has(Facts::HELD) {
             connection.facts.set(Facts::HELD);
             self.stats.held += 1;
-            cx.cancel(OpId::recv(socket));
+            self.carrier_pause(cx, socket);
         }
     }
 
@@ -646,7 +653,7 @@ impl Core {
         if connection.facts.has(Facts::HELD) {
             // Input is only waited for now, to see the peer's FIN.
             connection.facts.clear(Facts::HELD);
-            let _ = cx.submit(Op::Recv { socket });
+            self.carrier_recv(cx, socket);
         }
         if was_open {
             self.count_end(reason);
@@ -655,6 +662,23 @@ impl Core {
         let deadline = cx.now() + self.settings.close_timeout;
         self.set_timer(cx, socket, deadline);
         self.pump(cx, socket);
+        self.end_with_send(socket);
+    }
+
+    /// The end of a stream goes out with the last of what is being sent on it.
+    fn end_with_send(&mut self, socket: SocketId) {
+        if !is_stream(socket) {
+            return;
+        }
+        let is_all = self.table.get(socket).is_some_and(|connection| {
+            let cold = connection.cold.as_ref();
+            connection.phase == Phase::Closing
+                && cold.is_none_or(|cold| cold.outbox.is_empty())
+                && !connection.facts.has(Facts::CHANNEL | Facts::CLOSED)
+        });
+        if is_all {
+            self.stream_shutdown(socket);
+        }
     }
 
     fn count_end(&mut self, reason: CloseReason) {
@@ -677,7 +701,8 @@ impl Core {
         };
         if !connection.facts.has(Facts::CLOSED) {
             connection.facts.set(Facts::CLOSED);
-            let _ = cx.submit(Op::Close { socket });
+            let is_orderly = connection.phase == Phase::Lingering;
+            self.carrier_close(cx, socket, is_orderly);
             self.leave_all(cx, socket);
         }
     }

@@ -52,6 +52,7 @@ impl Hub {
                     &Refusal::new(503, "the server is shutting down"),
                 ),
                 Phase::Http => self.drain_http(cx, socket),
+                Phase::H2 => self.drain_h2(cx, socket),
                 _ => self.core.end_when_sent(cx, socket),
             }
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hioload_live::{Action, Append, ChannelKey, Class, Progress, Stalled, owner_of};
 use hioload_mem::Segment;
-use hioload_reactor::{OpId, SocketId};
+use hioload_reactor::SocketId;
 use hioload_ws::CloseCode;
 
 use super::channel::{CREDIT, FeedSlot};
@@ -503,10 +503,10 @@ impl Core {
     fn stalled(&mut self, cx: &mut Cx<'_>, key: ChannelKey, stalled: &Stalled) {
         let socket = socket_of(stalled.user);
         match stalled.action {
-            Action::Cancel => cx.cancel(OpId::send(socket)),
+            Action::Cancel => self.carrier_cancel_send(cx, socket),
             Action::Disconnect { publications } => {
                 self.stats.dropped_publications += publications;
-                cx.cancel(OpId::send(socket));
+                self.carrier_cancel_send(cx, socket);
                 let text = "you read too slowly";
                 self.close(cx, socket, CloseCode::TRY_AGAIN, text, CloseReason::Stalled);
                 // The close frame belongs in front of the FIN.

@@ -10,6 +10,7 @@ use hioload_ws::{Role, Session as Protocol};
 use super::connection::{Deflate, Facts, Phase};
 use super::core::Cx;
 use super::encoder::class_of;
+use super::h2::{PREFACE_SIZE, is_preface_part};
 use super::hub::Hub;
 use super::input::Input;
 use crate::handler::CloseReason;
@@ -18,6 +19,9 @@ use crate::session::Session;
 impl Hub {
     /// Bytes of a request head.
     pub(super) fn head(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        if self.is_h2(socket, input.rest()) {
+            return self.preface(cx, socket, input);
+        }
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
@@ -44,6 +48,41 @@ impl Hub {
         } else {
             self.keep_head(cx, socket, whole);
         }
+    }
+
+    /// Whether a connection begins as HTTP/2 does, as far as it has come (RFC 9113 3.3: the client knows
+    /// that it is spoken here).
+    fn is_h2(&self, socket: SocketId, input: &[u8]) -> bool {
+        let kept = self
+            .core
+            .table
+            .get(socket)
+            .and_then(|connection| connection.cold.as_ref());
+        let kept = kept.map_or(&[][..], |cold| &cold.assembly);
+        is_preface_part(0, kept) && is_preface_part(kept.len(), input)
+    }
+
+    fn preface(&mut self, cx: &mut Cx<'_>, socket: SocketId, mut input: Input<'_>) {
+        let Some(connection) = self.core.table.get_mut(socket) else {
+            return;
+        };
+        let kept = connection
+            .cold
+            .as_mut()
+            .map(|cold| std::mem::take(&mut cold.assembly))
+            .unwrap_or_default();
+        self.core.assembly_size -= kept.len();
+        if kept.len() + input.rest().len() < PREFACE_SIZE {
+            let mut kept = kept;
+            kept.extend_from_slice(input.rest());
+            return self.keep_head(cx, socket, kept);
+        }
+        self.begin_h2(cx, socket);
+        if !kept.is_empty() {
+            let mut kept = kept;
+            self.h2_input(cx, socket, Input::Bytes(&mut kept));
+        }
+        self.h2_input(cx, socket, input);
     }
 
     /// Where blocks are served too: a request that asks for no other protocol is HTTP's.
@@ -148,7 +187,13 @@ impl Hub {
         self.end_after_flush(cx, socket, CloseReason::Lost);
     }
 
-    fn open(&mut self, cx: &mut Cx<'_>, socket: SocketId, accepted: &Accepted, path: &str) {
+    pub(super) fn open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        accepted: &Accepted,
+        path: &str,
+    ) {
         let now = cx.now();
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;

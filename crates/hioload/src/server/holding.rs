@@ -5,7 +5,7 @@
 //!   relieved ─▶ resume (end of the turn) ─▶ what was blocked, the stash, then reading on
 //! ```
 
-use hioload_reactor::{Op, SocketId};
+use hioload_reactor::SocketId;
 use hioload_ws::CloseCode;
 
 use super::connection::{Facts, Phase};
@@ -86,6 +86,7 @@ impl Hub {
         match connection.phase {
             Phase::Open => {}
             Phase::Http => return self.http_resume(cx, socket),
+            Phase::H2 => return self.h2_resume(cx, socket),
             Phase::Handshake | Phase::Closing | Phase::Lingering => return,
         }
         if connection.facts.has(Facts::FULL) {
@@ -127,6 +128,6 @@ impl Hub {
             return self.core.lost(cx, socket);
         }
         // Even if what was stashed has ended it: the peer's FIN is still to be seen.
-        let _ = cx.submit(Op::Recv { socket });
+        self.core.carrier_recv(cx, socket);
     }
 }

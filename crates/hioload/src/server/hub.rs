@@ -26,6 +26,7 @@ use super::recovery::What;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::store::Store;
+use super::table::is_stream;
 use crate::handler::{self, CloseReason, Handler};
 use crate::session::{Session, WorkerContext};
 
@@ -161,7 +162,7 @@ impl Hub {
         if let Ok(Some(session)) = session {
             self.core.secure(socket, session);
         }
-        if !is_ready || cx.submit(Op::Recv { socket }).is_err() {
+        if !is_ready || !self.core.carrier_recv(cx, socket) {
             self.core.close_socket(cx, socket);
         }
     }
@@ -182,6 +183,10 @@ impl Hub {
                 self.keep_input(cx, socket, input.rest());
             }
             Phase::Http => self.http_input(cx, socket, input),
+            Phase::H2 if connection.facts.has(Facts::HELD) => {
+                self.keep_input(cx, socket, input.rest());
+            }
+            Phase::H2 => self.h2_input(cx, socket, input),
             Phase::Handshake => self.head(cx, socket, input),
             Phase::Closing | Phase::Lingering => {}
         }
@@ -208,10 +213,15 @@ impl Hub {
     /// Sends what the last input led to. A batch that did not fit into one receive buffer comes as
     /// two events, one after the other: what they led to leaves in one send, or the client would
     /// answer twice, and its batches would fall apart for good.
-    fn uncork(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn uncork(&mut self, cx: &mut Cx<'_>) {
         if let Some(socket) = self.corked.take() {
             self.core.flush(cx, socket);
         }
+    }
+
+    /// The cork holds what another session sends.
+    pub(super) fn is_corked_by_other(&self, socket: SocketId) -> bool {
+        self.corked.is_some_and(|corked| corked != socket)
     }
 
     /// Takes frames off the input until it is used up, the session ends or is held.
@@ -481,12 +491,14 @@ impl Hub {
                 }
             }
             (RecvEnd::Eof, Phase::Http) => self.http_eof(cx, socket),
+            (RecvEnd::Eof, Phase::H2) => self.h2_eof(cx, socket),
             (RecvEnd::Eof, Phase::Closing) => connection.facts.set(Facts::EOF),
             (RecvEnd::Eof, Phase::Lingering) => self.core.close_socket(cx, socket),
         }
     }
 
-    fn closed(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+    pub(super) fn closed(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        self.lose_streams(cx, socket);
         self.core.end(cx, socket, CloseReason::Lost);
         self.tell_ended(cx);
         self.core.secure.remove(socket);
@@ -498,8 +510,12 @@ impl Hub {
                 self.core.assembly_size -= cold.unfinished_size();
             }
         }
-        self.shared
-            .set_connections(cx.index(), self.core.table.len());
+        if is_stream(socket) {
+            self.stream_closed(cx, socket);
+        } else {
+            self.shared
+                .set_connections(cx.index(), self.core.table.len());
+        }
     }
 
     /// Tells the handler of sessions that ended.
@@ -659,6 +675,7 @@ impl Service for Hub {
         }
         let is_behind = self.serve_store(cx);
         let is_left = self.core.serve_channels(cx) || is_behind;
+        self.serve_h2(cx);
         self.tell_ended(cx);
         // Until the last session of all has ended, others may have messages for this worker.
         if self.core.is_draining && self.core.table.len() == 0 && self.shared.is_empty() {

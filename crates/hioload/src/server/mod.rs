@@ -7,6 +7,7 @@
 //! ```
 
 mod builder;
+mod carrier;
 mod certificates;
 mod channel;
 mod connection;
@@ -14,6 +15,7 @@ pub(crate) mod core;
 mod drain;
 mod encoder;
 mod fanout;
+mod h2;
 mod handle;
 mod handshake;
 mod holding;

@@ -18,6 +18,10 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// Sizes of HTTP messages.
     pub http: hioload_http::h1::Limits,
+    /// HTTP/2.
+    pub h2: hioload_http::h2::Limits,
+    /// Streams of all HTTP/2 connections at most, per worker.
+    pub streams_max: usize,
     /// How long a connection may wait for its next HTTP request.
     pub http_idle_timeout: Duration,
     /// How long an HTTP body may stand still, or an answer not be taken.
@@ -83,6 +87,8 @@ impl Default for Settings {
             handshake: HandshakeLimits::default(),
             handshake_timeout: Duration::from_secs(10),
             http: hioload_http::h1::Limits::default(),
+            h2: hioload_http::h2::Limits::default(),
+            streams_max: 1 << 15,
             http_idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             accept: AcceptPolicy {

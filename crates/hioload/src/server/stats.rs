@@ -92,6 +92,12 @@ stats! {
     requests_late,
     /// HTTP answers.
     responses,
+    /// HTTP/2 connections begun.
+    h2_connections,
+    /// Streams of HTTP/2 connections now.
+    h2_streams,
+    /// HTTP/2 connections ended for breaking the protocol, or for being too much.
+    h2_offences,
     /// New blocks that found no room on the channel that announces them.
     announcements_dropped,
     /// Messages received.
@@ -189,6 +195,7 @@ impl Hub {
         let pool = self.core.pool.stats();
         let stats = &mut self.core.stats;
         stats.connections = self.core.table.len() as u64;
+        stats.h2_streams = self.core.streams.len() as u64;
         stats.channels = self.core.channels.len() as u64;
         stats.tls_sessions = self.core.secure.len() as u64;
         stats.turns = driver.turns;

@@ -1,10 +1,32 @@
-//! Connections by their driver's socket: paged, so that entries never move and an idle connection
-//! costs its own size and nothing else.
+//! Connections by what carries them, a socket of the driver or a stream of an HTTP/2 connection: paged,
+//! so that entries never move and an idle connection costs its own size and nothing else.
+//!
+//! A stream has the name of a socket that no driver gives out: the upper half of all slot numbers is
+//! theirs.
 
 use hioload_base::Key;
 use hioload_reactor::SocketId;
 
 const PAGE_SIZE: usize = 64;
+/// Slot numbers from here on are those of streams.
+const STREAM: u32 = 1 << 31;
+
+/// Whether this names a stream of an HTTP/2 connection, not a socket of the driver.
+#[inline]
+pub(super) fn is_stream(socket: SocketId) -> bool {
+    socket.key().index() & STREAM != 0
+}
+
+/// The name under which the stream in a slot is carried.
+pub(super) fn name_of_stream(key: Key) -> SocketId {
+    SocketId::from_key(Key::new(key.index() | STREAM, key.generation()))
+}
+
+/// The slot of a stream.
+pub(super) fn stream_of_name(socket: SocketId) -> Key {
+    let key = socket.key();
+    Key::new(key.index() & !STREAM, key.generation())
+}
 
 /// Values and the generations of the sockets they belong to, apart: together they would be padded.
 struct Page<T> {
@@ -12,27 +34,91 @@ struct Page<T> {
     values: [Option<T>; PAGE_SIZE],
 }
 
-/// Values of type `T`, one per socket.
+/// Values of type `T`, one per socket, and one per stream.
 pub(super) struct Table<T> {
-    pages: Vec<Option<Box<Page<T>>>>,
-    len: usize,
+    sockets: Pages<T>,
+    streams: Pages<T>,
 }
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
+        Self {
+            sockets: Pages::new(),
+            streams: Pages::new(),
+        }
+    }
+
+    /// Values of sockets.
+    pub(super) fn len(&self) -> usize {
+        self.sockets.len
+    }
+
+    #[inline]
+    fn pages(&self, socket: SocketId) -> &Pages<T> {
+        if is_stream(socket) {
+            &self.streams
+        } else {
+            &self.sockets
+        }
+    }
+
+    #[inline]
+    fn pages_mut(&mut self, socket: SocketId) -> &mut Pages<T> {
+        if is_stream(socket) {
+            &mut self.streams
+        } else {
+            &mut self.sockets
+        }
+    }
+
+    /// Puts a value in; the driver never has two sockets in one slot.
+    pub(super) fn insert(&mut self, socket: SocketId, value: T) {
+        self.pages_mut(socket).insert(split(socket), value);
+    }
+
+    #[inline]
+    pub(super) fn get(&self, socket: SocketId) -> Option<&T> {
+        self.pages(socket).get(split(socket))
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, socket: SocketId) -> Option<&mut T> {
+        self.pages_mut(socket).get_mut(split(socket))
+    }
+
+    pub(super) fn remove(&mut self, socket: SocketId) -> Option<T> {
+        self.pages_mut(socket).remove(split(socket))
+    }
+
+    /// The first occupied socket at or after slot `from`, then the first such stream, for bounded walks.
+    pub(super) fn next_from(&self, from: u32) -> Option<SocketId> {
+        let stream = |from| self.streams.next_from(from).map(name_of_stream);
+        if from & STREAM != 0 {
+            return stream(from & !STREAM);
+        }
+        let socket = self.sockets.next_from(from).map(SocketId::from_key);
+        socket.or_else(|| stream(0))
+    }
+}
+
+/// A place: page, place in it, generation.
+type Place = (usize, usize, u32);
+
+/// Values of one kind of carrier.
+struct Pages<T> {
+    pages: Vec<Option<Box<Page<T>>>>,
+    len: usize,
+}
+
+impl<T> Pages<T> {
+    fn new() -> Self {
         Self {
             pages: Vec::new(),
             len: 0,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Puts a value in; the driver never has two sockets in one slot.
-    pub(super) fn insert(&mut self, socket: SocketId, value: T) {
-        let (page, place) = split(socket.key());
+    fn insert(&mut self, (page, place, generation): Place, value: T) {
         if page >= self.pages.len() {
             self.pages.resize_with(page + 1, || None);
         }
@@ -44,16 +130,14 @@ impl<T> Table<T> {
             })
         });
         self.len += usize::from(page.values[place].is_none());
-        page.generations[place] = socket.key().generation();
+        page.generations[place] = generation;
         page.values[place] = Some(value);
     }
 
     #[inline]
-    pub(super) fn get(&self, socket: SocketId) -> Option<&T> {
-        let (page, place) = split(socket.key());
+    fn get(&self, (page, place, generation): Place) -> Option<&T> {
         let page = self.pages.get(page)?.as_ref()?;
-        let is_current = page.generations[place] == socket.key().generation();
-        if is_current {
+        if page.generations[place] == generation {
             page.values[place].as_ref()
         } else {
             None
@@ -61,27 +145,25 @@ impl<T> Table<T> {
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, socket: SocketId) -> Option<&mut T> {
-        let (page, place) = split(socket.key());
+    fn get_mut(&mut self, (page, place, generation): Place) -> Option<&mut T> {
         let page = self.pages.get_mut(page)?.as_mut()?;
-        let is_current = page.generations[place] == socket.key().generation();
-        if is_current {
+        if page.generations[place] == generation {
             page.values[place].as_mut()
         } else {
             None
         }
     }
 
-    pub(super) fn remove(&mut self, socket: SocketId) -> Option<T> {
-        self.get(socket)?;
-        let (page, place) = split(socket.key());
+    fn remove(&mut self, place: Place) -> Option<T> {
+        self.get(place)?;
+        let (page, place, _) = place;
         let value = self.pages[page].as_mut()?.values[place].take()?;
         self.len -= 1;
         Some(value)
     }
 
-    /// The first occupied socket at or after slot `from`, for bounded walks.
-    pub(super) fn next_from(&self, from: u32) -> Option<SocketId> {
+    /// The first occupied slot at or after `from`.
+    fn next_from(&self, from: u32) -> Option<Key> {
         let first = from as usize / PAGE_SIZE;
         for (number, page) in self.pages.iter().enumerate().skip(first) {
             let Some(page) = page else { continue };
@@ -93,18 +175,17 @@ impl<T> Table<T> {
             let place = (start..PAGE_SIZE).find(|&place| page.values[place].is_some());
             if let Some(place) = place {
                 let index = (number * PAGE_SIZE + place) as u32;
-                return Some(SocketId::from_key(Key::from_bits(
-                    u64::from(page.generations[place]) << 32 | u64::from(index),
-                )));
+                return Some(Key::new(index, page.generations[place]));
             }
         }
         None
     }
 }
 
-fn split(key: Key) -> (usize, usize) {
-    let index = key.index() as usize;
-    (index / PAGE_SIZE, index % PAGE_SIZE)
+fn split(socket: SocketId) -> Place {
+    let key = socket.key();
+    let index = (key.index() & !STREAM) as usize;
+    (index / PAGE_SIZE, index % PAGE_SIZE, key.generation())
 }
 
 #[cfg(test)]
@@ -127,5 +208,28 @@ mod tests {
         assert_eq!(table.remove(socket(70, 2)), None);
         assert_eq!(table.remove(socket(70, 1)), Some("one"));
         assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn streams_and_sockets_share_nothing() {
+        let mut table = Table::new();
+        let stream = name_of_stream(Key::new(3, 1));
+        assert!(is_stream(stream) && !is_stream(socket(3, 1)));
+        assert_eq!(stream_of_name(stream), Key::new(3, 1));
+        table.insert(socket(3, 1), "socket");
+        table.insert(stream, "stream");
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.get(socket(3, 1)), Some(&"socket"));
+        assert_eq!(table.get(stream), Some(&"stream"));
+        assert_eq!(table.next_from(0), Some(socket(3, 1)));
+        assert_eq!(
+            table.next_from(4),
+            Some(stream),
+            "streams come after sockets"
+        );
+        assert_eq!(table.next_from(stream.key().index()), Some(stream));
+        assert_eq!(table.next_from(stream.key().index() + 1), None);
+        assert_eq!(table.remove(stream), Some("stream"));
+        assert_eq!(table.next_from(4), None);
     }
 }

@@ -50,6 +50,7 @@ impl Hub {
             }
             Phase::Open => self.keep_alive(cx, socket),
             Phase::Http => self.http_due(cx, socket),
+            Phase::H2 => self.h2_due(cx, socket),
             Phase::Closing | Phase::Lingering => self.core.close_socket(cx, socket),
         }
     }

@@ -209,7 +209,7 @@ impl Core {
         if is_over {
             self.close_socket(cx, socket);
         } else {
-            let _ = cx.submit(Op::Shutdown { socket });
+            self.carrier_shutdown(cx, socket);
         }
     }
 
@@ -379,12 +379,6 @@ impl Hub {
         if is_h2 {
             self.begin_h2(cx, socket);
         }
-    }
-
-    /// The client and the server agreed upon HTTP/2 (RFC 7301).
-    fn begin_h2(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        tracing::debug!("TLS: HTTP/2 was agreed upon, and is not served");
-        self.core.end(cx, socket, CloseReason::Lost);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The server's verdict on a legal handshake, and the 101 response.
+//! The server's verdict on a legal handshake, and the response: 101, or the fields of a 200 (RFC 8441).
 
 use super::accept_value;
 use super::head;
@@ -49,6 +49,45 @@ pub fn accept(
     policy: &AcceptPolicy,
     out: &mut Vec<u8>,
 ) -> Result<Accepted, Refusal> {
+    let start = out.len();
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(&accept_value(request.key().as_bytes()));
+    out.extend_from_slice(b"\r\n");
+    let accepted = agree(request, policy, out);
+    match accepted {
+        Ok(_) => out.extend_from_slice(b"\r\n"),
+        Err(_) => out.truncate(start),
+    }
+    accepted
+}
+
+/// Holds a request of HTTP/2 ([`Request::extended`]) against the policy and appends the fields of the
+/// response to `out`, as lines; its status is 200 (RFC 8441 5).
+///
+/// # Errors
+/// [`Refusal`]; `out` is as it was.
+pub fn accept_extended(
+    request: &Request<'_>,
+    policy: &AcceptPolicy,
+    out: &mut Vec<u8>,
+) -> Result<Accepted, Refusal> {
+    let start = out.len();
+    let accepted = agree(request, policy, out);
+    if accepted.is_err() {
+        out.truncate(start);
+    }
+    accepted
+}
+
+/// What is agreed, said in whole lines.
+fn agree(
+    request: &Request<'_>,
+    policy: &AcceptPolicy,
+    out: &mut Vec<u8>,
+) -> Result<Accepted, Refusal> {
     if !is_origin_welcome(request, &policy.origins) {
         // RFC 6455 4.2.2, 4: 403.
         return Err(Refusal::new(403, "this origin may not connect here"));
@@ -57,26 +96,13 @@ pub fn accept(
     let protocol = request
         .protocols()
         .find_map(|offered| policy.protocols.iter().position(|spoken| spoken == offered));
-    let start = out.len();
-    out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Accept: ",
-    );
-    out.extend_from_slice(&accept_value(request.key().as_bytes()));
     if let Some(protocol) = protocol {
-        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
         out.extend_from_slice(policy.protocols[protocol].as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
-    match choose_extensions(request, policy, out) {
-        Ok(deflate) => {
-            out.extend_from_slice(b"\r\n\r\n");
-            Ok(Accepted { protocol, deflate })
-        }
-        Err(refusal) => {
-            out.truncate(start);
-            Err(refusal)
-        }
-    }
+    let deflate = choose_extensions(request, policy, out)?;
+    Ok(Accepted { protocol, deflate })
 }
 
 fn choose_extensions(
@@ -96,8 +122,9 @@ fn choose_extensions(
         }
     }
     Ok(chosen.map(|agreement| {
-        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
         agreement.write(out);
+        out.extend_from_slice(b"\r\n");
         agreement.params
     }))
 }

@@ -1,4 +1,5 @@
-//! The opening handshake over HTTP/1.1, both ends: bytes in, a verdict and bytes out.
+//! The opening handshake over HTTP/1.1, both ends: bytes in, a verdict and bytes out; over HTTP/2 (RFC
+//! 8441), fields in and fields out.
 //!
 //! ```text
 //! server: Request::parse ─▶ accept ─▶ 101 in `out`, or a Refusal with its HTTP status
@@ -15,7 +16,7 @@ mod head;
 mod refusal;
 mod request;
 
-pub use accept::{AcceptPolicy, Accepted, OriginPolicy, accept};
+pub use accept::{AcceptPolicy, Accepted, OriginPolicy, accept, accept_extended};
 pub use client::{ClientRequest, Established, HandshakeError};
 pub use refusal::Refusal;
 pub use request::Request;

@@ -86,6 +86,47 @@ impl<'a> Request<'a> {
         Ok(Some((request, size)))
     }
 
+    /// A handshake over HTTP/2: an extended CONNECT for `websocket`, with its `:path`, and its fields, `host`
+    /// made of `:authority` among them.
+    ///
+    /// ```
+    /// use hioload_ws::handshake::{HandshakeLimits, Request};
+    ///
+    /// let fields = [("host", &b"example.com"[..]), ("sec-websocket-version", b"13")];
+    /// let limits = HandshakeLimits::default();
+    /// let request = Request::extended("/chat?room=1", fields.into_iter(), &limits)?;
+    /// assert_eq!((request.path(), request.key()), ("/chat", ""));
+    /// # Ok::<(), hioload_ws::handshake::Refusal>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Refusal`] when this is no legal handshake (RFC 8441 5).
+    pub fn extended(
+        target: &'a str,
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        limits: &HandshakeLimits,
+    ) -> Result<Request<'a>, Refusal> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut header_count = 0;
+        for (name, value) in fields {
+            if header_count == limits.headers_max.min(HEADERS_MAX) {
+                return Err(Refusal::HEADERS_TOO_MANY);
+            }
+            headers[header_count] = httparse::Header { name, value };
+            header_count += 1;
+        }
+        let found = Found::read_extended(target, Headers(&headers[..header_count]))?;
+        Ok(Request {
+            path: found.path,
+            query: found.query,
+            host: found.host,
+            origin: found.origin,
+            key: "",
+            header_count,
+            headers,
+        })
+    }
+
     /// The path of the target, starting with `/`.
     #[must_use]
     pub fn path(&self) -> &'a str {
@@ -110,7 +151,7 @@ impl<'a> Request<'a> {
         self.origin
     }
 
-    /// The nonce as it was sent: 16 bytes in base64.
+    /// The nonce as it was sent: 16 bytes in base64. Empty over HTTP/2, which needs none.
     #[must_use]
     pub fn key(&self) -> &'a str {
         self.key
@@ -160,10 +201,7 @@ impl<'a> Found<'a> {
     /// Checks the rules of RFC 6455 4.2.1 in its order.
     fn read(target: &'a str, headers: Headers<'_, 'a>) -> Result<Found<'a>, Refusal> {
         let (path, query) = split_target(target)?;
-        // RFC 9112 3.2: a request without Host, or with more than one, MUST be answered by 400.
-        let host = single(headers, "Host", "more than one Host")?
-            .filter(|host| is_authority(host))
-            .ok_or(Refusal::new(400, "Host is missing or malformed"))?;
+        let host = read_host(headers)?;
         // RFC 6455 4.2.1, 3 and 4: each is a list and letter case does not matter.
         if !headers.has_token("Upgrade", "websocket") {
             return Err(Refusal::NO_UPGRADE);
@@ -171,16 +209,7 @@ impl<'a> Found<'a> {
         if !headers.has_token("Connection", "Upgrade") {
             return Err(Refusal::new(400, "\"Connection: Upgrade\" is missing"));
         }
-        // RFC 6455 4.2.1, 6; 4.4: another version is answered by the versions we speak.
-        match single(
-            headers,
-            "Sec-WebSocket-Version",
-            "more than one Sec-WebSocket-Version",
-        )? {
-            Some("13") => {}
-            Some(_) => return Err(Refusal::VERSION),
-            None => return Err(Refusal::new(400, "Sec-WebSocket-Version is missing")),
-        }
+        check_version(headers)?;
         // RFC 6455 4.2.1, 5; 11.3.1: it MUST NOT appear more than once.
         let key = single(
             headers,
@@ -204,6 +233,41 @@ impl<'a> Found<'a> {
             origin,
             key,
         })
+    }
+
+    /// The rules that are left over HTTP/2 (RFC 8441 5): its streams need neither upgrade nor nonce.
+    fn read_extended(target: &'a str, headers: Headers<'_, 'a>) -> Result<Found<'a>, Refusal> {
+        let (path, query) = split_target(target)?;
+        let host = read_host(headers)?;
+        check_version(headers)?;
+        let origin = single(headers, "Origin", "more than one Origin")?;
+        check_protocols(headers)?;
+        check_no_body(headers)?;
+        let key = "";
+        Ok(Found {
+            path,
+            query,
+            host,
+            origin,
+            key,
+        })
+    }
+}
+
+/// RFC 9112 3.2: a request without Host, or with more than one, MUST be answered by 400.
+fn read_host<'a>(headers: Headers<'_, 'a>) -> Result<&'a str, Refusal> {
+    single(headers, "Host", "more than one Host")?
+        .filter(|host| is_authority(host))
+        .ok_or(Refusal::new(400, "Host is missing or malformed"))
+}
+
+/// RFC 6455 4.2.1, 6; 4.4: another version is answered by the versions we speak.
+fn check_version(headers: Headers<'_, '_>) -> Result<(), Refusal> {
+    let twice = "more than one Sec-WebSocket-Version";
+    match single(headers, "Sec-WebSocket-Version", twice)? {
+        Some("13") => Ok(()),
+        Some(_) => Err(Refusal::VERSION),
+        None => Err(Refusal::new(400, "Sec-WebSocket-Version is missing")),
     }
 }
 

@@ -6,7 +6,7 @@ use hioload_blocks::api::{
 use hioload_blocks::{
     BLOCK_SIZE_MAX, Fault, GetBegin, Hash, IndexError, LocalStore, PutError, Record, Refer, Unrefer,
 };
-use hioload_http::h1::{Body, Request};
+use hioload_http::{Body, Request, h1};
 use hioload_reactor::SocketId;
 
 use super::answer::Answer;
@@ -15,6 +15,7 @@ use super::{LIST_SIZE_MAX, Next};
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
 use crate::server::store::Store;
+use crate::server::table::is_stream;
 
 impl Hub {
     /// A request's head is complete.
@@ -30,7 +31,11 @@ impl Hub {
             exchange.touch(now);
             exchange.is_head = request.method() == "HEAD";
         }
-        let call = match route(request.method(), request.path()) {
+        let route = match &self.store {
+            Some(_) => route(request.method(), request.path()),
+            None => None,
+        };
+        let call = match route {
             Some(Ok(call)) => call,
             Some(Err(refused)) => {
                 let answer = Answer::text(refused.status, refused.reason);
@@ -184,8 +189,12 @@ impl Hub {
         }
         if request.expects_continue() {
             // RFC 9110 10.1.1: the peer waits for this before it sends the body.
-            let line = b"HTTP/1.1 100 Continue\r\n\r\n";
-            let _ = self.core.cork.write(&self.core.pool, line, &[]);
+            if is_stream(socket) {
+                self.core.stream_inform(socket, 100);
+            } else {
+                let line = h1::CONTINUE.as_bytes();
+                let _ = self.core.cork.write(&self.core.pool, line, &[]);
+            }
         }
         Next::Go
     }

@@ -5,17 +5,18 @@ use std::ops::Range;
 
 use hioload_base::Time;
 use hioload_blocks::{GetKey, Hash, PutKey};
-use hioload_http::h1::{Request, Server};
-use hioload_http::{RangeSpec, lists_tag};
+use hioload_http::h1::Server;
+use hioload_http::{RangeSpec, Request, lists_tag};
 
 use super::answer::Answer;
+use super::machine::{Machine, StreamBody};
 
 /// Bytes of a body or an answer that have to move within `http.body_timeout`, unless it is complete then.
 const PROGRESS_MIN: usize = 32 * 1024;
 
 /// The state of one connection.
 pub(in crate::server) struct Exchange {
-    pub(super) machine: Server,
+    pub(super) machine: Machine,
     pub(in crate::server) work: Work,
     /// The request at hand is a HEAD: its answer has no body.
     pub(super) is_head: bool,
@@ -95,8 +96,22 @@ pub(in crate::server) struct Part {
 
 impl Exchange {
     pub(super) fn new(now: Time) -> Self {
+        Self::of(Machine::Socket(Server::new()), now)
+    }
+
+    /// Of a stream whose request has been read; `has_ended`: without a body.
+    pub(in crate::server) fn on_stream(now: Time, has_ended: bool) -> Self {
+        let body = if has_ended {
+            StreamBody::Over
+        } else {
+            StreamBody::Open
+        };
+        Self::of(Machine::Stream(body), now)
+    }
+
+    fn of(machine: Machine, now: Time) -> Self {
         Self {
-            machine: Server::new(),
+            machine,
             work: Work::Idle,
             is_head: false,
             is_last: false,
@@ -104,6 +119,11 @@ impl Exchange {
             progress: 0,
             due: None,
         }
+    }
+
+    /// The peer sends no more of the request.
+    pub(in crate::server) fn end_of_input(&mut self) {
+        self.machine.end_of_input();
     }
 
     /// Something begins: a request, an answer, or waiting for one.

@@ -17,11 +17,13 @@ mod answer;
 mod calls;
 mod events;
 mod exchange;
+mod machine;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hioload_base::Time;
-use hioload_http::{h1, http_date};
+use hioload_http::h2::HeaderList;
+use hioload_http::{Request, h1, http_date};
 use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 
@@ -32,6 +34,7 @@ use super::connection::{Facts, Phase};
 use super::core::Cx;
 use super::hub::Hub;
 use super::input::Input;
+use super::table::is_stream;
 use crate::handler::CloseReason;
 
 /// Bytes of an answer that are read ahead of the socket.
@@ -47,9 +50,11 @@ pub(super) struct Writer {
     /// Fields of the head at hand.
     fields: String,
     /// `Date`, as a whole line.
-    date: String,
+    pub(super) date: String,
     /// Pieces of the content at hand.
     pieces: Vec<Segment>,
+    /// The head that a stream of HTTP/2 brought.
+    pub(super) headers: HeaderList,
 }
 
 /// What to do after a piece of input.
@@ -166,9 +171,7 @@ impl Hub {
         };
         let mut rest = input.rest();
         let before = rest.len();
-        let outcome = exchange
-            .machine
-            .handle_input_within(&limits, &mut rest, room);
+        let outcome = exchange.machine.handle_input(&limits, &mut rest, room);
         let left = rest.len();
         let next = match outcome {
             Ok(Some(h1::Event::Head(request))) => self.http_head(cx, socket, &request),
@@ -203,6 +206,32 @@ impl Hub {
             self.core.lost(cx, socket);
         }
         has_room
+    }
+
+    /// The one request of a stream.
+    pub(super) fn http_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        request: &Request<'_>,
+    ) {
+        let next = self.http_head(cx, socket, request);
+        if !matches!(next, Next::Stop) {
+            self.core.flush(cx, socket);
+            self.rearm_http(cx, socket);
+        }
+    }
+
+    /// The answer to a request of a stream that is not served.
+    pub(super) fn http_refuse(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        status: u16,
+        line: &str,
+    ) {
+        self.core.stats.requests_refused += 1;
+        self.answer(cx, socket, &Answer::text(status, line).last());
     }
 
     pub(super) fn exchange(&mut self, socket: SocketId) -> Option<&mut Exchange> {
@@ -247,6 +276,10 @@ impl Hub {
             return false;
         };
         exchange.is_last |= is_draining;
+        if is_stream(socket) {
+            let is_end = exchange.is_head || length.is_none_or(|length| length == 0);
+            return self.write_stream_head(cx, socket, status, fields, length, body, is_end);
+        }
         let line = exchange.machine.connection_line(exchange.is_last);
         let head = &mut self.http.head;
         let parts = [&*self.http.date, fields, line];
@@ -258,6 +291,31 @@ impl Hub {
             return false;
         }
         self.core.stats.responses += 1;
+        true
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one answer")]
+    fn write_stream_head(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        status: u16,
+        fields: &str,
+        length: Option<u64>,
+        body: &[u8],
+        is_end: bool,
+    ) -> bool {
+        let lines = [&*self.http.date, fields];
+        let core = &mut self.core;
+        let is_begun = core.stream_respond(socket, status, &lines, length, is_end);
+        let is_written =
+            is_begun && (body.is_empty() || core.cork.write(&core.pool, &[], body).is_ok());
+        if !is_written {
+            core.stats.no_memory += u64::from(is_begun);
+            core.lost(cx, socket);
+            return false;
+        }
+        core.stats.responses += 1;
         true
     }
 
@@ -407,7 +465,7 @@ impl Hub {
             return self.http_eof(cx, socket);
         }
         // Even if what was stashed has ended it: the peer's FIN is still to be seen.
-        let _ = cx.submit(hioload_reactor::Op::Recv { socket });
+        self.core.carrier_recv(cx, socket);
     }
 
     /// The peer sends no more. What it asked for is still answered.
