@@ -23,7 +23,7 @@ macro_rules! section {
             fn default() -> Self {
                 let limits = Limits::default();
                 Self {
-                    streams_worker_max: 1 << 14,
+                    streams_worker_max: 1 << 13,
                     $($count: limits.$count,)+
                     $($time: limits.$time,)+
                 }
