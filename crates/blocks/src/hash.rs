@@ -61,6 +61,19 @@ impl Hash {
         Ok(Hash(bytes))
     }
 
+    /// Its 64 hexadecimal digits, in lower case.
+    pub(crate) fn to_hex(self) -> [u8; 2 * HASH_SIZE] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 2 * HASH_SIZE];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *pair = [
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ];
+        }
+        digits
+    }
+
     /// The next larger hash; `None` after the last.
     pub fn next(&self) -> Option<Hash> {
         let mut bytes = self.0;
@@ -99,13 +112,8 @@ fn digit(byte: u8) -> Result<u8, HashSyntax> {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 2 * HASH_SIZE];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        f.pad(std::str::from_utf8(&text).expect("invariant: hexadecimal digits are ASCII"))
+        let digits = self.to_hex();
+        f.pad(std::str::from_utf8(&digits).expect("invariant: hexadecimal digits are ASCII"))
     }
 }
 

@@ -143,7 +143,7 @@ impl LocalStore {
     }
 
     /// Walks at most `count_max` rows of blocks from `from` on, in the order of hashes; each is a block, or cannot be read.
-    /// Returns where to go on; `None` at the end. The worker does nothing else meanwhile: a microsecond for each row.
+    /// Returns where to go on; `None` at the end. The worker does nothing else meanwhile: some tenths of a microsecond for each row.
     ///
     /// # Errors
     /// What `each` returned; [`Fault::Index`] when the index cannot be read.

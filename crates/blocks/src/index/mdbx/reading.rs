@@ -114,7 +114,9 @@ pub(super) fn scan_blocks(
             return Ok(false);
         }
         count += 1;
-        next = row::hash_after(key).filter(|_| count == count_max);
+        if count == count_max {
+            next = row::hash_after(key);
+        }
         match row::block_key(key).and_then(|hash| record.decode_into(&hash, row).map(|()| hash)) {
             Ok(hash) => each(Ok((&hash, &record)))?,
             Err(error) => each(Err(error))?,
