@@ -17,7 +17,7 @@ fn trusting(pair: &PemPair) -> ConnectorConfig {
     ConnectorConfig {
         roots: Roots::Pem(pair.certificate.clone()),
         alpn: vec!["http/1.1".to_owned()],
-        identity: None,
+        ..ConnectorConfig::default()
     }
 }
 

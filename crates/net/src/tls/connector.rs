@@ -33,7 +33,7 @@ pub enum Roots {
 }
 
 /// What a client's sessions are made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectorConfig {
     /// Whom it trusts.
     pub roots: Roots,
@@ -41,6 +41,19 @@ pub struct ConnectorConfig {
     pub alpn: Vec<String>,
     /// Who it is, when servers ask.
     pub identity: Option<Identity>,
+    /// Whether it comes back with the tickets that servers gave it.
+    pub resumption: bool,
+}
+
+impl Default for ConnectorConfig {
+    fn default() -> ConnectorConfig {
+        ConnectorConfig {
+            roots: Roots::System,
+            alpn: Vec::new(),
+            identity: None,
+            resumption: true,
+        }
+    }
 }
 
 /// Makes the client's end of sessions. A clone is the same connector, with the same tickets.
@@ -91,9 +104,12 @@ impl Connector {
             }
         };
         made.alpn_protocols = protocols(&config.alpn)?;
-        made.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(
-            CACHE.default as usize,
-        )));
+        made.resumption = if config.resumption {
+            let cache = ClientSessionMemoryCache::new(CACHE.default as usize);
+            Resumption::store(Arc::new(cache))
+        } else {
+            Resumption::disabled()
+        };
         Ok(Connector(Arc::new(made)))
     }
 

@@ -171,6 +171,12 @@ impl Session {
         !self.output.is_empty()
     }
 
+    /// Bytes kept of records that are not complete.
+    #[must_use]
+    pub fn spilled_size(&self) -> usize {
+        self.spill.len()
+    }
+
     /// Takes records, up to the next event; `None`: all input is taken. Plain bytes lie in the inbox until the next call.
     /// Afterwards there may be output.
     ///
