@@ -81,23 +81,27 @@ impl fmt::Display for HandshakeError {
 impl std::error::Error for HandshakeError {}
 
 impl ClientRequest<'_> {
-    /// Appends the request to `out`.
-    ///
-    /// # Errors
-    /// [`Misuse::HeaderText`] when a part has characters that do not belong there, such as a line
-    /// break; `out` is as it was.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Misuse> {
+    /// Whether all parts have the characters that belong there, and no others.
+    pub(super) fn is_legal(&self) -> bool {
         let is_clean = |text: &str| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
         let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        let is_legal = is_word(self.host)
+        is_word(self.host)
             && is_word(self.path)
             && self.path.starts_with('/')
             // RFC 6455 3: a fragment identifier MUST NOT be used.
             && !self.path.contains('#')
             && self.origin.is_none_or(is_clean)
             && self.protocols.iter().all(|protocol| list::is_token(protocol))
-            && self.headers.iter().all(|(name, value)| list::is_token(name) && is_clean(value));
-        if !is_legal {
+            && self.headers.iter().all(|(name, value)| list::is_token(name) && is_clean(value))
+    }
+
+    /// Appends the request to `out`.
+    ///
+    /// # Errors
+    /// [`Misuse::HeaderText`] when a part has characters that do not belong there, such as a line
+    /// break; `out` is as it was.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Misuse> {
+        if !self.is_legal() {
             return Err(Misuse::HeaderText);
         }
 
@@ -189,7 +193,10 @@ impl ClientRequest<'_> {
         key
     }
 
-    fn check_protocol(&self, headers: Headers<'_, '_>) -> Result<Option<usize>, HandshakeError> {
+    pub(super) fn check_protocol(
+        &self,
+        headers: Headers<'_, '_>,
+    ) -> Result<Option<usize>, HandshakeError> {
         match headers.single("Sec-WebSocket-Protocol") {
             Ok(None) => Ok(None),
             // RFC 6455 4.1, 6: one that was not asked for MUST fail the connection.
@@ -203,7 +210,7 @@ impl ClientRequest<'_> {
         }
     }
 
-    fn check_extensions(
+    pub(super) fn check_extensions(
         &self,
         headers: Headers<'_, '_>,
     ) -> Result<Option<DeflateParams>, HandshakeError> {

@@ -4,14 +4,16 @@
 //! ```text
 //! server: Request::parse ─▶ accept ─▶ 101 in `out`, or a Refusal with its HTTP status
 //! client: ClientRequest::encode ─▶ (network) ─▶ ClientRequest::check_response ─▶ Established
+//!         ClientRequest::encode_extended ─▶ (HTTP/2) ─▶ ClientRequest::check_extended ─▶ Established
 //! ```
 //!
 //! Knows no socket and no randomness: the client's nonce is an argument.
 //!
-//! Spec: RFC 6455 4, 9.1, 11.3; RFC 9110 5.6, 7.8; RFC 9112 2 to 5; RFC 7692 5, 7.1.
+//! Spec: RFC 6455 4, 9.1, 11.3; RFC 9110 5.6, 7.8; RFC 9112 2 to 5; RFC 7692 5, 7.1; RFC 8441 4, 5.
 
 mod accept;
 mod client;
+mod extended;
 mod head;
 mod refusal;
 mod request;
