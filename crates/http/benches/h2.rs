@@ -59,13 +59,13 @@ impl Ends {
             down: Vec::new(),
         };
         for _ in 0..2 {
-            ends.to_server();
-            ends.to_client();
+            ends.carry_up();
+            ends.carry_down();
         }
         ends
     }
 
-    fn to_server(&mut self) -> u32 {
+    fn carry_up(&mut self) -> u32 {
         self.client.poll_output(&mut self.up);
         let count = serve(
             &mut self.server,
@@ -77,7 +77,7 @@ impl Ends {
         count
     }
 
-    fn to_client(&mut self) {
+    fn carry_down(&mut self) {
         self.server.poll_output(&mut self.down);
         let mut input = &mut self.down[..];
         while let Ok(Some(event)) = self
@@ -189,11 +189,11 @@ fn both_ends_of_a_request(bencher: Bencher) {
         ends.client
             .open(Time::ZERO, &HEAD, PLAIN.iter().copied(), true)
             .expect("room");
-        assert_eq!(ends.to_server(), 1);
+        assert_eq!(ends.carry_up(), 1);
         // The content.
         let end = ends.down.len();
         ends.down.resize(end + 4096, 0);
-        ends.to_client();
+        ends.carry_down();
     });
 }
 

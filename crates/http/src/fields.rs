@@ -12,8 +12,16 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `lines` are `name: value`, each ended by CRLF; what follows an empty one is not looked at.
-    pub(crate) fn new(lines: &'a [u8]) -> Self {
+    /// `lines` are `name: value`, each ended by CRLF; what is no such line ends them.
+    ///
+    /// ```
+    /// use hioload_http::Fields;
+    ///
+    /// let fields: Vec<_> = Fields::new(b"a: b\r\nc: \r\n").collect();
+    /// assert_eq!(fields, [(&b"a"[..], &b"b"[..]), (b"c", b"")]);
+    /// ```
+    #[must_use]
+    pub fn new(lines: &'a [u8]) -> Self {
         Self { rest: lines }
     }
 }

@@ -255,6 +255,50 @@ fn frames_by_their_rate() {
 }
 
 #[test]
+fn frames_that_come_too_late() {
+    let limits = Limits {
+        glitch_burst: 7,
+        ..Limits::default()
+    };
+    let trailers = head(1, &[("a", "b")], END_STREAM);
+    for (bytes, is_released) in [
+        (frame(DATA, 0, 1, b""), false),
+        (frame(DATA, 0, 1, b"x"), true),
+        (trailers.clone(), false),
+        (trailers, true),
+    ] {
+        let mut server = server(&limits);
+        server.feed(&head(1, POST, 0)).expect("sound");
+        let stream = server.streams[&1];
+        server.connection.reset(stream, ErrorCode::CANCEL);
+        if is_released {
+            server.release(1);
+        }
+        let count = (0..100).take_while(|_| server.feed(&bytes).is_ok()).count();
+        assert_eq!(count, 7);
+        assert_eq!(server.feed(b""), Err(Offence::GlitchFlood));
+    }
+    // One GOAWAY says all, and one more may correct it.
+    let goaway = frame(GOAWAY, 0, 0, &[0; 8]);
+    assert_eq!(
+        taken(&limits, &goaway, 100, true),
+        (8, Some(Offence::GlitchFlood))
+    );
+    // Streams after the last one.
+    let mut server = server(&limits);
+    let now = server.now;
+    server.connection.shutdown(now);
+    let ping = frames(&server.take_wire()).pop().expect("a PING");
+    server
+        .feed(&frame(PING, ACK, 0, &ping.payload))
+        .expect("sound");
+    let count = (0..100)
+        .take_while(|turn| server.feed(&head(2 * turn + 1, GET, END_STREAM)).is_ok())
+        .count();
+    assert_eq!(count, 7);
+}
+
+#[test]
 fn small_messages_of_a_tunnel_are_its_own_matter() {
     let limits = Limits {
         tiny_data_burst: 1,

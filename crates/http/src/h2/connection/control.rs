@@ -121,6 +121,10 @@ impl Connection {
 
     pub(super) fn take_goaway<'a>(&mut self, payload: &[u8]) -> Result<Event<'a>, Offence> {
         let (last, code) = frame::goaway(payload)?;
+        // One warns, one says which is the last; more are of no use.
+        if self.going.peer_last.is_some() {
+            self.count_glitch(1)?;
+        }
         // RFC 9113 6.8: it never rises; if it does, what was said first holds.
         let last = self.going.peer_last.map_or(last, |before| before.min(last));
         self.going.peer_last = Some(last);

@@ -130,10 +130,15 @@ impl Connection {
         })
     }
 
+    /// A head that nobody is waiting for. It was decoded all the same.
+    fn drop_head<'a>(&mut self) -> Result<Option<Event<'a>>, Offence> {
+        self.count_glitch(1).map(|()| None)
+    }
+
     /// A head for a stream that is not there.
     fn take_stray<'a>(&mut self, id: u32) -> Result<Option<Event<'a>>, Offence> {
         if self.is_beyond_last(id) {
-            return Ok(None);
+            return self.drop_head();
         }
         if self.is_idle(id) {
             // RFC 9113 5.1.1: streams of the server are reserved by what we do not allow; of ours it can open none.
@@ -144,7 +149,7 @@ impl Connection {
             });
         }
         match self.streams.gone(id) {
-            Gone::ResetByUs => Ok(None),
+            Gone::ResetByUs => self.drop_head(),
             Gone::Ended => Err(Offence::HeadersAfterEnd),
             Gone::Unknown => Err(Offence::StreamId),
         }
@@ -158,7 +163,7 @@ impl Connection {
         let id = part.stream;
         // RFC 9113 6.8: streams above the last one are ignored.
         if self.is_beyond_last(id) {
-            return Ok(None);
+            return self.drop_head();
         }
         self.peer_last = id;
         self.buckets.streams_seen += 1;
@@ -274,7 +279,7 @@ impl Connection {
         match stream.state {
             State::Open | State::HalfClosedLocal => {}
             State::HalfClosedRemote => return Err(Offence::StreamEnded),
-            State::Closed(Cause::ResetByUs) => return Ok(None),
+            State::Closed(Cause::ResetByUs) => return self.drop_head(),
             State::Closed(_) => return Err(Offence::HeadersAfterEnd),
         }
         // RFC 9113 8.1: trailers are the end.

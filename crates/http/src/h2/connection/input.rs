@@ -347,7 +347,7 @@ impl Connection {
             Err(refusal) => {
                 self.give_back(length);
                 match refusal {
-                    Refusal::Late => {}
+                    Refusal::Late => self.count_glitch(1)?,
                     Refusal::Closed => {
                         self.count_glitch(1)?;
                         self.reset_gone(id, ErrorCode::STREAM_CLOSED)?;
