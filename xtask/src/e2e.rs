@@ -1,4 +1,4 @@
-//! Foreign clients against the server: Python's `websockets` and `requests`, and curl, speak to `hioload`.
+//! Foreign clients against the server: Python's `websockets` and `requests`, curl and OpenSSL speak to `hioload`.
 
 use crate::args::Args;
 use crate::process::{command, hioload, run as run_command};
@@ -6,7 +6,11 @@ use crate::python;
 use crate::stop::Outcome;
 
 /// What is run: each is told the binary and the driver.
-const SCRIPTS: &[&str] = &["e2e/websockets_client.py", "e2e/blocks_client.py"];
+const SCRIPTS: &[&str] = &[
+    "e2e/websockets_client.py",
+    "e2e/blocks_client.py",
+    "e2e/tls_client.py",
+];
 
 /// Runs the scripts on one driver or both.
 pub(crate) fn run(mut args: Args) -> Outcome {
