@@ -156,8 +156,7 @@ impl Canonical {
 
 /// Bytes there must be room for to decode `size` bytes.
 pub(super) fn decoded_size_max(size: usize) -> usize {
-    // Two symbols are written at once, and the second may be none.
-    size * 8 / CODE_SIZE_MIN + 2
+    size * 8 / CODE_SIZE_MIN
 }
 
 /// Decodes a string to the beginning of `out`; returns its size.
@@ -182,6 +181,7 @@ pub(super) fn decode(mut input: &[u8], out: &mut [u8]) -> Result<usize, Malforme
                 size += 1;
                 used
             } else {
+                // The second may be none: there is room for what is left of the window, six symbols or more.
                 out[size..size + 2].copy_from_slice(&step.symbols);
                 size += 1 + usize::from(step.size > step.size_first);
                 usize::from(step.size)
