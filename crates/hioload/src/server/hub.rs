@@ -501,7 +501,7 @@ impl Hub {
         self.lose_streams(cx, socket);
         self.core.end(cx, socket, CloseReason::Lost);
         self.tell_ended(cx);
-        self.core.secure.remove(socket);
+        self.core.forget_secure(socket);
         if let Some(mut connection) = self.core.table.remove(socket) {
             if let Some(timer) = connection.timer.take() {
                 cx.cancel_timer(timer);

@@ -59,6 +59,8 @@ struct Link {
     is_sending: bool,
     has_failed: bool,
     end: Option<End>,
+    /// Bytes of records that are not complete, as counted in [`Core::assembly_size`].
+    spilled: u32,
 }
 
 /// What a link has beside its session.
@@ -74,13 +76,6 @@ enum End {
 impl Secure {
     fn link(&mut self, socket: SocketId) -> Option<&mut Link> {
         Some(&mut **self.links.as_mut()?.get_mut(socket)?)
-    }
-
-    /// Ends with its connection.
-    pub(super) fn remove(&mut self, socket: SocketId) {
-        if let Some(links) = &mut self.links {
-            links.remove(socket);
-        }
     }
 
     /// Sessions, handshakes included.
@@ -130,9 +125,33 @@ impl Core {
                 is_sending: false,
                 has_failed: false,
                 end: None,
+                spilled: 0,
             };
             let links = self.secure.links.get_or_insert_with(Table::new);
             links.insert(socket, Box::new(link));
+        }
+    }
+
+    /// The session ends with its connection.
+    pub(super) fn forget_secure(&mut self, socket: SocketId) {
+        let links = self.secure.links.as_mut();
+        if let Some(link) = links.and_then(|links| links.remove(socket)) {
+            self.assembly_size -= link.spilled as usize;
+        }
+    }
+
+    /// Counts what a session keeps of records that are not complete. Where that is more than may be kept, the
+    /// connection that asks for it has to go.
+    fn count_spilled(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let Some(link) = self.secure.link(socket) else {
+            return;
+        };
+        let now = link.session.spilled_size() as u32;
+        let before = mem::replace(&mut link.spilled, now);
+        self.assembly_size = self.assembly_size - before as usize + now as usize;
+        if now > before && self.assembly_size > self.settings.assembly_max {
+            self.stats.no_memory += 1;
+            self.lost(cx, socket);
         }
     }
 
@@ -356,6 +375,7 @@ impl Hub {
             }
         }
         self.core.secure.inbox = inbox;
+        self.core.count_spilled(cx, socket);
         self.core.advance(cx, socket);
     }
 
