@@ -295,6 +295,36 @@ fn a_handshake_that_does_not_come_to_its_end_is_ended() {
     server.stop();
 }
 
+/// Records that never become whole count like all input that is coming in.
+#[test]
+fn records_in_pieces_are_bounded_over_all_connections() {
+    let settings = Settings {
+        assembly_max: 100_000,
+        ..Settings::default()
+    };
+    let pair = pair();
+    let server = Running::start(serving(&pair).settings(settings));
+    let mut record = vec![0x16, 3, 1, 0x40, 0];
+    record.resize(16_000, 0);
+    let mut sockets = Vec::new();
+    for count in 1..=6 {
+        let mut socket = TcpStream::connect(server.addr).unwrap();
+        socket.write_all(&record).unwrap();
+        sockets.push(socket);
+        server.wait("kept", |stats| stats.assembly_size == count * 16_000);
+    }
+    let mut socket = TcpStream::connect(server.addr).unwrap();
+    socket.write_all(&record).unwrap();
+    server.wait("one too many", |stats| {
+        stats.no_memory == 1 && stats.connections == 6
+    });
+    drop((sockets, socket));
+    server.wait("all given back", |stats| {
+        stats.assembly_size == 0 && stats.connections == 0
+    });
+    server.stop();
+}
+
 #[test]
 fn the_end_is_told_before_the_fin() {
     let pair = pair();

@@ -7,6 +7,7 @@ pub(super) enum Contender {
     Fastwebsockets,
     Tungstenite,
     TungsteniteHub,
+    TokioRustls,
 }
 
 impl Contender {
@@ -16,6 +17,7 @@ impl Contender {
             Self::Fastwebsockets => "fastwebsockets",
             Self::Tungstenite => "tokio-tungstenite",
             Self::TungsteniteHub => "tokio-tungstenite hub",
+            Self::TokioRustls => "tokio-rustls, tungstenite",
         }
     }
 
@@ -26,6 +28,7 @@ impl Contender {
             Self::Fastwebsockets => Some("peer-fastwebsockets-echo"),
             Self::Tungstenite => Some("peer-tungstenite-echo"),
             Self::TungsteniteHub => Some("peer-tungstenite-hub"),
+            Self::TokioRustls => Some("peer-tokio-rustls-echo"),
         }
     }
 }
@@ -57,6 +60,7 @@ impl Work {
 }
 
 const ECHO: &[&str] = &["echo", "--workers", "1"];
+const ECHO_TLS: &[&str] = &["echo", "--workers", "1", "--tls", "self-signed"];
 const SERVE: &[&str] = &["serve", "--workers", "1", "--data", "off"];
 /// Each ring's file table is bounded by the descriptor limit, so many connections need workers.
 const SERVE_MANY: &[&str] = &["serve", "--workers", "8", "--data", "off"];
@@ -217,6 +221,27 @@ pub(super) const WORKS: &[Work] = &[
         ECHO,
         &[Contender::Tungstenite],
         &["connect", "--connections", "10000"],
+    ),
+    work(
+        "tls-echo-100x1k",
+        ECHO_TLS,
+        &[Contender::TokioRustls],
+        &[
+            "echo",
+            "--tls",
+            "--connections",
+            "100",
+            "--size",
+            "1024",
+            "--in-flight",
+            "1",
+        ],
+    ),
+    work(
+        "tls-connect-storm",
+        ECHO_TLS,
+        &[Contender::TokioRustls],
+        &["connect", "--tls", "--connections", "5000"],
     ),
 ];
 
@@ -390,6 +415,22 @@ pub(super) const BARS: &[&[Bar]] = &[
         ),
         bar(
             "connect-storm",
+            Figure::Lost,
+            Against::Absolute,
+            Bound::AtMost(0.0),
+            "handshakes lost",
+        ),
+    ],
+    &[
+        bar(
+            "tls-echo-100x1k",
+            Figure::CpuPerMessage,
+            Against::Peer(Contender::TokioRustls),
+            Bound::AtMost(0.9),
+            "server CPU per message, × tokio-rustls and tokio-tungstenite",
+        ),
+        bar(
+            "tls-connect-storm",
             Figure::Lost,
             Against::Absolute,
             Bound::AtMost(0.0),

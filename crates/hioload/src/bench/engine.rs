@@ -24,6 +24,7 @@ use super::io::{Io, State};
 use super::options::Options;
 use super::process::Account;
 use super::report::{Snapshot, Window};
+use super::secure::{Opened, Trust};
 use super::tally::Tally;
 
 /// Nothing happened for so long while connecting: nothing will.
@@ -128,6 +129,8 @@ pub(super) struct Setup<'a> {
     /// The server's account, where its process is known.
     pub(super) server: Option<Account>,
     pub(super) driver: Box<dyn Driver>,
+    /// Of links that speak TLS.
+    pub(super) trust: Option<Trust>,
     /// For mask keys and names: not secret, but different from run to run.
     pub(super) seed: u64,
     /// Set from outside to end the run early.
@@ -159,6 +162,8 @@ pub(super) struct Engine<'a, W> {
     pending_count: usize,
     /// Whose input is being taken.
     received_on: Option<usize>,
+    /// What records held.
+    plain: Vec<u8>,
     open_count: usize,
     /// Most links open at the same time.
     open_count_max: usize,
@@ -187,11 +192,15 @@ impl<'a, W: Work> Engine<'a, W> {
             driver,
             seed,
             stop,
+            trust,
         } = setup;
         let mut random = Prng::new(seed);
         let mut key = [0; 16];
         random.fill(&mut key);
-        let io = Io::new(driver, link_count);
+        let mut io = Io::new(driver, link_count);
+        if let Some(trust) = trust {
+            io.speak_tls(trust);
+        }
         let now = io.now();
         Self {
             options,
@@ -217,6 +226,7 @@ impl<'a, W: Work> Engine<'a, W> {
             begun_count: 0,
             pending_count: 0,
             received_on: None,
+            plain: Vec::new(),
             open_count: 0,
             open_count_max: 0,
             window: Window::default(),
@@ -354,8 +364,10 @@ impl<'a, W: Work> Engine<'a, W> {
                 if let Some(link) = self.io.find(socket) {
                     self.io.link(link).state = State::Handshake;
                     self.io.receive(link);
-                    let request = self.request(link);
-                    self.io.send(link, request);
+                    if !self.io.begin_tls(link) {
+                        let request = self.request(link);
+                        self.io.send(link, request);
+                    }
                 }
             }
             Completion::ConnectFailed { socket, errno } => {
@@ -427,9 +439,35 @@ impl<'a, W: Work> Engine<'a, W> {
     }
 
     fn received(&mut self, link: usize, mut buffer: RecvBuf) -> Result<(), BenchError> {
+        if !self.io.is_secure() {
+            return self.plain(link, &mut buffer);
+        }
+        let mut input: &mut [u8] = &mut buffer;
+        let mut plain = std::mem::take(&mut self.plain);
+        loop {
+            match self.io.open_records(link, &mut input, &mut plain) {
+                Ok(Opened::Nothing) => break,
+                Ok(Opened::Data) => self.plain(link, &mut plain)?,
+                Ok(Opened::Ready) => {
+                    let request = self.request(link);
+                    self.io.send_first(link, request);
+                }
+                Err(failure) => {
+                    self.pending_count -= usize::from(self.io.link(link).state == State::Handshake);
+                    self.io.close(link);
+                    self.failed(link, &failure.to_string())?;
+                    break;
+                }
+            }
+        }
+        self.plain = plain;
+        Ok(())
+    }
+
+    fn plain(&mut self, link: usize, bytes: &mut [u8]) -> Result<(), BenchError> {
         match self.io.link(link).state {
-            State::Open | State::Closing => self.frames(link, &mut buffer),
-            State::Handshake => self.response(link, &mut buffer),
+            State::Open | State::Closing => self.frames(link, bytes),
+            State::Handshake => self.response(link, bytes),
             _ => Ok(()),
         }
     }

@@ -11,11 +11,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use hioload::tls::{Failure, Session};
 use hioload_base::Time;
 use hioload_mem::Segment;
 use hioload_reactor::{
     Completions, Connect, Driver, Op, OpId, Payload, Reject, SocketId, TurnError, Wait,
 };
+
+use super::secure::{self, Opened, Trust};
 
 /// Where a link is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,7 @@ pub(super) struct Link {
     pub(super) is_paused: bool,
     /// When its connect was asked for.
     pub(super) started: Time,
+    tls: Option<Box<Session>>,
     cold: Option<Box<Cold>>,
 }
 
@@ -46,8 +50,16 @@ pub(super) struct Link {
 struct Cold {
     /// The head of the response, as far as it came.
     head: Vec<u8>,
-    /// Control frames that wait for the send in flight.
-    control: VecDeque<Segment>,
+    /// What waits for the send in flight.
+    control: VecDeque<Control>,
+}
+
+/// What is sent beside messages.
+enum Control {
+    /// A control frame.
+    Frame(Segment),
+    /// Records of the handshake.
+    Records(Segment),
 }
 
 /// All links over one driver.
@@ -57,6 +69,8 @@ pub(super) struct Io {
     /// Link by the slot of its socket.
     by_slot: Vec<u32>,
     now: Time,
+    /// Of links that speak TLS.
+    trust: Option<Trust>,
 }
 
 impl Io {
@@ -67,6 +81,7 @@ impl Io {
             is_sending: false,
             is_paused: false,
             started: Time::ZERO,
+            tls: None,
             cold: None,
         });
         let now = driver.now();
@@ -75,7 +90,46 @@ impl Io {
             by_slot: Vec::new(),
             driver,
             now,
+            trust: None,
         }
+    }
+
+    /// All links speak TLS.
+    pub(super) fn speak_tls(&mut self, trust: Trust) {
+        self.trust = Some(trust);
+    }
+
+    /// Begins the handshake of a link that stands; false when it speaks in clear.
+    pub(super) fn begin_tls(&mut self, link: usize) -> bool {
+        let Some(trust) = &self.trust else {
+            return false;
+        };
+        if let Some((session, hello)) = trust.begin() {
+            self.links[link].tls = Some(session);
+            self.submit_send(link, hello);
+        }
+        true
+    }
+
+    /// Opens what came, up to the next thing that matters.
+    pub(super) fn open_records(
+        &mut self,
+        link: usize,
+        input: &mut &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<Opened, Failure> {
+        let (Some(trust), Some(session)) = (&mut self.trust, &mut self.links[link].tls) else {
+            return Ok(Opened::Nothing);
+        };
+        let opened = trust.open(session, input, plain);
+        if let Some(records) = secure::said(session) {
+            self.send_records(link, records);
+        }
+        opened
+    }
+
+    pub(super) fn is_secure(&self) -> bool {
+        self.trust.is_some()
     }
 
     /// The time of the turn.
@@ -162,6 +216,17 @@ impl Io {
     /// Sends whole frames or requests. Only when nothing is in flight.
     #[inline]
     pub(super) fn send(&mut self, link: usize, payload: impl Into<Payload>) {
+        let payload = payload.into();
+        let (Some(trust), Some(session)) = (&mut self.trust, &mut self.links[link].tls) else {
+            return self.submit_send(link, payload);
+        };
+        if let Some(records) = trust.seal(session, &payload) {
+            self.submit_send(link, records);
+        }
+    }
+
+    #[inline]
+    fn submit_send(&mut self, link: usize, payload: impl Into<Payload>) {
         let entry = &mut self.links[link];
         assert!(!entry.is_sending, "misuse: one send at a time");
         let Some(socket) = entry.socket else { return };
@@ -181,7 +246,7 @@ impl Io {
                 .cold
                 .get_or_insert_default()
                 .control
-                .push_back(frame);
+                .push_back(Control::Frame(frame));
         } else {
             self.send(link, frame);
         }
@@ -192,18 +257,36 @@ impl Io {
         let entry = &mut self.links[link];
         entry.is_sending = false;
         if taken < payload.len() {
-            self.send(link, rest(payload, taken));
+            self.submit_send(link, rest(payload, taken));
             return false;
         }
-        if let Some(frame) = entry
-            .cold
-            .as_mut()
-            .and_then(|cold| cold.control.pop_front())
-        {
-            self.send(link, frame);
-            return false;
+        let cold = entry.cold.as_mut();
+        match cold.and_then(|cold| cold.control.pop_front()) {
+            Some(Control::Frame(frame)) => self.send(link, frame),
+            Some(Control::Records(records)) => self.submit_send(link, records),
+            None => return true,
         }
-        true
+        false
+    }
+
+    /// Sends a request behind the handshake's last records.
+    pub(super) fn send_first(&mut self, link: usize, request: Segment) {
+        if self.links[link].is_sending {
+            let cold = self.links[link].cold.get_or_insert_default();
+            cold.control.push_back(Control::Frame(request));
+        } else {
+            self.send(link, request);
+        }
+    }
+
+    /// Sends records as soon as the send in flight is through.
+    fn send_records(&mut self, link: usize, records: Segment) {
+        if self.links[link].is_sending {
+            let cold = self.links[link].cold.get_or_insert_default();
+            cold.control.push_back(Control::Records(records));
+        } else {
+            self.submit_send(link, records);
+        }
     }
 
     /// The head of the response that came so far, to add to.
@@ -213,7 +296,13 @@ impl Io {
 
     /// Forgets the head.
     pub(super) fn drop_head(&mut self, link: usize) {
-        self.links[link].cold = None;
+        if let Some(cold) = &mut self.links[link].cold {
+            cold.head = Vec::new();
+        }
+        let cold = self.links[link].cold.as_ref();
+        if cold.is_some_and(|cold| cold.control.is_empty()) {
+            self.links[link].cold = None;
+        }
     }
 
     /// Closes the socket. `Closed` follows.
@@ -230,6 +319,7 @@ impl Io {
         entry.socket = None;
         entry.state = State::Gone;
         entry.is_sending = false;
+        entry.tls = None;
         entry.cold = None;
     }
 

@@ -30,6 +30,7 @@ mod options;
 mod pace;
 mod process;
 mod report;
+mod secure;
 mod sizes;
 mod stamp;
 mod tally;
@@ -145,6 +146,7 @@ pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<Report, BenchE
         addr,
         server: pid.map(Account::new),
         driver,
+        trust: options.trust()?,
         seed: random_seed()?,
         stop,
     })?;
@@ -201,6 +203,9 @@ fn start_server(
     args.extend(options.server_args.iter().cloned());
     if let Some(TemporaryStore(path)) = store {
         args.extend(["--data".to_owned(), path.display().to_string()]);
+    }
+    if options.tls.is_some() && !args.iter().any(|arg| arg.starts_with("--tls")) {
+        args.extend(["--tls".to_owned(), "self-signed".to_owned()]);
     }
     for (flag, value) in [("--admin", "off"), ("--log", "warn")] {
         if !args.iter().any(|arg| arg.starts_with(flag)) {

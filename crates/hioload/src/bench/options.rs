@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use hioload_blocks::BLOCK_SIZE_MAX;
 
+use super::secure::Trust;
 use super::sizes::Sizes;
 use super::stamp::STAMP_SIZE;
 use super::{BenchError, blocks};
@@ -78,6 +79,15 @@ impl Work {
     }
 }
 
+/// How links that speak TLS begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Handshake {
+    /// With a signature
+    Full,
+    /// With a ticket
+    Resumed,
+}
+
 /// Options of `hioload bench`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
@@ -105,6 +115,17 @@ pub(crate) struct Options {
         help_heading = "Server"
     )]
     pub(crate) server_cpu: Option<usize>,
+
+    /// TLS: with a full handshake for each connection, or with tickets from the second one on. No certificate is
+    /// looked at
+    #[arg(
+        long,
+        value_name = "HANDSHAKE",
+        num_args = 0..=1,
+        default_missing_value = "full",
+        help_heading = "Server"
+    )]
+    pub(crate) tls: Option<Handshake>,
 
     /// Path of the request
     #[arg(
@@ -210,6 +231,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What links that speak TLS share.
+    pub(super) fn trust(&self) -> Result<Option<Trust>, BenchError> {
+        let trust = |handshake| Trust::new(handshake == Handshake::Resumed);
+        self.tls.map(trust).transpose()
+    }
+
     /// Refuses what cannot be done.
     pub(super) fn check(&self) -> Result<(), BenchError> {
         let refuse =
@@ -226,6 +253,13 @@ impl Options {
                 "--in-flight 0".into(),
                 "nothing would ever be sent",
                 "Use 1 or more",
+            );
+        }
+        if self.tls.is_some() && self.work.is_blocks() {
+            return refuse(
+                "--tls".into(),
+                "the works over blocks speak HTTP in clear",
+                "Use echo, broadcast, idle, slow or connect",
             );
         }
         self.check_sizes()?;

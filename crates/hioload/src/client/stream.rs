@@ -5,10 +5,12 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
-use hioload_net::tls::{Event, Failure, Inbox, Session};
+use hioload_net::tls::{Event, Failure, Inbox, RECORD_OVERHEAD, Session};
 
 /// Bytes read at a time, and records of at most so many made at a time.
 const RECORDS_SIZE: usize = 64 << 10;
+/// Records of 16 KiB in that, and one more.
+const RECORDS_MAX: usize = 5;
 
 /// Bytes in and out.
 pub(super) struct Stream {
@@ -105,7 +107,8 @@ impl Stream {
             return self.socket.write(bytes);
         };
         tls.flush(&mut self.socket)?;
-        tls.records.resize(RECORDS_SIZE, 0);
+        let room = bytes.len() + RECORDS_MAX * RECORD_OVERHEAD;
+        tls.records.resize(room.min(RECORDS_SIZE), 0);
         let sealed = tls
             .session
             .encrypt([bytes], &mut tls.gather, &mut tls.records);

@@ -90,6 +90,7 @@ impl<'a> Run<'a> {
             driver,
             seed,
             stop,
+            ..
         } = setup;
         let mut random = Prng::new(seed);
         let sizes = options.block_sizes();
