@@ -54,8 +54,8 @@ pub use layer::Layer;
 pub use plan::MemoryPlan;
 pub use recovery::{Gap, Offset, Recovered, Recovery, Since};
 pub use server::{
-    ChannelSettings, ChannelStats, DriverChoice, RunError, Server, ServerBuilder, ServerHandle,
-    Settings, Stats, StoreConfig, TlsConfig,
+    ChannelSettings, ChannelStats, DriverChoice, EventSettings, RunError, Server, ServerBuilder,
+    ServerHandle, Settings, Stats, StoreConfig, TlsConfig,
 };
 pub use session::{PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext};
 

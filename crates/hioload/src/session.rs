@@ -143,6 +143,13 @@ impl<'a> Session<'a> {
         self.core.protocol(self.socket)
     }
 
+    /// It reads server-sent events, over `GET`: nothing comes from it, what is sent to it are events, and it has
+    /// one channel, in which [`subscribe`](Session::subscribe) goes on where the client was.
+    #[must_use]
+    pub fn reads_events(&self) -> bool {
+        self.core.reads_events(self.socket)
+    }
+
     /// Sends a message to this session. Messages of one call leave together.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! | [`h1`] | one HTTP/1.1 connection, server and client side | RFC 9112 |
 //! | [`hpack`] | field lists as the bytes of HTTP/2's header blocks | RFC 7541 |
 //! | [`h2`] | one HTTP/2 connection, server and client side | RFC 9113, 8441, 9218 |
+//! | [`sse`] | server-sent events, both ways | WHATWG HTML 9.2 |
 //! | `request`, `fields` | a request, and the fields of a message, of either version | RFC 9110 5 |
 //! | `etag` | `ETag`, `If-None-Match` | RFC 9110 8.8.3, 13.1.2 |
 //! | `range` | `Range`, `Content-Range` | RFC 9110 14 |
@@ -24,6 +25,7 @@ pub mod h2;
 pub mod hpack;
 mod range;
 mod request;
+pub mod sse;
 
 pub use date::{DATE_SIZE, http_date};
 pub use digest::write_repr_digest;

@@ -10,6 +10,8 @@ mod hpack;
 mod http1_request;
 #[path = "../../../fuzz/bodies/http1_response.rs"]
 mod http1_response;
+#[path = "../../../fuzz/bodies/sse.rs"]
+mod sse;
 
 fn replay(target: &str, run: impl Fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -43,4 +45,9 @@ fn http1_request_corpus() {
 #[test]
 fn http1_response_corpus() {
     replay("http1_response", http1_response::run);
+}
+
+#[test]
+fn sse_corpus() {
+    replay("sse", sse::run);
 }

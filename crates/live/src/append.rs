@@ -54,13 +54,65 @@ impl Append {
     }
 }
 
-/// A place in the history of a channel: what a client has seen last.
+/// A place in the history of a channel: what a client has seen last. As text it is `epoch:offset`, the
+/// epoch as 16 hexadecimal digits.
+///
+/// ```
+/// use hioload_live::Since;
+///
+/// let place = Since { epoch: 0xAB, offset: 7 };
+/// assert_eq!(place.to_string(), "00000000000000ab:7");
+/// assert_eq!("00000000000000ab:7".parse(), Ok(place));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Since {
     /// The life of the channel in which the offset was given.
     pub epoch: u64,
     /// The last publication seen.
     pub offset: Offset,
+}
+
+impl Since {
+    /// Bytes of the longest text of a place.
+    pub const TEXT_SIZE_MAX: usize = 16 + 1 + 20;
+}
+
+impl std::fmt::Display for Since {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}:{}", self.epoch, self.offset)
+    }
+}
+
+/// A text that names no place in a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoPlace;
+
+impl std::fmt::Display for NoPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not a place in a channel, such as 0123456789abcdef:42")
+    }
+}
+
+impl std::error::Error for NoPlace {}
+
+impl std::str::FromStr for Since {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Since, NoPlace> {
+        let (epoch, offset) = text.split_once(':').ok_or(NoPlace)?;
+        let is_number = |digits: &str, is_digit: fn(&u8) -> bool| {
+            !digits.is_empty() && digits.as_bytes().iter().all(is_digit)
+        };
+        // Numbers would be read with a sign, too.
+        let is_place = epoch.len() == 16
+            && is_number(epoch, u8::is_ascii_hexdigit)
+            && is_number(offset, u8::is_ascii_digit);
+        let epoch = u64::from_str_radix(epoch, 16).ok().filter(|_| is_place);
+        Ok(Since {
+            epoch: epoch.ok_or(NoPlace)?,
+            offset: offset.parse().map_err(|_| NoPlace)?,
+        })
+    }
 }
 
 /// What a feed asks the owner: to be attached, or to find history for one more subscriber.
@@ -149,5 +201,36 @@ impl Progress {
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         self.is_pressed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_texts_and_back() {
+        for (epoch, offset) in [(0, 0), (1, 10), (u64::MAX, u64::MAX)] {
+            let place = Since { epoch, offset };
+            let text = place.to_string();
+            assert!(text.len() <= Since::TEXT_SIZE_MAX);
+            assert_eq!(text.parse(), Ok(place));
+        }
+        for text in [
+            "",
+            ":",
+            "1:1",
+            "00000000000000ab",
+            "00000000000000ab:",
+            "00000000000000ab:-1",
+            "00000000000000ab:+1",
+            "+0000000000000ab:1",
+            "000000000000000ab:1",
+            "00000000000000ag:1",
+            "00000000000000ab:18446744073709551616",
+            "00000000000000ab:1 ",
+        ] {
+            assert_eq!(text.parse::<Since>(), Err(NoPlace), "{text:?}");
+        }
     }
 }

@@ -1,13 +1,24 @@
-//! The seam to whoever makes frames: WebSocket in production, a fake in tests.
+//! The seam to whoever makes frames: WebSocket and events in production, a fake in tests.
 
-use crate::Class;
+use crate::{Class, Since};
+
+/// A publication as it is handed to the encoder.
+#[derive(Clone, Copy, Debug)]
+pub struct Unencoded<'a> {
+    /// Where in the channel it stands.
+    pub place: Since,
+    /// What its publisher says of it; the room does not know what it means.
+    pub kind: u8,
+    /// What it carries.
+    pub payload: &'a [u8],
+}
 
 /// Makes the encoded form of a publication, straight into the log.
 pub trait Encode {
-    /// The most bytes [`encode`](Encode::encode) can need for a payload of this size.
-    fn room(&self, class: Class, kind: u8, payload_size: usize) -> usize;
+    /// The most bytes [`encode`](Encode::encode) can need for this publication.
+    fn room(&self, class: Class, publication: &Unencoded<'_>) -> usize;
 
     /// Writes the frame to the front of `out` and returns its size: at least 1, at most `out.len()`.
-    /// `out` has at least the room asked for.
-    fn encode(&mut self, class: Class, kind: u8, payload: &[u8], out: &mut [u8]) -> usize;
+    /// `out` has the room asked for.
+    fn encode(&mut self, class: Class, publication: &Unencoded<'_>, out: &mut [u8]) -> usize;
 }

@@ -29,18 +29,21 @@
 //!
 //! ```
 //! use hioload_base::Time;
-//! use hioload_live::{Class, Encode, Feed, FeedConfig, Origin, Owner, OwnerConfig, Scan, Start};
+//! use hioload_live::{
+//!     Class, Encode, Feed, FeedConfig, Origin, Owner, OwnerConfig, Scan, Start, Unencoded,
+//! };
 //! use hioload_mem::{BufferPool, PoolConfig};
 //!
 //! /// Frames are lines.
 //! struct Lines;
 //!
 //! impl Encode for Lines {
-//!     fn room(&self, _: Class, _: u8, payload_size: usize) -> usize {
-//!         payload_size + 1
+//!     fn room(&self, _: Class, publication: &Unencoded<'_>) -> usize {
+//!         publication.payload.len() + 1
 //!     }
 //!
-//!     fn encode(&mut self, _: Class, _: u8, payload: &[u8], out: &mut [u8]) -> usize {
+//!     fn encode(&mut self, _: Class, publication: &Unencoded<'_>, out: &mut [u8]) -> usize {
+//!         let payload = publication.payload;
 //!         out[..payload.len()].copy_from_slice(payload);
 //!         out[payload.len()] = b'\n';
 //!         payload.len() + 1
@@ -97,11 +100,11 @@ mod record;
 mod subscriber;
 mod sweep;
 
-pub use append::{Append, Ask, Attached, Offset, Progress, Recovered, Since};
+pub use append::{Append, Ask, Attached, NoPlace, Offset, Progress, Recovered, Since};
 pub use budget::Budget;
 pub use channels::{ChannelError, ChannelKey, Channels, ChannelsConfig, owner_of};
 pub use class::{Class, Classes};
-pub use encode::Encode;
+pub use encode::{Encode, Unencoded};
 pub use feed::{Feed, FeedConfig, FeedStats, Policy, Start};
 pub use history::HistoryConfig;
 pub use limits::LIMITS;

@@ -7,10 +7,10 @@
 //! Limits: `budget` bytes of chunks over all classes (capacity, not contents, so it is what the pool gave),
 //! and the worker's shared [`Budget`].
 
-use crate::append::{Append, Ask, Attached, Offset, Progress, Recovered};
+use crate::append::{Append, Ask, Attached, Offset, Progress, Recovered, Since};
 use crate::budget::Budget;
 use crate::class_log::{ChunkSizes, ClassLog};
-use crate::encode::Encode;
+use crate::encode::{Encode, Unencoded};
 use crate::history::HistoryConfig;
 use crate::{Class, Classes, Origin};
 use hioload_base::Time;
@@ -176,9 +176,17 @@ impl Owner {
         payload: &[u8],
         origin: Origin,
     ) -> Result<Offset, PublishError> {
+        let publication = Unencoded {
+            place: Since {
+                epoch: self.config.epoch,
+                offset: self.offset + 1,
+            },
+            kind,
+            payload,
+        };
         let mut rooms = [0; Class::COUNT_MAX];
         for (room, log) in rooms.iter_mut().zip(&self.logs) {
-            *room = encode.room(log.class(), kind, payload.len()).max(1);
+            *room = encode.room(log.class(), &publication).max(1);
         }
         if let Err(error) = self.reserve(pool, &rooms[..self.logs.len()], now) {
             match error {
@@ -193,7 +201,7 @@ impl Owner {
         }
         self.is_short = false;
         for (log, room) in self.logs.iter_mut().zip(rooms) {
-            let size = encode.encode(log.class(), kind, payload, &mut log.spare()[..room]);
+            let size = encode.encode(log.class(), &publication, &mut log.spare()[..room]);
             assert!(
                 size <= room,
                 "an encoder made a frame bigger than the room it asked for"

@@ -4,7 +4,7 @@ mod common;
 
 use common::{HEADER_SIZE, Rig};
 use hioload_live::{
-    Budget, Class, Classes, FeedConfig, Owner, OwnerConfig, PublishError, Scan, Start,
+    Budget, Class, Classes, FeedConfig, Owner, OwnerConfig, PublishError, Scan, Since, Start,
 };
 use hioload_mem::{BufferPool, PoolConfig};
 
@@ -24,6 +24,9 @@ fn many_publications_leave_in_one_segment() {
         assert_eq!(rig.read(key, 1000), b"");
     }
     assert_eq!(rig.encode.calls, 3, "each was encoded once");
+    let (epoch, offset) = rig.owner.position();
+    let last = Since { epoch, offset };
+    assert_eq!(rig.encode.place, Some(last), "and knew where it stands");
     assert_eq!(
         rig.feed.stats().held_bytes,
         0,

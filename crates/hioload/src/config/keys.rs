@@ -167,6 +167,9 @@ keys! {
     "channel.history_age": "How long a publication is kept for them";
     "channel.linger": "How long a channel without subscribers is remembered";
     "channel.send_max": "Bytes of one send to a subscriber at most";
+    "sse.keepalive": "How long nothing may be sent to a session that reads events before it gets a comment, which keeps proxies from closing it; off: it gets none";
+    "sse.retry": "How long a reader of events is told to wait before it comes back, and up to half of that more, another for each";
+    "sse.history": "Keep the history of channels as events from the first publication on; off: from the first reader of events on";
     "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
     "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed";
     "h2.streams_worker_max": "Streams of all HTTP/2 connections of a worker; one more is refused";

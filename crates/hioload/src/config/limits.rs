@@ -327,6 +327,24 @@ pub const LIMITS: &[Limit] = &[
         "RST_STREAM(REFUSED_STREAM)",
     ),
     limit(
+        "sse.keepalive",
+        "ms",
+        15_000,
+        100,
+        STAMP_MAX,
+        "below what proxies on the way allow (30 s), above what costs",
+        "a comment",
+    ),
+    limit(
+        "sse.retry",
+        "ms",
+        3_000,
+        1,
+        DAY,
+        "who comes back at once finds the same fault, and does not come alone",
+        "the reader comes back",
+    ),
+    limit(
         "shutdown.timeout",
         "ms",
         10_000,
@@ -403,6 +421,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("channel.history_age", ms(channel.history_age)),
         ("channel.linger", ms(channel.linger)),
         ("channel.send_max", channel.send_max.bytes()),
+        ("sse.retry", ms(config.sse.retry)),
         ("shutdown.timeout", ms(shutdown.timeout)),
     ];
     // Those that may be left to follow from others, be unbounded, or be off.
@@ -424,6 +443,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("ws.ping_interval", ws.ping_interval),
         ("ws.idle_timeout", ws.idle_timeout),
         ("ws.lifetime", ws.lifetime),
+        ("sse.keepalive", config.sse.keepalive),
     ];
     numbers.extend(blocks::numbers(&config.http, &config.blocks));
     numbers.extend(config.h2.numbers());

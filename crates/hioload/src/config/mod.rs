@@ -15,6 +15,7 @@ mod blocks;
 mod h2;
 mod keys;
 mod limits;
+mod sse;
 mod tls;
 mod values;
 
@@ -34,6 +35,7 @@ pub use self::blocks::{
 pub use self::h2::H2Section;
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
+pub use self::sse::SseSection;
 pub use self::tls::{PemFile, TlsPair, TlsSection, Words};
 pub use self::values::{
     Addr, AdminAddr, Driver, Level, Numa, Origins, Overrun, Size, Span, Threshold,
@@ -55,6 +57,8 @@ pub struct ServerConfig {
     pub output: OutputSection,
     /// Channels and their subscribers.
     pub channel: ChannelSection,
+    /// Sessions that read events.
+    pub sse: SseSection,
     /// HTTP connections.
     pub http: HttpSection,
     /// HTTP/2 connections.
@@ -336,6 +340,7 @@ impl ServerConfig {
             subscriptions_max: self.channel.subscriptions_max as usize,
             subscriptions_worker_max: self.channel.subscriptions_worker_max as usize,
             channel: self.channel_settings(),
+            events: self.sse.to_settings(),
         }
     }
 

@@ -97,9 +97,15 @@ impl Channel {
 }
 
 impl Owned {
-    pub(super) fn new(settings: &ChannelSettings, epoch: u64, shared: &Budget) -> Self {
+    /// `kept`: the encodings in which history is there from the first publication.
+    pub(super) fn new(
+        settings: &ChannelSettings,
+        kept: Classes,
+        epoch: u64,
+        shared: &Budget,
+    ) -> Self {
         let kept = if settings.history.is_on() {
-            Classes::PLAIN
+            kept
         } else {
             Classes::NONE
         };

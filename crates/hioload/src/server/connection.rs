@@ -74,6 +74,8 @@ impl Facts {
     pub(super) const ENDING: u16 = 4096;
     /// It is to be told its place in a channel, at the end of the turn; nothing is sent until then.
     pub(super) const UNTOLD: u16 = 8192;
+    /// The session reads events, and sends nothing.
+    pub(super) const EVENTS: u16 = 16_384;
 
     #[inline]
     pub(super) fn has(self, bits: u16) -> bool {
@@ -163,6 +165,8 @@ pub(super) struct Cold {
     pub(super) context: Option<Context>,
     pub(super) path: Option<Box<str>>,
     pub(super) protocol: Option<usize>,
+    /// Of a session that reads events: where its subscription is to begin.
+    pub(super) since: Option<Since>,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) recovering: Vec<Recovering>,
     pub(super) deflate: Option<Box<Deflate>>,
@@ -293,6 +297,7 @@ impl Cold {
             && self.context.is_none()
             && self.path.is_none()
             && self.protocol.is_none()
+            && self.since.is_none()
             && self.subscriptions.is_empty()
             && self.recovering.is_empty()
             && self.deflate.is_none()

@@ -107,7 +107,7 @@ impl Core {
             listed: Vec::new(),
             budget: Budget::new(settings.channel.budget_worker),
             feeds_made: 0,
-            encoder: Encoder::new(settings.deflate_size_min, settings.deflate_level),
+            encoder: Encoder::new(&settings),
             inflater: Inflater::new(15),
             scratch: Vec::new(),
             vectors: Vec::new(),
@@ -132,8 +132,7 @@ impl Core {
     /// they were made with.
     pub(super) fn apply(&mut self, settings: Arc<Settings>) {
         self.budget.set_max(settings.channel.budget_worker);
-        self.encoder
-            .set(settings.deflate_size_min, settings.deflate_level);
+        self.encoder.set(&settings);
         self.settings = settings;
     }
 
@@ -155,6 +154,9 @@ impl Core {
             connection.facts.set(Facts::FULL);
             self.stats.send_refused += 1;
             return Err(SendError::Full);
+        }
+        if connection.facts.has(Facts::EVENTS) {
+            return self.send_event(socket, kind, payload);
         }
         if connection.protocol.is_deflate_agreed()
             && payload.len() >= self.settings.deflate_size_min
@@ -224,7 +226,7 @@ impl Core {
         Ok(())
     }
 
-    fn no_memory(&mut self, socket: SocketId) -> SendError {
+    pub(super) fn no_memory(&mut self, socket: SocketId) -> SendError {
         self.stats.no_memory += 1;
         if let Some(connection) = self.table.get_mut(socket) {
             connection.facts.set(Facts::FULL);
@@ -255,7 +257,9 @@ impl Core {
         let Some(connection) = self.table.get_mut(socket) else {
             return;
         };
-        if let Ok(frame) = connection.protocol.close(code, text, None) {
+        if connection.facts.has(Facts::EVENTS) {
+            self.write_close_event(code, text);
+        } else if let Ok(frame) = connection.protocol.close(code, text, None) {
             let _ = self.cork.write(&self.pool, &frame, &[]);
         }
         // RFC 6455 5.5.1: no data follows the close frame.
@@ -519,6 +523,13 @@ impl Core {
             );
             return self.flush(cx, socket);
         }
+        if connection.facts.has(Facts::EVENTS)
+            && connection.phase == Phase::Open
+            && let Some(reason) = connection.reason
+        {
+            // No close frame is answered: the end of the stream says it all.
+            return self.end(cx, socket, reason);
+        }
         if connection.phase != Phase::Closing {
             return;
         }
@@ -541,8 +552,8 @@ impl Core {
             return;
         };
         connection.facts.clear(Facts::SENDING);
-        if connection.facts.has(Facts::HELD) && result.is_ok() {
-            // It is not read from: that it takes something is the sign of life there is.
+        if connection.facts.has(Facts::HELD | Facts::EVENTS) && result.is_ok() {
+            // It is not read from, or sends nothing: that it takes something is the sign of life there is.
             connection.keepalive.heard(cx.now());
         }
         if let Some(cold) = &mut connection.cold
@@ -637,6 +648,7 @@ impl Core {
         }
         let reason = *connection.reason.get_or_insert(reason);
         let was_open = connection.facts.has(Facts::OPENED);
+        self.stats.event_streams -= u64::from(connection.facts.has(Facts::EVENTS));
         self.leave_all(cx, socket);
         let Some(connection) = self.table.get_mut(socket) else {
             return;

@@ -22,12 +22,12 @@ impl Hub {
         if self.is_h2(socket, input.rest()) {
             return self.preface(cx, socket, input);
         }
+        if self.store.is_some() || self.wants_events(socket, input.rest()) {
+            return self.head_of_any(cx, socket, input);
+        }
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
-        if self.store.is_some() {
-            return self.head_of_any(cx, socket, input);
-        }
         if connection
             .cold
             .as_ref()

@@ -172,6 +172,8 @@ impl Hub {
             return;
         };
         match connection.phase {
+            // Whoever reads events has nothing to say.
+            Phase::Open if connection.facts.has(Facts::EVENTS) => {}
             Phase::Open if connection.facts.has(Facts::HELD) => {
                 self.stash(cx, socket, input.rest());
             }
@@ -539,6 +541,7 @@ impl Hub {
             let Some((socket, channel, what)) = self.core.news_at(place) else {
                 continue;
             };
+            self.core.tell_events(socket, &channel, &what);
             let session = &mut Session::new(&mut self.core, cx.reborrow(), socket);
             match what {
                 What::Recovered(recovery) => self.handler.recovered(session, &channel, recovery),

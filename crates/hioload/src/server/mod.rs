@@ -35,6 +35,7 @@ mod seat;
 mod settings;
 pub(crate) mod shared;
 pub(crate) mod sizes;
+mod sse;
 mod stats;
 pub(crate) mod store;
 mod subscribe;
@@ -55,7 +56,7 @@ pub(crate) use self::certificates::Certificates;
 pub use self::certificates::TlsConfig;
 pub use self::handle::ServerHandle;
 pub use self::inspect::ChannelStats;
-pub use self::settings::{ChannelSettings, Settings};
+pub use self::settings::{ChannelSettings, EventSettings, Settings};
 pub use self::stats::Stats;
 pub use self::store::StoreConfig;
 

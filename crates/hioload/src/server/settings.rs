@@ -51,6 +51,19 @@ pub struct Settings {
     pub subscriptions_worker_max: usize,
     /// Channels.
     pub channel: ChannelSettings,
+    /// Sessions that read events.
+    pub events: EventSettings,
+}
+
+/// Settings of sessions that read events.
+#[derive(Clone, Copy, Debug)]
+pub struct EventSettings {
+    /// How long nothing may be sent before a comment is; `None`: forever.
+    pub keepalive: Option<Duration>,
+    /// How long readers are told to wait before they come back, and up to half of that more.
+    pub retry: Duration,
+    /// History is kept as events from the first publication on, not only from the first reader on.
+    pub history: bool,
 }
 
 /// Settings of every channel.
@@ -106,6 +119,17 @@ impl Default for Settings {
             subscriptions_max: 128,
             subscriptions_worker_max: 1 << 18,
             channel: ChannelSettings::default(),
+            events: EventSettings::default(),
+        }
+    }
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self {
+            keepalive: Some(Duration::from_secs(15)),
+            retry: Duration::from_secs(3),
+            history: false,
         }
     }
 }

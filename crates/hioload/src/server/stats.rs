@@ -46,6 +46,12 @@ stats! {
     connections,
     /// Sessions open now.
     sessions,
+    /// Sessions that read events, open now.
+    event_streams,
+    /// Sessions that read events, opened.
+    event_streams_opened,
+    /// Times a session that reads events was told that something is missing.
+    event_gaps,
     /// Connections accepted.
     accepted,
     /// Connections refused: the table was full or descriptors ran out.
@@ -170,6 +176,7 @@ stats! {
 pub(super) const GAUGES: &[&str] = &[
     "connections",
     "sessions",
+    "event_streams",
     "tls_sessions",
     "pool_mapped",
     "pool_in_use",

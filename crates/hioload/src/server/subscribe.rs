@@ -11,6 +11,7 @@ use super::connection::{Facts, Phase, Recovering, Subscription};
 use super::core::{Core, Cx};
 use super::message::Message;
 use super::recovery::Ticket;
+use super::sse;
 use crate::session::SubscribeError;
 
 impl Core {
@@ -25,8 +26,12 @@ impl Core {
         }
         let is_owner = owner_of(name, self.workers) == cx.index();
         let (settings, budget) = (&self.settings.channel, &self.budget);
+        let kept = sse::kept(&self.settings.events);
         self.channels.open(name, |epoch| {
-            Channel::new(name, is_owner.then(|| Owned::new(settings, epoch, budget)))
+            Channel::new(
+                name,
+                is_owner.then(|| Owned::new(settings, kept, epoch, budget)),
+            )
         })
     }
 
@@ -81,6 +86,7 @@ impl Core {
         if connection.subscription_in(key).is_some() {
             return Ok(None);
         }
+        let limit = sse::subscriptions_max(connection, limit);
         if connection.subscriptions().count() + connection.recovering().len() >= limit {
             return Err(SubscribeError::TooMany { max: limit });
         }
@@ -97,6 +103,9 @@ impl Core {
         socket: SocketId,
         name: &str,
     ) -> Result<(), SubscribeError> {
+        if let Some(since) = self.take_last_event(socket) {
+            return self.subscribe_since(cx, socket, name, since);
+        }
         let Some((key, class)) = self.may_subscribe(cx, socket, name, None)? else {
             return Ok(());
         };

@@ -1,5 +1,6 @@
 //! The one timer of a connection: what is due when it fires depends on the phase.
 
+use hioload_http::sse::KEEP_ALIVE;
 use hioload_net::tls::Reason;
 use hioload_reactor::SocketId;
 use hioload_ws::handshake::Refusal;
@@ -8,6 +9,7 @@ use hioload_ws::{Action, CloseCode};
 use super::connection::{Facts, Phase};
 use super::core::Cx;
 use super::hub::Hub;
+use super::sse;
 use crate::handler::CloseReason;
 
 impl Hub {
@@ -16,9 +18,8 @@ impl Hub {
         let Some(connection) = self.core.table.get(socket) else {
             return;
         };
-        let deadline = connection
-            .keepalive
-            .next_deadline(cx.now(), &self.core.settings.keepalive);
+        let config = sse::keepalive_of(connection, &self.core.settings);
+        let deadline = connection.keepalive.next_deadline(cx.now(), &config);
         if let Some(deadline) = deadline {
             self.core.set_timer(cx, socket, deadline);
         } else if let Some(connection) = self.core.table.get_mut(socket)
@@ -56,10 +57,10 @@ impl Hub {
     }
 
     fn keep_alive(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        let config = self.core.settings.keepalive;
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
+        let config = sse::keepalive_of(connection, &self.core.settings);
         // Time spent held back by a channel is ours, not the peer's silence. One that is held because
         // it does not take its output is heard of by what it takes.
         let is_backed_up = connection.output_size() >= self.core.settings.output_high;
@@ -69,6 +70,9 @@ impl Hub {
         connection.trim();
         match connection.keepalive.poll(cx.now(), &config) {
             Action::None => {}
+            Action::Ping if connection.facts.has(Facts::EVENTS) => {
+                let _ = self.core.cork.write(&self.core.pool, KEEP_ALIVE, &[]);
+            }
             Action::Ping => {
                 if let Ok(frame) = connection.protocol.ping(&[], None) {
                     let _ = self.core.cork.write(&self.core.pool, &frame, &[]);

@@ -1,7 +1,7 @@
 //! The naive model: every subscriber has a queue of what it is still to get.
 
 use crate::append::Offset;
-use crate::{Class, Encode, Gap, Origin};
+use crate::{Class, Encode, Gap, Origin, Unencoded};
 use std::collections::VecDeque;
 
 /// Frames as simple as can be: class, kind, payload size, payload; class 1 has the payload backwards and
@@ -12,13 +12,13 @@ pub(super) struct FakeFrames;
 const HEADER_SIZE: usize = 4;
 
 impl Encode for FakeFrames {
-    fn room(&self, class: Class, _: u8, payload_size: usize) -> usize {
+    fn room(&self, class: Class, publication: &Unencoded<'_>) -> usize {
         // Class 1 asks for more than it needs, as a compressor does.
-        HEADER_SIZE + payload_size + usize::from(class.number()) * 16
+        HEADER_SIZE + publication.payload.len() + usize::from(class.number()) * 16
     }
 
-    fn encode(&mut self, class: Class, kind: u8, payload: &[u8], out: &mut [u8]) -> usize {
-        let frame = encoded(class, kind, payload);
+    fn encode(&mut self, class: Class, publication: &Unencoded<'_>, out: &mut [u8]) -> usize {
+        let frame = encoded(class, publication.kind, publication.payload);
         out[..frame.len()].copy_from_slice(&frame);
         frame.len()
     }

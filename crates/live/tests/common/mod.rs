@@ -5,7 +5,7 @@
 use hioload_base::Time;
 use hioload_live::{
     Class, Encode, Feed, FeedConfig, Offset, Origin, Owner, OwnerConfig, PublishError, Since,
-    Start, SubscriberKey,
+    Start, SubscriberKey, Unencoded,
 };
 use hioload_mem::{BufferPool, PoolConfig, Segment};
 
@@ -13,17 +13,21 @@ use hioload_mem::{BufferPool, PoolConfig, Segment};
 #[derive(Default)]
 pub(crate) struct Bare {
     pub(crate) calls: usize,
+    /// Where the last one stood.
+    pub(crate) place: Option<Since>,
 }
 
 pub(crate) const HEADER_SIZE: usize = 1;
 
 impl Encode for Bare {
-    fn room(&self, _: Class, _: u8, payload_size: usize) -> usize {
-        HEADER_SIZE + payload_size
+    fn room(&self, _: Class, publication: &Unencoded<'_>) -> usize {
+        HEADER_SIZE + publication.payload.len()
     }
 
-    fn encode(&mut self, class: Class, _: u8, payload: &[u8], out: &mut [u8]) -> usize {
+    fn encode(&mut self, class: Class, publication: &Unencoded<'_>, out: &mut [u8]) -> usize {
+        let payload = publication.payload;
         self.calls += 1;
+        self.place = Some(publication.place);
         out[0] = class.number();
         out[HEADER_SIZE..HEADER_SIZE + payload.len()].copy_from_slice(payload);
         HEADER_SIZE + payload.len()

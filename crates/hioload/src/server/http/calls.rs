@@ -11,6 +11,7 @@ use hioload_reactor::SocketId;
 
 use super::answer::Answer;
 use super::exchange::{Asked, List, Wish, Work};
+use super::stream::asks_for_events;
 use super::{LIST_SIZE_MAX, Next};
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
@@ -30,6 +31,9 @@ impl Hub {
         if let Some(exchange) = self.exchange(socket) {
             exchange.touch(now);
             exchange.is_head = request.method() == "HEAD";
+        }
+        if asks_for_events(request) {
+            return self.begin_events(cx, socket, request);
         }
         let route = match &self.store {
             Some(_) => route(request.method(), request.path()),

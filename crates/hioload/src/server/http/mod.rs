@@ -18,6 +18,7 @@ mod calls;
 mod events;
 mod exchange;
 mod machine;
+mod stream;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
