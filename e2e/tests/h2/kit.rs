@@ -162,10 +162,10 @@ impl Peer {
         let request = request.body(()).expect("a request");
         let (answer, send) = self.begin(request, false).await;
         let (head, recv) = answer.await.expect("an answer").into_parts();
+        let rest = Vec::new();
         let tunnel = Tunnel {
             send,
-            recv,
-            rest: Vec::new(),
+            recv: Reading { recv, rest },
         };
         (head.status.as_u16(), tunnel, head.headers)
     }
@@ -225,7 +225,12 @@ pub(crate) async fn answer_of(answer: ResponseFuture) -> Answer {
 /// A WebSocket in a stream: frames as bytes, as the test wants them.
 pub(crate) struct Tunnel {
     pub(crate) send: SendStream<Bytes>,
-    pub(crate) recv: RecvStream,
+    pub(crate) recv: Reading,
+}
+
+/// The half that is read.
+pub(crate) struct Reading {
+    recv: RecvStream,
     rest: Vec<u8>,
 }
 
@@ -238,6 +243,18 @@ impl Tunnel {
             false,
         )
         .await;
+    }
+
+    /// The next frame; see [`Reading::next`].
+    pub(crate) async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+        self.recv.next().await
+    }
+}
+
+impl Reading {
+    /// It ended in order.
+    pub(crate) fn is_end(&self) -> bool {
+        self.recv.is_end_stream()
     }
 
     /// The next frame: its first byte and its payload; `None` at the end of the stream.

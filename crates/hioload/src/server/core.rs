@@ -47,7 +47,7 @@ pub(crate) struct Core {
     pub(super) workers: usize,
     pub(super) table: Table<Connection>,
     /// Streams of HTTP/2 connections.
-    pub(super) streams: Streams,
+    pub(super) h2: Streams,
     pub(super) pool: BufferPool,
     pub(super) cork: Cork,
     pub(super) stats: Stats,
@@ -99,7 +99,7 @@ impl Core {
         };
         Self {
             table: Table::new(),
-            streams: Streams::new(settings.streams_max),
+            h2: Streams::new(settings.streams_max),
             pool,
             cork: Cork::default(),
             stats: Stats::default(),

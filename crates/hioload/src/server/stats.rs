@@ -202,7 +202,7 @@ impl Hub {
         let pool = self.core.pool.stats();
         let stats = &mut self.core.stats;
         stats.connections = self.core.table.len() as u64;
-        stats.h2_streams = self.core.streams.len() as u64;
+        stats.h2_streams = self.core.h2.len() as u64;
         stats.channels = self.core.channels.len() as u64;
         stats.tls_sessions = self.core.secure.len() as u64;
         stats.turns = driver.turns;

@@ -8,7 +8,7 @@ use crate::server::core::Core;
 impl Core {
     /// Sends. False when nothing can be sent any more.
     pub(in crate::server) fn stream_send(&mut self, socket: SocketId, payload: Payload) -> bool {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return false;
         };
         if stream.is_reset || stream.is_shut {
@@ -26,7 +26,7 @@ impl Core {
 
     /// Takes back what is being sent, as far as it is not framed.
     pub(in crate::server) fn stream_cancel_send(&mut self, socket: SocketId) {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return;
         };
         let (parent, of) = (stream.parent, stream.stream);
@@ -38,7 +38,7 @@ impl Core {
 
     /// Tells how much of what was being sent has been framed; the rest is not sent.
     fn end_stream_send(&mut self, socket: SocketId) {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return;
         };
         if let Some((payload, framed)) = stream.end_send() {
@@ -47,7 +47,7 @@ impl Core {
             } else {
                 Err(libc::ECANCELED)
             };
-            self.streams.tell(Completion::Sent {
+            self.h2.tell(Completion::Sent {
                 socket,
                 result,
                 payload,
@@ -57,7 +57,7 @@ impl Core {
 
     /// Gives back the window of what was kept meanwhile, and reads on. False when there is no such stream.
     pub(in crate::server) fn stream_recv(&mut self, socket: SocketId) -> bool {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return false;
         };
         stream.is_paused = false;
@@ -74,14 +74,14 @@ impl Core {
 
     /// The window of what comes is not given back for now.
     pub(in crate::server) fn stream_pause(&mut self, socket: SocketId) {
-        if let Some(stream) = self.streams.get_mut(socket) {
+        if let Some(stream) = self.h2.get_mut(socket) {
             stream.is_paused = true;
         }
     }
 
     /// END_STREAM goes with the last byte that is being sent, or alone.
     pub(in crate::server) fn stream_shutdown(&mut self, socket: SocketId) {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return;
         };
         if stream.is_shut || stream.is_reset {
@@ -100,7 +100,7 @@ impl Core {
         if is_orderly {
             self.stream_shutdown(socket);
         }
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return;
         };
         if stream.is_closing {
@@ -127,6 +127,6 @@ impl Core {
             self.list_multiplex(parent);
         }
         self.end_stream_send(socket);
-        self.streams.tell(Completion::Closed { socket });
+        self.h2.tell(Completion::Closed { socket });
     }
 }

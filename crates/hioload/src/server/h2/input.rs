@@ -19,13 +19,19 @@ impl Core {
         self.table.get_mut(parent)?.cold.as_mut()?.h2.as_deref_mut()
     }
 
+    /// The streams of a connection, as they are now.
+    fn streams_of(&mut self, parent: SocketId) -> Vec<SocketId> {
+        let multiplex = self.multiplex(parent);
+        multiplex.map_or(Vec::new(), |multiplex| multiplex.streams().collect())
+    }
+
     /// Its output is seen to at the end of the turn.
     pub(in crate::server) fn list_multiplex(&mut self, parent: SocketId) {
         let Some(multiplex) = self.multiplex(parent) else {
             return;
         };
         if !std::mem::replace(&mut multiplex.is_listed, true) {
-            self.streams.listed.push(parent);
+            self.h2.listed.push(parent);
         }
     }
 }
@@ -170,7 +176,7 @@ impl Hub {
 
     /// What was taken of a stream may be sent again; not yet while it is held.
     fn give_back(&mut self, parent: SocketId, socket: SocketId, stream: h2::StreamRef, flow: u32) {
-        if let Some(state) = self.core.streams.get_mut(socket)
+        if let Some(state) = self.core.h2.get_mut(socket)
             && state.is_paused
         {
             state.owed += flow;
@@ -183,7 +189,7 @@ impl Hub {
 
     /// The peer sends no more on a stream.
     fn stream_ended(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        if let Some(stream) = self.core.streams.get_mut(socket) {
+        if let Some(stream) = self.core.h2.get_mut(socket) {
             stream.has_ended = true;
         }
         let Some(connection) = self.core.table.get_mut(socket) else {
@@ -204,7 +210,7 @@ impl Hub {
 
     /// Nothing more can be sent or received on a stream.
     fn stream_reset(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
-        if let Some(stream) = self.core.streams.get_mut(socket) {
+        if let Some(stream) = self.core.h2.get_mut(socket) {
             stream.is_reset = true;
         }
         // The slot is taken until the work is done: a client cannot begin more by taking back what it
@@ -233,22 +239,30 @@ impl Hub {
 
     /// All streams of a connection that is gone are gone, too.
     pub(in crate::server) fn lose_streams(&mut self, cx: &mut Cx<'_>, parent: SocketId) {
-        let Some(multiplex) = self.core.multiplex(parent) else {
-            return;
-        };
-        let sockets: Vec<SocketId> = multiplex.streams().collect();
-        for socket in sockets {
-            if let Some(stream) = self.core.streams.get_mut(socket) {
+        for socket in self.core.streams_of(parent) {
+            if let Some(stream) = self.core.h2.get_mut(socket) {
                 stream.is_reset = true;
             }
             self.recv_ended(cx, socket, RecvEnd::Failed(libc::ECONNRESET));
         }
     }
 
-    /// The peer sends no more on the connection. What it asked for is still answered.
+    /// The peer sends no more on the connection. What it asked for is still answered; streams whose end is
+    /// missing will not get it.
     pub(in crate::server) fn h2_eof(&mut self, cx: &mut Cx<'_>, parent: SocketId) {
         if let Some(connection) = self.core.table.get_mut(parent) {
             connection.facts.set(Facts::EOF);
+        }
+        let sockets = self.core.streams_of(parent);
+        for socket in sockets {
+            if self
+                .core
+                .h2
+                .get_mut(socket)
+                .is_some_and(|stream| !stream.has_ended)
+            {
+                self.stream_reset(cx, socket);
+            }
         }
         let is_unused = |multiplex: &mut Multiplex| multiplex.streams().next().is_none();
         if self.core.multiplex(parent).is_some_and(is_unused) {
@@ -287,7 +301,7 @@ impl Hub {
     /// A stream is over: its slot is free.
     pub(in crate::server) fn stream_closed(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         debug_assert!(is_stream(socket), "a socket has no slot");
-        let Some(stream) = self.core.streams.remove(socket) else {
+        let Some(stream) = self.core.h2.remove(socket) else {
             return;
         };
         let now = cx.now();

@@ -32,10 +32,10 @@ impl Hub {
     pub(in crate::server) fn serve_h2(&mut self, cx: &mut Cx<'_>) {
         // Ends: a connection takes no more than it may have ahead of its socket.
         loop {
-            while let Some(event) = self.core.streams.next_event() {
+            while let Some(event) = self.core.h2.next_event() {
                 self.stream_event(cx, event);
             }
-            let Some(parent) = self.core.streams.listed.pop() else {
+            let Some(parent) = self.core.h2.listed.pop() else {
                 return;
             };
             if let Some(multiplex) = self.core.multiplex(parent) {
@@ -52,7 +52,7 @@ impl Hub {
         self.uncork(cx);
         let Core {
             table,
-            streams,
+            h2: streams,
             cork,
             pool,
             ..

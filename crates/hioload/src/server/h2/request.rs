@@ -23,7 +23,7 @@ impl Hub {
         headers: &HeaderList,
     ) {
         let now = cx.now();
-        let Some(socket) = self.core.streams.insert(parent, stream) else {
+        let Some(socket) = self.core.h2.insert(parent, stream) else {
             // RFC 9113 8.7: nothing was done, the client may ask again.
             if let Some(multiplex) = self.core.multiplex(parent) {
                 multiplex.machine.reset(stream, ErrorCode::REFUSED_STREAM);
@@ -36,7 +36,7 @@ impl Hub {
         if end_stream {
             connection.facts.set(Facts::EOF);
         }
-        if let Some(state) = self.core.streams.get_mut(socket) {
+        if let Some(state) = self.core.h2.get_mut(socket) {
             state.has_ended = end_stream;
         }
         self.core.table.insert(socket, connection);
@@ -126,7 +126,7 @@ impl Core {
         length: Option<u64>,
         is_end: bool,
     ) -> bool {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return false;
         };
         if stream.is_reset || stream.is_shut {
@@ -155,7 +155,7 @@ impl Core {
 
     /// Sends an interim answer (RFC 9110 15.2).
     pub(in crate::server) fn stream_inform(&mut self, socket: SocketId, status: u16) {
-        let Some(stream) = self.streams.get_mut(socket) else {
+        let Some(stream) = self.h2.get_mut(socket) else {
             return;
         };
         let (parent, of) = (stream.parent, stream.stream);

@@ -84,7 +84,7 @@ impl Stream {
             }
         }
         self.piece = (index, from);
-        index == pieces.len()
+        self.framed == payload.len()
     }
 
     /// Ends the send: what was to be sent, and how much of it was framed.
