@@ -106,13 +106,14 @@ class Session:
             if is_last or not (view or end_stream):
                 return
 
-    def request(self, method, path, body=None, **more):
-        """Opens a stream with a whole request."""
+    def begin(self, method, path, end_stream=False):
+        """Opens a stream with the head of a request."""
         headers = [(":method", method), (":scheme", "http"), (":path", path), (":authority", self.addr)]
-        headers += more.items()
-        if body is not None:
-            headers.append(("content-length", str(len(body))))
-        stream = self.open(headers, end_stream=body is None)
+        return self.open(headers, end_stream)
+
+    def request(self, method, path, body=None):
+        """Opens a stream with a whole request."""
+        stream = self.begin(method, path, end_stream=body is None)
         if body is not None:
             self.send(stream, body, end_stream=True)
         return stream

@@ -1,38 +1,62 @@
-//! Foreign clients against the server: Python's `websockets` and `requests`, curl and OpenSSL speak to `hioload`.
+//! Foreign clients against the server: Python's `websockets`, `requests`, `httpx` and `h2`, curl, nghttp, OpenSSL and,
+//! when asked for, Chromium speak to `hioload`.
+
+use std::path::Path;
 
 use crate::args::Args;
-use crate::process::{command, hioload, run as run_command};
+use crate::process::{command, hioload, run as run_command, status};
 use crate::python;
-use crate::stop::Outcome;
+use crate::stop::{Outcome, SKIPPED_CODE, Stop};
 
 /// What is run: each is told the binary and the driver.
 const SCRIPTS: &[&str] = &[
     "e2e/websockets_client.py",
     "e2e/blocks_client.py",
     "e2e/tls_client.py",
+    "e2e/h2_client.py",
+    "e2e/h2_hostile.py",
 ];
+
+/// The one that is run when asked for: its environment is large, and a browser has to be there.
+const BROWSER: &str = "e2e/browser/browser_client.py";
 
 /// Runs the scripts on one driver or both.
 pub(crate) fn run(mut args: Args) -> Outcome {
     let driver = args.value("--driver")?;
     let binary = args.value("--hioload")?;
+    let is_browser = args.flag("--browser");
     args.finish()?;
-    let python = python::python3("e2e", "e2e/requirements.txt")?;
+    let (name, requirements, scripts) = if is_browser {
+        ("browser", "e2e/browser/requirements.txt", &[BROWSER][..])
+    } else {
+        ("e2e", "e2e/requirements.txt", SCRIPTS)
+    };
+    let python = python::python3(name, requirements)?;
     let binary = hioload(binary)?;
     let drivers = driver.map_or_else(
         || vec!["uring".to_owned(), "poll".to_owned()],
         |one| vec![one],
     );
     for driver in &drivers {
-        for script in SCRIPTS {
-            run_command(
-                command(python.join("bin/python"))
-                    .arg(script)
-                    .arg("--hioload")
-                    .arg(&binary)
-                    .args(["--driver", driver]),
-            )?;
+        for script in scripts {
+            run_script(&python, script, &binary, driver)?;
         }
     }
     Ok(())
+}
+
+fn run_script(python: &Path, script: &str, binary: &Path, driver: &str) -> Outcome {
+    let mut command = command(python.join("bin/python"));
+    command.arg(script).arg("--hioload").arg(binary);
+    command.args(["--driver", driver]);
+    if script != BROWSER {
+        return run_command(&mut command);
+    }
+    match status(&mut command)?.code() {
+        Some(0) => Ok(()),
+        Some(code) if code == i32::from(SKIPPED_CODE) => {
+            Err(Stop::Skipped("there is no browser".to_owned()))
+        }
+        _ => Err(Stop::Failed(format!("{script} on {driver}"))),
+    }
 }

@@ -44,7 +44,7 @@ cargo xtask <task> [options]
   sim      simulation from seeds            [sessions|store] [--seeds N] [--from SEED]
   torture  kill -9 under load, again and again   [--kills N] [--driver uring|poll]
   fuzz     libFuzzer targets                [TARGET]... [--seconds N] [--list]
-  e2e      foreign clients (Python, curl) against the server   [--driver uring|poll]
+  e2e      foreign clients (Python, curl, nghttp) against the server   [--driver uring|poll] [--browser]
   conform  Autobahn against server and client; see `cargo xtask conform --help`
   bench    our servers beside their peers; see `cargo xtask bench --help`
 

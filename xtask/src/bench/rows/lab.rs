@@ -18,6 +18,9 @@ const OVERHEAD_MAX: Duration = Duration::from_secs(120);
 /// Load before the measured window.
 const WARMUP_SECONDS: &str = "0.5";
 
+/// The default is made for connections of browsers.
+const TUNNELS_MAX: &str = "128";
+
 /// Figures of the store are shown this often.
 const STATS_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -73,10 +76,11 @@ impl Lab {
         self.on_server_core(target_dir().join("release/blocks-peer"))
     }
 
-    /// A fresh server that echoes.
+    /// A fresh server that echoes, in so many tunnels of a connection as peers take.
     pub(in crate::bench) fn echo(&self) -> Outcome<Server> {
         let mut server = self.on_server_core(&self.hioload);
         server.args(["echo", "--workers", "1", "--addr", "127.0.0.1:0"]);
+        server.env("HIOLOAD_H2_TUNNELS_MAX", TUNNELS_MAX);
         Server::start(server.args(["--admin", "off", "--log", "warn"]))
     }
 

@@ -116,6 +116,18 @@ fn parse(text: &str) -> Cases {
     cases
 }
 
+/// Cases that are not owed, by a part of their names, and why.
+const REASONS: &[(&str, &str)] = &[(
+    "te trailers",
+    "wants 200 for POST of /, where there is nothing to post to; that `te: trailers` is taken is tested in e2e/h2_hostile.py",
+)];
+
+/// Why a case is not owed, if it is not.
+pub(super) fn reason(case: &str) -> Option<&'static str> {
+    let mut reasons = REASONS.iter();
+    Some(reasons.find(|(part, _)| case.ends_with(part))?.1)
+}
+
 /// Our verdicts beside nghttpd's.
 pub(super) struct Comparison {
     pub(super) driver: &'static str,
@@ -157,8 +169,9 @@ impl Comparison {
     }
 
     pub(super) fn complaints(&self) -> Vec<String> {
+        let owed = self.behind.iter().filter(|case| reason(case).is_none());
         let complaint = |case: &String| format!("{}: {case}", self.driver);
-        self.behind.iter().map(complaint).collect()
+        owed.map(complaint).collect()
     }
 
     pub(super) fn line(&self) -> String {
@@ -194,15 +207,19 @@ The application panicked (crashed).
     #[test]
     fn only_what_nghttpd_passes_is_owed() {
         let cases = |passed: &[bool]| {
-            let names = ["a", "b", "c", "d"].map(str::to_owned).into_iter();
-            names.zip(passed.iter().copied()).collect::<Cases>()
+            let names = ["a", "b", "c", "d", "with te trailers"].map(str::to_owned);
+            names
+                .into_iter()
+                .zip(passed.iter().copied())
+                .collect::<Cases>()
         };
-        // The last did not run against us.
+        // The last two did not run against us, and one of them has its reason.
         let ours = cases(&[true, false, true]);
-        let comparison = Comparison::new("uring", &ours, &cases(&[true, false, false, true]));
+        let comparison = Comparison::new("uring", &ours, &cases(&[true, false, false, true, true]));
         assert_eq!(comparison.complaints(), ["uring: d"]);
         assert_eq!(comparison.neither, ["b"]);
         assert_eq!(comparison.ahead, ["c"]);
-        assert_eq!((comparison.passed, comparison.count), (2, 4));
+        assert_eq!(comparison.behind.len(), 2);
+        assert_eq!((comparison.passed, comparison.count), (2, 5));
     }
 }

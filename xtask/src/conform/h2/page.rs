@@ -1,7 +1,7 @@
 //! The section of docs/conformance.md about HTTP/2.
 
 use super::super::page::{Entry, exceptions, table};
-use super::httpwg::Comparison;
+use super::httpwg::{Comparison, reason};
 
 const HEADING: &str = "## HTTP/2";
 
@@ -20,9 +20,6 @@ Autobahn's groups about frames, through a bridge that takes WebSocket over HTTP/
 RFC 8441, all of a group in one connection:
 
 ";
-
-/// Why a case that we do not pass is not owed, by a part of its name.
-const REASONS: &[(&str, &str)] = &[];
 
 /// Cases of a comparison, of one kind.
 type Kind = fn(&Comparison) -> &[String];
@@ -78,8 +75,7 @@ fn list(title: &str, comparisons: &[Comparison], cases: Kind) -> String {
         } else {
             format!(" ({} only)", drivers.join(", "))
         };
-        let reason = REASONS.iter().find(|(part, _)| case.contains(part));
-        let reason = reason.map_or_else(String::new, |(_, reason)| format!(": {reason}"));
+        let reason = reason(case).map_or_else(String::new, |reason| format!(": {reason}"));
         text += &format!("- {case}{drivers}{reason}\n");
     }
     text
