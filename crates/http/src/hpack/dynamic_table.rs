@@ -130,12 +130,10 @@ impl DynamicTable {
         self.arena.copy_within(evicted.., 0);
         self.arena.truncate(live);
         self.base = start;
-        // Moving less than what was evicted since is paid for; else there is to be more room.
-        if evicted < live + len {
-            let capacity = (live + len).next_power_of_two().max(ARENA_SIZE_MIN) * 2;
-            let capacity = capacity.min(self.size_max.saturating_mul(2));
-            self.arena.reserve_exact(capacity - live);
-        }
+        // Half of it stays room, so that moving is paid for by what was inserted since the last time.
+        let capacity = ((live + len) * 2).next_power_of_two().max(ARENA_SIZE_MIN);
+        let capacity = capacity.min(self.size_max.saturating_mul(2));
+        self.arena.reserve_exact(capacity - live);
     }
 }
 
