@@ -12,10 +12,11 @@
 //!                   file operations ─▶ the worker's driver ─▶ data file
 //! ```
 //!
-//! A **PUT** takes a block that was leased to its worker in advance. Each piece of the body is copied once, hashed and summed
-//! while it is in the cache, and written at once. When all is written and the hash is right the controller is asked to
-//! name the block: one sync of the data and one commit of the index for everybody who asked meanwhile, then the
-//! replies. What is written is never what is live, so there is nothing to undo: a block that is not in the index is free.
+//! A **PUT** takes a block that was leased to its worker in advance. Each piece of the body is copied once, summed while it is
+//! in the cache, hashed by the end of the turn beside those of other bodies, and written. When all is written and the hash is
+//! right the controller is asked to name the block: one sync of the data and one commit of the index for everybody who asked
+//! meanwhile, then the replies. What is written is never what is live, so there is nothing to undo: a block that is not in
+//! the index is free.
 //!
 //! A **GET** looks the address up on its worker, reads pieces as far as the socket takes them, and gives out nothing that was
 //! not verified: the checksum of each 4 KiB, kept in the index, and of a whole block its hash before the last piece. A

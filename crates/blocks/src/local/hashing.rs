@@ -5,7 +5,7 @@
 //!                                                ▲ who has no more bytes makes room for the next
 //! ```
 //!
-//! One content is hashed at a third of the speed of four ([`lanes`](crate::lanes)), so nothing is hashed when it comes: its owner
+//! One content is hashed at half the speed of four ([`lanes`](crate::lanes)), so nothing is hashed when it comes: its owner
 //! stands in line, once. When four have much to hash they are served at once, while it is in the nearer caches; the end of the
 //! turn serves everybody, however few. Nothing leaves for the file or a socket before.
 //!

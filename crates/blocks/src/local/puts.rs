@@ -6,12 +6,14 @@
 //! A write that fails makes its block suspect: it is returned as such and not given out again, for what refused one
 //! write may refuse the next. ENOSPC says nothing about the block, which goes back to its pool.
 
+mod naming;
+
 use std::collections::VecDeque;
 
 use hioload_base::{Key, Slab};
 use hioload_mem::Buffer;
 
-use super::body::{Body, buffer_cost};
+use super::body::buffer_cost;
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, PutKey};
 use super::hashing::Hashing;
@@ -20,7 +22,7 @@ use super::put::{Hold, Put, Stage};
 use crate::block::Block;
 use crate::class::{BLOCK_SIZE_MAX, Class};
 use crate::fault::{Fault, PutError};
-use crate::hash::{Hash, Hasher};
+use crate::hash::Hash;
 use crate::index::IndexReader;
 use crate::message::{Request, Stored};
 use crate::pools::Given;
@@ -187,75 +189,6 @@ impl Puts {
             // What the controller decides is done; only nobody is told.
             Stage::Asking { .. } | Stage::Closing => {}
             Stage::Body | Stage::Hashing | Stage::Flushing => self.close(desk, key.0),
-        }
-    }
-
-    // What is hashed.
-
-    pub(super) fn hasher(&self, key: Key) -> Option<&Hasher> {
-        let put = self.slots.get(key)?;
-        let comes = matches!(put.stage, Stage::Body | Stage::Hashing);
-        put.body.as_ref().filter(|_| comes).map(Body::hasher)
-    }
-
-    pub(super) fn bytes(&self, key: Key, at: u64) -> &[u8] {
-        self.slots.get(key).map_or(&[], |put| put.bytes(at))
-    }
-
-    /// So far the body is hashed: all that came, or a part.
-    pub(super) fn hashed(
-        &mut self,
-        desk: &mut Desk,
-        reader: &mut dyn IndexReader,
-        key: Key,
-        hasher: Hasher,
-        is_all: bool,
-    ) {
-        let Some(put) = self.slots.get_mut(key) else {
-            return;
-        };
-        put.is_in_line = !is_all;
-        if let Some(body) = &mut put.body {
-            body.set_hasher(hasher);
-        }
-        if put.stage == Stage::Hashing && is_all {
-            self.name(desk, reader, key);
-        } else {
-            self.advance(desk, key);
-        }
-    }
-
-    /// The body is whole and hashed.
-    fn name(&mut self, desk: &mut Desk, reader: &mut dyn IndexReader, key: Key) {
-        let Some(put) = self.slots.get_mut(key) else {
-            return;
-        };
-        let body = put
-            .body
-            .take()
-            .expect("invariant: a body that comes has its hasher");
-        let (hash, sums, last) = body.finish();
-        match last {
-            // Begun for bytes that never came: the body ended where the piece before it did.
-            Some(piece) if piece.is_empty() => drop_buffer(desk, put, piece),
-            last => put.queue.extend(last),
-        }
-        put.named = Some((hash, sums));
-        put.stage = Stage::Flushing;
-        if put.expected.is_some_and(|expected| expected != hash) {
-            return self.fail(desk, key, PutError::Mismatch { found: hash });
-        }
-        let is_present = match put.hold {
-            Hold::Gather {
-                is_present: true, ..
-            } => true,
-            // Nobody looked yet: its name was not known, and nothing is written so far.
-            _ => put.expected.is_none() && put.placed == 0 && self.is_stored(reader, &hash),
-        };
-        if is_present {
-            self.confirm(desk, key, hash);
-        } else {
-            self.advance(desk, key);
         }
     }
 
