@@ -398,24 +398,72 @@ fn content_before_a_reset_is_delivered() {
     assert_eq!(server.take_seen(), expected);
 }
 
-/// A response that is complete before its request is: the rest is not needed, and that is no error.
+/// A response that is complete before its request is: the rest is not needed, and that is no error. What still comes is
+/// dropped for a while, since many a client takes a reset for a failure.
 #[test]
 fn an_early_answer_is_no_error() {
+    for end in [
+        "it ends", "trailers", "time", "too much", "reset", "offence",
+    ] {
+        let mut pair = Pair::new();
+        let id = pair.client.open(&post("/"), false);
+        pair.client.send(id, &[1; 1000], false);
+        pair.run();
+        pair.server.take_seen();
+        pair.server.respond(id, 413, true);
+        pair.server.release(id);
+        pair.client.send(id, &[1; 1000], false);
+        pair.run();
+        let seen = pair.client.take_seen();
+        assert!(
+            matches!(seen[..], [Seen::Head(_, HeadKind::Response, _, true)]),
+            "{seen:?}"
+        );
+        // Its slot is not free yet.
+        assert_eq!(pair.server.connection.stream_count(), 1);
+        let mut reset = vec![Seen::Reset(id, ErrorCode::NO_ERROR, true)];
+        match end {
+            "it ends" => {
+                pair.client.send(id, b"", true);
+                reset.clear();
+            }
+            "trailers" => {
+                let stream = pair.client.streams[&id];
+                pair.client
+                    .connection
+                    .trailers(stream, [].into_iter())
+                    .expect("open");
+                reset.clear();
+            }
+            "time" => {
+                let due = pair.server.connection.poll_timeout().expect("soon");
+                assert_eq!(due - pair.server.now, std::time::Duration::from_secs(1));
+                pair.server
+                    .connection
+                    .handle_timeout(due)
+                    .expect("in order");
+            }
+            "too much" => pair.client.send(id, &[1; 100_000], false),
+            "reset" => {
+                pair.client.release(id);
+                reset.clear();
+            }
+            _ => {
+                let bytes = window_update(id, 0);
+                pair.server.feed(&bytes).expect("of the stream alone");
+                reset = vec![Seen::Reset(id, ErrorCode::PROTOCOL_ERROR, true)];
+            }
+        }
+        pair.run();
+        assert_eq!(pair.client.take_seen(), reset, "{end}");
+        assert_eq!(pair.server.take_seen(), [], "its owner has released it");
+        assert_eq!(pair.server.connection.stream_count(), 0, "{end}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_complete_is_cut_off() {
     let mut pair = Pair::new();
-    let id = pair.client.open(&post("/"), false);
-    pair.client.send(id, &[1; 1000], false);
-    pair.run();
-    pair.server.respond(id, 413, true);
-    pair.server.release(id);
-    pair.run();
-    let seen = pair.client.take_seen();
-    assert!(matches!(
-        seen[0],
-        Seen::Head(_, HeadKind::Response, _, true)
-    ));
-    assert_eq!(seen[1], Seen::Reset(id, ErrorCode::NO_ERROR, true));
-    pair.client.release(id);
-    // An answer that is not complete is cut off.
     let id = pair.client.open(&get("/"), true);
     pair.run();
     pair.server.respond(id, 200, false);
@@ -425,4 +473,53 @@ fn an_early_answer_is_no_error() {
         pair.client.take_seen()[1],
         Seen::Reset(id, ErrorCode::CANCEL, true)
     );
+    assert_eq!(pair.server.connection.stream_count(), 0);
+}
+
+/// Streams whose content waits hold the window of all: those that do not wait need it to end, and all wait for ever.
+#[test]
+fn streams_that_wait_do_not_stop_the_others() {
+    let mut pair = Pair::new();
+    pair.server.consumes = false;
+    for _ in 0..100 {
+        let id = pair.client.open(&post("/"), false);
+        pair.client.send(id, &[1; 100_000], true);
+    }
+    pair.run();
+    // All of their windows are full, which is several times that of the connection.
+    let came: usize = pair
+        .server
+        .take_seen()
+        .iter()
+        .map(|seen| match seen {
+            Seen::Data(_, bytes, false) => bytes.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(came, 100 * 65_536);
+    // And another one goes through.
+    let id = pair.client.open(&post("/"), false);
+    pair.client.send(id, &[1; 10_000], true);
+    pair.run();
+    assert_eq!(
+        pair.server.take_seen()[1],
+        Seen::Data(id, vec![1; 10_000], true)
+    );
+}
+
+/// A frame that is malformed is so on any stream (RFC 9113 6.1).
+#[test]
+fn padding_is_checked_on_streams_that_are_gone() {
+    for is_released in [false, true] {
+        for (payload, is_good) in [(&b"\x05\0\0"[..], false), (b"", false), (b"\x02\0\0", true)] {
+            let mut server = server_with_stream();
+            let stream = server.streams[&1];
+            server.connection.reset(stream, ErrorCode::CANCEL);
+            if is_released {
+                server.release(1);
+            }
+            let outcome = server.feed(&frame(DATA, PADDED, 1, payload));
+            assert_eq!(outcome.is_ok(), is_good, "{payload:?}");
+        }
+    }
 }

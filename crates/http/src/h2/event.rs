@@ -34,8 +34,8 @@ pub enum Event<'a> {
         stream: StreamRef,
         /// Where it lies in the input. Empty only at the end.
         bytes: &'a mut [u8],
-        /// What is to be given back by [`Connection::consumed`](super::Connection::consumed) once the content is done
-        /// with. (Padding was given back already.)
+        /// What is to be given back to the stream's window by [`Connection::consumed`](super::Connection::consumed) once
+        /// the content is done with. (Padding was given back already.)
         flow: u32,
         /// Nothing more comes.
         end_stream: bool,

@@ -22,7 +22,7 @@ pub struct Limits {
     pub streams_open_max: u16,
     /// Bytes of a stream that the peer may send ahead.
     pub stream_window: u32,
-    /// Bytes of all streams that the peer may send ahead.
+    /// Bytes of all streams that may be under way.
     pub connection_window: u32,
     /// Bytes of the content of one DATA frame that we send, whatever the peer allows.
     pub data_size_max: u16,
@@ -98,6 +98,12 @@ pub(super) const PRIORITIES_PER_STREAM: u64 = 100;
 /// WINDOW_UPDATEs that a connection is good for, those for each stream and for each DATA frame sent apart.
 pub(super) const WINDOW_UPDATES_BASE: u64 = 100;
 
+/// Bytes of a request that are taken and dropped after its answer is complete.
+pub(super) const ABANDONED_SIZE_MAX: u32 = 65_536;
+
+/// How long they are.
+pub(super) const ABANDONED_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Priorities of streams that were not opened yet, which are kept.
 pub(super) const EARLY_PRIORITIES_MAX: usize = 16;
 
@@ -156,7 +162,7 @@ const CONNECTION_WINDOW: Limit = row(
     "h2.connection_window",
     "bytes",
     (1 << 20, 65_535, (1 << 31) - 1),
-    "so much of all streams is held",
+    "so much may be under way; it is given back as it comes, and so no stream that waits stops the others: what is held is bounded by the windows of the streams",
     "the peer waits; GOAWAY(FLOW_CONTROL_ERROR) if it does not",
 );
 const DATA_SIZE: Limit = row(

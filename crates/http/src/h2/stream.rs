@@ -95,6 +95,8 @@ pub(super) struct Stream {
     pub(super) is_head_request: bool,
     /// What is queued is the last.
     pub(super) ends: bool,
+    /// Its owner has answered and released it; what still comes of the request is dropped.
+    pub(super) is_abandoned: bool,
     /// Its window is what its owner set.
     pub(super) has_own_window: bool,
     pub(super) send: SendWindow,
@@ -104,9 +106,9 @@ pub(super) struct Stream {
     /// Content that has to come yet, if the head said how much.
     pub(super) content_left: Option<u64>,
     pub(super) opened: Time,
-    /// Since when there is something to send and too little was.
+    /// Since when there is something to send and too little was; or it is abandoned.
     pub(super) stalled_since: Time,
-    /// Bytes sent since then.
+    /// Bytes sent, or dropped, since then.
     pub(super) progress: u32,
 }
 
@@ -121,6 +123,7 @@ impl Stream {
             is_tunnel: false,
             is_head_request: false,
             ends: false,
+            is_abandoned: false,
             has_own_window: false,
             send: SendWindow::new(send),
             receive: ReceiveWindow::new(receive),

@@ -169,8 +169,15 @@ impl Connection {
         stream.queued = 0;
         stream.ends = false;
         self.scheduler.remove(reference.slot);
+        let is_abandoned = stream.is_abandoned;
+        if is_abandoned {
+            self.remove(reference, ErrorCode::NO_ERROR);
+        }
         if self.role == Role::Server {
             self.count_reset(opened)?;
+        }
+        if is_abandoned {
+            return Ok(None);
         }
         Ok(Some(Event::Reset {
             stream: reference,

@@ -2,35 +2,29 @@
 //!
 //! Spec: RFC 9113 5.1, 5.4.2, 6.4, 6.9, 8.1.
 
-use super::{Connection, Reset};
+use super::{Connection, Reset, Role};
 use crate::h2::abuse::Reason;
 use crate::h2::error_code::ErrorCode;
 use crate::h2::event::StreamRef;
 use crate::h2::frame;
+use crate::h2::limits::ABANDONED_SIZE_MAX;
 use crate::h2::offence::Offence;
 use crate::h2::stream::{Cause, State};
 
 impl Connection {
-    /// Content of [`Event::Data`](crate::h2::Event::Data) is done with: the peer may send so much more. What was not
-    /// consumed when its stream is released is given back then.
+    /// Content of [`Event::Data`](crate::h2::Event::Data) is done with: the peer may send so much more of this stream.
+    /// (What it may send of all together it was told when the content came.)
     pub fn consumed(&mut self, stream: StreamRef, flow: u32) {
         let Some(entry) = self.streams.get_mut(stream) else {
             return;
         };
-        let size = entry.receive.consume(flow);
-        // RFC 9113 6.9: a stream that the peer has ended needs no window; the connection always does.
+        entry.receive.consume(flow);
+        // RFC 9113 6.9: a stream that the peer has ended needs no window.
         if entry.state.can_receive()
             && let Some(increment) = entry.receive.announce()
         {
             frame::write_window_update(&mut self.out, stream.id, increment);
         }
-        self.give_back(size);
-    }
-
-    /// The connection's window is given back, whatever became of the stream.
-    pub(super) fn give_back(&mut self, size: u32) {
-        self.receive.consume(size);
-        self.announce_connection();
     }
 
     pub(super) fn announce_connection(&mut self) {
@@ -68,29 +62,56 @@ impl Connection {
         frame::write_reset(&mut self.out, stream.id, code);
     }
 
-    /// Nobody works for the stream any more: its slot is free, and what was not consumed is given back. One that has not
-    /// ended is reset: by NO_ERROR when all of the answer was sent (RFC 9113 8.1), by CANCEL otherwise.
+    /// Nobody works for the stream any more. One that has not ended is reset by CANCEL; its slot is free. But one that was
+    /// answered in full while its request still comes is not: many a client takes a reset for a failure. What comes is
+    /// dropped for a while, and only then it is reset, by NO_ERROR (RFC 9113 8.1); its slot is free after that.
     pub fn release(&mut self, stream: StreamRef) {
+        let is_server = self.role == Role::Server;
+        let Some(entry) = self.streams.get_mut(stream) else {
+            return;
+        };
+        if entry.is_abandoned {
+            return;
+        }
+        if is_server && entry.state == State::HalfClosedLocal {
+            entry.is_abandoned = true;
+            entry.stalled_since = self.now;
+            entry.progress = 0;
+            self.timers.watch_abandoned(self.now);
+            return;
+        }
+        self.remove(stream, ErrorCode::CANCEL);
+    }
+
+    /// Frees the slot of a stream, reset if it has not ended.
+    pub(super) fn remove(&mut self, stream: StreamRef, code: ErrorCode) {
         let Some(entry) = self.streams.get(stream) else {
             return;
         };
-        let code = if entry.state == State::HalfClosedLocal {
-            ErrorCode::NO_ERROR
-        } else {
-            ErrorCode::CANCEL
-        };
-        let (held, is_tunnel) = (entry.receive.held(), entry.is_tunnel);
+        let is_tunnel = entry.is_tunnel;
         self.reset(stream, code);
         self.streams.remove(stream);
         if self.is_peers(stream.id) {
             self.peer_streams -= 1;
             self.tunnels -= u16::from(is_tunnel);
         }
-        self.give_back(held);
+    }
+
+    /// Content of a request that was answered already: taken for a while, so that the answer is read.
+    pub(super) fn drop_content(&mut self, stream: StreamRef, size: u32, is_end: bool) {
+        let Some(entry) = self.streams.get_mut(stream) else {
+            return;
+        };
+        entry.progress = entry.progress.saturating_add(size);
+        let is_enough = entry.progress >= ABANDONED_SIZE_MAX;
+        self.consumed(stream, size);
+        if is_end || is_enough {
+            self.remove(stream, ErrorCode::NO_ERROR);
+        }
     }
 
     fn is_peers(&self, id: u32) -> bool {
-        (id % 2 == 1) == (self.role == super::Role::Server)
+        (id % 2 == 1) == (self.role == Role::Server)
     }
 
     /// The peer broke a rule of the stream (RFC 9113 5.4.2). Its owner is told by the next event.
@@ -101,7 +122,10 @@ impl Connection {
             frame::write_reset(&mut self.out, id, offence.code());
             return Ok(());
         };
-        if !self.streams.at(stream.slot).state.is_closed() {
+        let entry = self.streams.at(stream.slot);
+        if entry.is_abandoned {
+            self.remove(stream, offence.code());
+        } else if !entry.state.is_closed() {
             self.reset(stream, offence.code());
             self.resets.push_back(Reset {
                 stream,

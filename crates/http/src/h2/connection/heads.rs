@@ -290,6 +290,10 @@ impl Connection {
         if !stream.take_content(0, true) {
             return Err(Offence::ContentLength);
         }
+        if stream.is_abandoned {
+            self.drop_content(reference, 0, true);
+            return Ok(None);
+        }
         stream.state.end_remote();
         Ok(Some(Event::Head {
             stream: reference,

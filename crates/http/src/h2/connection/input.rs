@@ -323,7 +323,8 @@ impl Connection {
         };
     }
 
-    /// The whole frame counts against both windows, padding included (RFC 9113 6.1, 6.9.1).
+    /// The whole frame counts against both windows, padding included (RFC 9113 6.1, 6.9.1). The connection's is given back
+    /// as it comes: one stream whose content nobody takes yet must not stop the others.
     fn begin_data<'a>(&mut self, header: FrameHeader) -> Result<Step<'a>, Offence> {
         let (id, length) = (header.stream, header.length);
         if id == 0 {
@@ -335,28 +336,27 @@ impl Connection {
         self.receive
             .receive(length)
             .map_err(|_| Offence::ConnectionWindowExceeded)?;
-        self.reading = Reading::Skip(length);
-        match self.accept_data(header) {
-            Ok(()) => {
-                if header.has(flag::PADDED) {
-                    self.reading = Reading::PadLength(header);
-                    return Ok(Step::Silent);
-                }
-                self.begin_content(header, length, 0)
-            }
-            Err(refusal) => {
-                self.give_back(length);
-                match refusal {
-                    Refusal::Late => self.count_glitch(1)?,
-                    Refusal::Closed => {
-                        self.count_glitch(1)?;
-                        self.reset_gone(id, ErrorCode::STREAM_CLOSED)?;
-                    }
-                    Refusal::Offence(offence) => return self.take_offence(id, offence),
-                }
-                Ok(Step::Silent)
+        self.receive.consume(length);
+        self.announce_connection();
+        let outcome = self.accept_data(header);
+        if header.has(flag::PADDED) {
+            self.reading = Reading::PadLength(header);
+        } else {
+            self.reading = Reading::Skip(length);
+            if outcome.is_ok() {
+                return self.begin_content(header, length, 0);
             }
         }
+        match outcome {
+            Ok(()) => {}
+            Err(Refusal::Late) => self.count_glitch(1)?,
+            Err(Refusal::Closed) => {
+                self.count_glitch(1)?;
+                self.reset_gone(id, ErrorCode::STREAM_CLOSED)?;
+            }
+            Err(Refusal::Offence(offence)) => return self.take_offence(id, offence),
+        }
+        Ok(Step::Silent)
     }
 
     /// Whether the stream takes DATA of this length; it is then taken from its window.
@@ -421,14 +421,13 @@ impl Connection {
             return Ok(Step::Silent);
         };
         let entry = self.streams.at(stream.slot);
-        let is_tunnel = entry.is_tunnel;
+        // Small pieces are a tunnel's own matter, and ours where we leave no room for others.
+        let is_exempt = entry.is_tunnel || entry.receive.target() < i64::from(4 * DATA_TINY_SIZE);
         if entry.state.can_receive() && !entry.take_content(content, is_end) {
-            // Nobody is handed it.
-            self.consumed(stream, content);
             return self.take_offence(header.stream, Offence::ContentLength);
         }
         if !is_end {
-            self.count_small(content, is_tunnel)?;
+            self.count_small(content, is_exempt)?;
         }
         self.reading = Reading::Data {
             stream,
@@ -440,11 +439,11 @@ impl Connection {
     }
 
     /// DATA that costs more than it brings.
-    fn count_small(&mut self, content: u32, is_tunnel: bool) -> Result<(), Offence> {
+    fn count_small(&mut self, content: u32, is_exempt: bool) -> Result<(), Offence> {
         if content == 0 {
             return self.count_empty();
         }
-        if content >= DATA_TINY_SIZE || is_tunnel {
+        if content >= DATA_TINY_SIZE || is_exempt {
             return Ok(());
         }
         self.ledger.add(Reason::TinyData);
@@ -476,9 +475,8 @@ impl Connection {
         };
         let entry = self.streams.get_mut(stream);
         let Some(entry) = entry.filter(|entry| entry.state.can_receive()) else {
-            // Reset since the frame began: what comes of it is done with. When it was released, too, that was done then.
+            // Reset since the frame began.
             self.reading = Reading::Skip(content + padding);
-            self.consumed(stream, content);
             return Step::Silent;
         };
         let len = input.len().min(content as usize);
@@ -503,7 +501,9 @@ impl Connection {
                 is_end,
             };
         }
-        if len > 0 || end_stream {
+        if entry.is_abandoned {
+            self.drop_content(stream, len as u32, end_stream);
+        } else if len > 0 || end_stream {
             return Step::Event(Event::Data {
                 stream,
                 bytes,

@@ -14,8 +14,9 @@
 //! Invariants:
 //! - the first offence of the connection is the only one: nothing is taken after it;
 //! - header blocks are decoded and encoded in the order they have on the wire, those of streams that are gone, too;
-//! - every byte of DATA that comes is taken from both windows once and given back once, whatever becomes of its stream;
-//! - an entry of the table of streams is freed by [`Connection::release`] alone.
+//! - every byte of DATA that comes is given back to the connection's window as it comes, whatever becomes of its stream:
+//!   it is the streams' windows that hold a peer back;
+//! - no entry of the table of streams is freed before [`Connection::release`].
 
 mod control;
 mod ending;
@@ -363,7 +364,7 @@ impl Connection {
         self.end != End::Not
     }
 
-    /// Streams that are not released.
+    /// Streams whose slot is not free.
     #[must_use]
     pub fn stream_count(&self) -> usize {
         self.streams.len()

@@ -16,7 +16,7 @@ use crate::h2::abuse::Reason;
 use crate::h2::error_code::ErrorCode;
 use crate::h2::event::{Event, StreamRef};
 use crate::h2::frame::{self, STREAM_ID_MAX};
-use crate::h2::limits::Limits;
+use crate::h2::limits::{ABANDONED_TIMEOUT, Limits};
 use crate::h2::offence::Offence;
 
 /// How long the peer has to answer the PING that goes with the first GOAWAY.
@@ -44,6 +44,8 @@ pub(super) struct Timers {
     last: Time,
     /// When streams that are left are reset.
     drain: Time,
+    /// When to look for streams that were abandoned.
+    abandoned: Time,
 }
 
 impl Timers {
@@ -59,7 +61,13 @@ impl Timers {
             ping_next: 0,
             last: Time::MAX,
             drain: Time::MAX,
+            abandoned: Time::MAX,
         }
+    }
+
+    /// A stream was abandoned.
+    pub(super) fn watch_abandoned(&mut self, now: Time) {
+        self.abandoned = self.abandoned.min(now + ABANDONED_TIMEOUT);
     }
 
     pub(super) fn settings_acked(&mut self) {
@@ -107,6 +115,7 @@ impl Timers {
             self.stalls,
             self.last,
             self.drain,
+            self.abandoned,
         ]
         .into_iter()
         .fold(self.ping_deadline(limits), Time::min)
@@ -155,6 +164,9 @@ impl Connection {
         if self.timers.last <= now {
             self.say_last();
         }
+        if self.timers.abandoned <= now {
+            self.look_for_abandoned(now);
+        }
         if self.timers.drain <= now {
             self.timers.drain = Time::MAX;
             self.reset_all();
@@ -188,6 +200,28 @@ impl Connection {
             self.stream_offence(stream.id, Offence::Stalled)?;
         }
         Ok(())
+    }
+
+    /// Streams whose request has had its time to end.
+    fn look_for_abandoned(&mut self, now: Time) {
+        let mut next = Time::MAX;
+        let mut late: Vec<StreamRef> = Vec::new();
+        for (reference, stream) in self
+            .streams
+            .iter_mut()
+            .filter(|(_, stream)| stream.is_abandoned)
+        {
+            let due = stream.stalled_since + ABANDONED_TIMEOUT;
+            if due <= now {
+                late.push(reference);
+            } else {
+                next = next.min(due);
+            }
+        }
+        self.timers.abandoned = next;
+        for stream in late {
+            self.remove(stream, ErrorCode::NO_ERROR);
+        }
     }
 
     /// Sends a PING, unless one is under way; the answer is [`Event::Pong`].
@@ -253,6 +287,10 @@ impl Connection {
             .map(|(reference, _)| reference)
             .collect();
         for stream in left {
+            if self.streams.at(stream.slot).is_abandoned {
+                self.remove(stream, ErrorCode::NO_ERROR);
+                continue;
+            }
             self.reset(stream, ErrorCode::CANCEL);
             self.resets.push_back(Reset {
                 stream,
