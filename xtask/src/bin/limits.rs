@@ -12,6 +12,7 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("mem", hioload_mem::LIMITS),
     ("http", hioload_http::h1::LIMITS),
     ("net", hioload_net::LIMITS),
+    ("client", hioload_http::client::LIMITS),
     ("blocks", hioload_blocks::LIMITS),
     ("index", hioload_blocks::INDEX_LIMITS),
     ("server", hioload::config::LIMITS),

@@ -6,6 +6,7 @@ mod blocks;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
 mod exit;
+mod fetch;
 mod flags;
 mod log;
 mod plan;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 use self::autobahn::AutobahnArgs;
 use self::blocks::BlocksArgs;
 pub(crate) use self::driver::DriverArg;
+use self::fetch::FetchArgs;
 use self::flags::ServeArgs;
 use self::plan::PlanArgs;
 use self::publish::PubArgs;
@@ -55,6 +57,8 @@ enum Command {
     Bench(Box<BenchArgs>),
     /// Store, read and check blocks: in a running server, or in a directory
     Blocks(BlocksArgs),
+    /// Ask an HTTP server, and show its answer
+    Fetch(Box<FetchArgs>),
     /// Run every case of an Autobahn fuzzing server
     #[command(hide = true)]
     AutobahnClient(AutobahnArgs),
@@ -70,6 +74,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Sub(args) => subscribe::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Blocks(args) => blocks::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::AutobahnClient(args) => autobahn::run(&args),
     }
 }

@@ -33,7 +33,7 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    fn message(kind: Kind, payload: Vec<u8>) -> Self {
+    pub(crate) fn message(kind: Kind, payload: Vec<u8>) -> Self {
         match kind {
             Kind::Text => Self::Text(
                 String::from_utf8(payload).expect("invariant: the session checked the text"),

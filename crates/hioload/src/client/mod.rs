@@ -52,7 +52,7 @@ mod url;
 pub use blocking::{Client, ClientBuilder, Incoming, Messages};
 pub use error::{ClientError, Closing, UrlFault};
 pub use hioload_ws::deflate::DeflateOffer;
-pub use hioload_ws::handshake::{HandshakeError, HandshakeLimits};
+pub use hioload_ws::handshake::{Established, HandshakeError, HandshakeLimits};
 pub use hioload_ws::{Limits, Misuse, Offence};
 pub use keys::Entropy;
 pub use options::ClientOptions;

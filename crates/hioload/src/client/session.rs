@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use hioload_ws::deflate::{DeflateParams, Deflater, Inflater};
-use hioload_ws::handshake::ClientRequest;
+use hioload_ws::handshake::{ClientRequest, Established};
 use hioload_ws::{
     CloseCode, ControlFrame, Event, Kind, Misuse, Offence, OffenceKind, Outgoing, Role, Session,
     mask, utf8,
@@ -169,6 +169,23 @@ impl ClientSession {
             written: 0,
             offence: None,
         })
+    }
+
+    /// A session on bytes whose handshake was done elsewhere: over HTTP/2 (RFC 8441), or by whoever owns the connection.
+    #[must_use]
+    pub fn established(options: ClientOptions, established: Established) -> Self {
+        Self {
+            options,
+            phase: Phase::Open,
+            protocol: established.protocol,
+            keys: Keys::new(Keys::system()),
+            ws: Session::new(Role::Client, established.deflate.is_some()),
+            joined: Vec::new(),
+            deflate: established.deflate.map(Deflate::new),
+            output: Vec::new(),
+            written: 0,
+            offence: None,
+        }
     }
 
     /// Whether the handshake is done and neither side has closed.

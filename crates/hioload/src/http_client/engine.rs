@@ -126,10 +126,14 @@ impl Engine {
     /// When [`Engine::settle`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let closing = self.links.iter().flatten().filter_map(|link| match link.state {
-            State::Closing(until) => Some(until),
-            _ => None,
-        });
+        let closing = self
+            .links
+            .iter()
+            .flatten()
+            .filter_map(|link| match link.state {
+                State::Closing(until) => Some(until),
+                _ => None,
+            });
         closing.chain(self.agent.poll_timeout()).min()
     }
 
@@ -242,7 +246,9 @@ impl Engine {
                 link.is_receiving = false;
                 self.ended(driver, conn, end);
             }
-            Completion::Sent { result, payload, .. } => match result {
+            Completion::Sent {
+                result, payload, ..
+            } => match result {
                 Ok(taken) => {
                     link.sent(driver, taken, payload);
                     self.pump(driver, conn);
@@ -267,7 +273,8 @@ impl Engine {
         }
         let mut link = Link::new(conn, origin.clone(), offer);
         let literal = origin.host.parse::<IpAddr>().ok();
-        link.addresses.extend(literal.map(|ip| SocketAddr::new(ip, origin.port)));
+        link.addresses
+            .extend(literal.map(|ip| SocketAddr::new(ip, origin.port)));
         self.links[conn.index()] = Some(link);
         match literal {
             Some(_) => self.try_next(driver, conn, ConnectStage::Tcp),
@@ -351,8 +358,15 @@ impl Engine {
                 Ok(None) => break,
                 Ok(Some(tls::Event::Handshake(_))) => {
                     let is_http2 = session.alpn() == Some(Protocol::Http2.alpn().as_bytes());
+                    if link.offer == Offer::Http2 && !is_http2 {
+                        return self.refuse(driver, conn, "the server does not speak HTTP/2");
+                    }
                     link.state = State::Open;
-                    let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+                    let protocol = if is_http2 {
+                        Protocol::Http2
+                    } else {
+                        Protocol::Http1
+                    };
                     self.agent.connected(now, conn, protocol);
                 }
                 Ok(Some(tls::Event::Data(mut plain))) => {

@@ -39,6 +39,7 @@ impl Trust {
                 roots: self.roots.clone(),
                 alpn: alpn.collect(),
                 identity: self.identity.clone(),
+                ..ConnectorConfig::default()
             })?);
         }
         let connector = self.connectors[place].as_ref();
