@@ -180,7 +180,7 @@ impl Owner {
                 self.connection.consumed(stream, flow);
                 match self.seen.last_mut() {
                     Some(Seen::Data(id, before)) if *id == stream.id => {
-                        before.extend_from_slice(bytes)
+                        before.extend_from_slice(bytes);
                     }
                     _ if bytes.is_empty() => {}
                     _ => self.seen.push(Seen::Data(stream.id, bytes.to_vec())),

@@ -272,7 +272,7 @@ fn a_server_ends_in_two_steps() {
                 Seen::GoAway(last, _) => Some(*last),
                 _ => None,
             })
-            .last()
+            .next_back()
     };
     assert_eq!(last(&pair.client.take_seen()), Some(second));
     for id in [first, second] {
