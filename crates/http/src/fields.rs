@@ -40,7 +40,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 pub(crate) fn find_newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&byte| byte == b'\n')
+    memchr::memchr(b'\n', bytes)
 }
 
 /// The elements of a list such as `a, b` (RFC 9110 5.6.1), empty ones left out.
@@ -51,11 +51,21 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// The values of the fields of this name, in whatever case it was sent.
+/// The values of the fields of this name, in whatever case it was sent. Lines of other names are passed over
+/// by the place of their colon.
 pub(crate) fn values<'a>(fields: Fields<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    fields
-        .filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|(_, value)| value)
+    let name = name.as_bytes();
+    let mut rest = fields.rest;
+    std::iter::from_fn(move || {
+        while let Some(end) = find_newline(rest) {
+            let line = &rest[..end];
+            rest = &rest[end + 1..];
+            if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name) {
+                return Some(line[name.len() + 1..].trim_ascii());
+            }
+        }
+        None
+    })
 }
 
 /// A length of `Content-Length`: digits and nothing else. `None` for anything else, lists included:

@@ -671,8 +671,11 @@ impl Core {
             self.count_end(reason);
             self.ended.push(socket);
         }
-        let deadline = cx.now() + self.settings.close_timeout;
-        self.set_timer(cx, socket, deadline);
+        // The last of an answer on a stream is waited for by its connection.
+        if was_open || !is_stream(socket) {
+            let deadline = cx.now() + self.settings.close_timeout;
+            self.set_timer(cx, socket, deadline);
+        }
         self.pump(cx, socket);
         self.end_with_send(socket);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hioload_http::Fields;
 use hioload_http::h2::{ErrorCode, HeaderList, StreamRef};
 use hioload_reactor::SocketId;
 use hioload_ws::handshake::{Request as Handshake, accept_extended};
@@ -11,6 +12,9 @@ use crate::server::connection::{Connection, Facts, Phase};
 use crate::server::core::{Core, Cx};
 use crate::server::http::Exchange;
 use crate::server::hub::Hub;
+
+/// Fields of an answer at most; none of ours has more than twelve.
+const FIELDS_MAX: usize = 16;
 
 impl Hub {
     /// The head of a request is complete.
@@ -141,14 +145,21 @@ impl Core {
         };
         let mut digits = [0; 20];
         let length = length.map(|length| (&b"content-length"[..], decimal(length, &mut digits)));
-        let fields = lines
-            .iter()
-            .flat_map(|lines| lines.split_terminator("\r\n"))
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let answered = multiplex
-            .machine
-            .respond(of, status, fields.chain(length), is_end);
+        // They are looked at more than once: the lines are taken apart here, and only here.
+        let mut fields = [(&b""[..], &b""[..]); FIELDS_MAX];
+        let mut count = 0;
+        for lines in lines {
+            for field in Fields::new(lines.as_bytes()) {
+                fields[count] = field;
+                count += 1;
+            }
+        }
+        if let Some(length) = length {
+            fields[count] = length;
+            count += 1;
+        }
+        let fields = fields[..count].iter().copied();
+        let answered = multiplex.machine.respond(of, status, fields, is_end);
         self.list_multiplex(parent);
         answered.is_ok()
     }

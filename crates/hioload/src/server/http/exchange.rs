@@ -164,17 +164,20 @@ impl Exchange {
 
 impl Wish {
     pub(super) fn of(request: &Request<'_>, hash: Hash) -> Self {
-        let mut tag = [0; 64];
-        write!(&mut tag[..], "{hash}").expect("invariant: a hash has 64 digits");
+        let tag = || {
+            let mut tag = [0; 64];
+            write!(&mut tag[..], "{hash}").expect("invariant: a hash has 64 digits");
+            tag
+        };
         let is_known = request
             .header("If-None-Match")
-            .is_some_and(|field| lists_tag(field, &tag));
+            .is_some_and(|field| lists_tag(field, &tag()));
         // RFC 9110 13.1.5: a range of something else than what the client has is of no use to it.
         let is_same = request.header("If-Range").is_none_or(|field| {
             field
                 .strip_prefix(b"\"")
                 .and_then(|field| field.strip_suffix(b"\""))
-                == Some(&tag[..])
+                == Some(&tag()[..])
         });
         // RFC 9110 14.2: a range is for GET alone.
         let is_get = request.method() == "GET";
