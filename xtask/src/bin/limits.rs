@@ -13,6 +13,7 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("http", hioload_http::h1::LIMITS),
     ("h2", hioload_http::h2::LIMITS),
     ("net", hioload_net::LIMITS),
+    ("client", hioload_http::client::LIMITS),
     ("blocks", hioload_blocks::LIMITS),
     ("index", hioload_blocks::INDEX_LIMITS),
     ("server", hioload::config::LIMITS),
