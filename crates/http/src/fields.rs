@@ -60,7 +60,8 @@ pub(crate) fn values<'a>(fields: Fields<'a>, name: &str) -> impl Iterator<Item =
         while let Some(end) = find_newline(rest) {
             let line = &rest[..end];
             rest = &rest[end + 1..];
-            if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name) {
+            if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
+            {
                 return Some(line[name.len() + 1..].trim_ascii());
             }
         }

@@ -310,6 +310,9 @@ impl Hub {
             return;
         };
         multiplex.set_name(of, None);
+        if !stream.is_waiting {
+            multiplex.fetched -= stream.fetched;
+        }
         if owed > 0 {
             multiplex.machine.consumed(of, owed);
         }

@@ -10,13 +10,17 @@
 //! same code. What a socket would be asked (receive, send, shut down, close) is answered in
 //! [`carrier`](super::carrier), and what it would complete is told by the same events.
 //!
-//! Limits: those of `hioload_http::h2`, and [`OUTPUT_HIGH`] bytes of frames ahead of the socket.
+//! Limits: those of `hioload_http::h2`, [`OUTPUT_HIGH`] bytes of frames ahead of the socket, and [`FETCH_MAX`]
+//! of blocks ahead of the frames.
 
 mod carry;
+mod fetch;
 mod input;
 mod output;
 mod request;
 mod stream;
+
+use std::collections::VecDeque;
 
 use hioload_base::Time;
 use hioload_http::h2;
@@ -26,6 +30,10 @@ pub(super) use self::stream::{Stream, Streams};
 
 /// Frames ahead of the socket; with so many, no DATA is framed and nothing is read; bytes.
 pub(super) const OUTPUT_HIGH: usize = 256 * 1024;
+
+/// Bytes of blocks that are read ahead of one connection, whatever its streams ask for: who takes nothing does
+/// not take the memory of all.
+const FETCH_MAX: usize = 2 << 20;
 
 /// What a client sends first (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -51,6 +59,10 @@ pub(super) struct Multiplex {
     due: Option<Time>,
     /// When the last stream ended, or the connection began.
     idle_since: Time,
+    /// Bytes of blocks that are read, or being read, and not framed.
+    fetched: usize,
+    /// Streams whose block is not read yet for that, in the order of their requests.
+    waiting: VecDeque<SocketId>,
 }
 
 impl Multiplex {
@@ -61,6 +73,8 @@ impl Multiplex {
             is_listed: false,
             due: None,
             idle_since: now,
+            fetched: 0,
+            waiting: VecDeque::new(),
         }
     }
 

@@ -43,6 +43,7 @@ impl Hub {
             }
             self.write_h2(cx, parent);
             self.core.flush(cx, parent);
+            self.fetch(cx, parent);
             self.after_h2(cx, parent);
         }
     }
@@ -102,6 +103,9 @@ impl Hub {
                         cork.append(piece.slice(range));
                     }
                 });
+            let fetched = stream.fetched.min(grant.len);
+            stream.fetched -= fetched;
+            multiplex.fetched -= fetched;
             let sent = if is_all { stream.end_send() } else { None };
             if grant.end_stream {
                 stream.is_sent = true;

@@ -22,6 +22,10 @@ pub(in crate::server) struct Stream {
     piece: (usize, usize),
     /// Bytes of the peer's window that are to be given back when the stream is read again.
     pub(super) owed: u32,
+    /// Bytes of a block that are read for it, or are to be, and not framed.
+    pub(super) fetched: usize,
+    /// They are to be, when there is room.
+    pub(super) is_waiting: bool,
     /// It is not read.
     pub(super) is_paused: bool,
     /// The peer has sent END_STREAM.
@@ -45,6 +49,8 @@ impl Stream {
             framed: 0,
             piece: (0, 0),
             owed: 0,
+            fetched: 0,
+            is_waiting: false,
             is_paused: false,
             has_ended: false,
             is_shut: false,

@@ -15,6 +15,7 @@ use super::exchange::{Asked, Part, Work};
 use crate::server::connection::Facts;
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
+use crate::server::table::is_stream;
 
 /// A content of at most so many bytes is copied behind its head: cheaper than a second piece.
 const COPY_MAX: usize = 4096;
@@ -183,11 +184,10 @@ impl Hub {
             && !is_head
         {
             wish.part = part.clone();
-            let bytes = part.bytes.clone();
-            if let Some(store) = &mut self.store {
-                store.local.get_start(key, bytes);
+            if is_stream(socket) && !self.core.may_fetch(socket, part.len() as usize) {
+                return Next::Go;
             }
-            return self.send_part(cx, socket);
+            return self.start_content(cx, socket);
         }
         if let Some(store) = &mut self.store {
             store.local.get_abort(now, key);
@@ -205,6 +205,21 @@ impl Hub {
             }
             Err(answer) => self.answer(cx, socket, &answer),
         }
+    }
+
+    /// What is wanted of a block is read.
+    pub(in crate::server) fn start_content(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> Next {
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        let Work::Get { key, wish } = &exchange.work else {
+            return Next::Stop;
+        };
+        let (key, bytes) = (*key, wish.part.bytes.clone());
+        if let Some(store) = &mut self.store {
+            store.local.get_start(key, bytes);
+        }
+        self.send_part(cx, socket)
     }
 
     /// More of the content is at hand, or there is room for more: the connection goes on.

@@ -59,7 +59,7 @@ pub(super) struct Writer {
 }
 
 /// What to do after a piece of input.
-enum Next {
+pub(super) enum Next {
     /// Take more.
     Go,
     /// There is nothing more to take now.
@@ -340,7 +340,7 @@ impl Hub {
         self.go_on(cx, socket, &next);
     }
 
-    fn go_on(&mut self, cx: &mut Cx<'_>, socket: SocketId, next: &Next) {
+    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>, socket: SocketId, next: &Next) {
         if matches!(next, Next::Stop) {
             return;
         }
