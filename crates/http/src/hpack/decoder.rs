@@ -225,3 +225,28 @@ fn string<'a, 'b: 'a>(
     let size = huffman::decode(bytes, scratch)?;
     Ok(&scratch[..size])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hpack::{Encoder, Indexing, TABLE_SIZE_INITIAL};
+
+    /// What one message needed is not kept for all that follow.
+    #[test]
+    fn room_for_long_strings_is_given_back() {
+        let mut decoder = Decoder::new(TABLE_SIZE_INITIAL);
+        for (size, is_kept) in [(2000, true), (10_000, false)] {
+            let long = vec![b'a'; size];
+            let mut block = Vec::new();
+            let mut encoder = Encoder::new(TABLE_SIZE_INITIAL);
+            encoder.encode([(&long[..], &long[..], Indexing::Without)], &mut block);
+            let result = decoder.decode(&block, |field| {
+                let is_same = field.name == long && field.value == long;
+                if is_same { Ok(()) } else { Err(()) }
+            });
+            assert_eq!(result, Ok(()));
+            let kept = decoder.name.capacity() + decoder.value.capacity();
+            assert_eq!(kept > 0, is_kept);
+        }
+    }
+}

@@ -335,3 +335,40 @@ fn heads_that_are_malformed_are_counted() {
         Ok(())
     });
 }
+
+/// Requests that are answered at once, and never come to their end: each keeps its slot for a while, and no longer.
+#[test]
+fn requests_that_go_on_after_their_answer() {
+    let refuse = |target: &mut Target| {
+        let id = target.open(POST, 0).expect("taken");
+        target.side.respond(id, 404, true);
+        target.side.release(id);
+        id
+    };
+    let mut target = Target::new(&Limits::default());
+    let first = refuse(&mut target);
+    (2..128).for_each(|_| assert!(refuse(&mut target) > first));
+    assert_eq!(target.side.connection.stream_count(), 128);
+    target.open(GET, END_STREAM).expect("taken");
+    assert_eq!(target.count(Reason::StreamRefused), 1);
+    // What comes of them is dropped, up to a size: then there is room for another one.
+    for _ in 0..5 {
+        target
+            .feed(&frame(DATA, 0, first, &[0; 16_000]))
+            .expect("dropped");
+    }
+    assert_eq!(target.side.connection.stream_count(), 127);
+    // A second after the last one there is room for all.
+    target.sleep(SECOND);
+    assert_eq!(target.timeout(), Ok(()));
+    assert_eq!(target.side.connection.stream_count(), 1);
+    assert!(
+        target
+            .side
+            .seen
+            .iter()
+            .all(|seen| matches!(seen, Seen::Head(..)))
+    );
+    target.assert_serves();
+    assert_eq!(target.side.connection.stream_count(), 0);
+}
