@@ -19,6 +19,7 @@ from harness import TIME_MAX, main
 
 PAGE = pathlib.Path(__file__).with_name("page.html")
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome"]
+QUIET = ["--disable-quic", "--disable-background-networking", "--disable-component-update"]
 SKIPPED = 77
 
 CHECKS = []
@@ -47,11 +48,14 @@ def browser(server, command="serve", **settings):
     flags = ["--tls", "self-signed"]
     with server.run(*flags, command=command, scheme="https", **settings), sync_playwright() as playwright:
         executable = next(filter(None, map(shutil.which, CHROMIUM)))
-        arguments = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
+        arguments = [*QUIET, "--no-sandbox", "--ignore-certificate-errors"]
+        # The page comes from no address, so Chromium takes it for one of the wide world that reaches in.
+        arguments += ["--disable-features=LocalNetworkAccessChecks"]
         chromium = playwright.chromium.launch(executable_path=executable, args=arguments)
         context = chromium.new_context(ignore_https_errors=True)
         page = context.new_page()
         page.set_default_timeout(1000 * TIME_MAX)
+        page.on("console", lambda message: print(f"console: {message.text}", flush=True))
         page.route(server.url + "/page", lambda route: route.fulfill(path=PAGE, content_type="text/html"))
         page.goto(server.url + "/page")
         # The first request makes the connection that the sockets share.
