@@ -22,9 +22,10 @@ use crate::class::UNIT;
 use crate::config::{LookupBy, Verify};
 use crate::fault::{Damage, Fault};
 use crate::hash::{Hash, Hasher};
-use crate::index::IndexReader;
+use crate::index::{IndexError, IndexReader};
 use crate::message::Request;
 use crate::record::Record;
+use crate::sums::Sums;
 
 /// Records kept to be read into again.
 const SPARE_MAX: usize = 64;
@@ -40,6 +41,8 @@ pub(super) struct Gets {
     /// GETs that gather their content for the cache.
     kept_count: usize,
     spare: Vec<Record>,
+    /// The small block that was looked up last, since the last poll.
+    last_found: Option<(Hash, Record)>,
 }
 
 impl Gets {
@@ -50,6 +53,7 @@ impl Gets {
             cache,
             kept_count: 0,
             spare: Vec::new(),
+            last_found: None,
         }
     }
 
@@ -83,7 +87,7 @@ impl Gets {
             desk.ask(Asked::Lookup(key), |id| Request::Lookup { id, hash });
             return Ok(GetBegin::Asked(GetKey(key)));
         }
-        match reader.block(hash, &mut record) {
+        match self.lookup(reader, hash, &mut record) {
             Ok(true) => {}
             found => {
                 self.keep_spare(record);
@@ -98,6 +102,32 @@ impl Gets {
             .insert(Get::new(user, *hash, record, source))
             .map_err(|_| Fault::Busy)?;
         Ok(GetBegin::Found(GetKey(key), self.open(desk, key)))
+    }
+
+    /// Reads the record of a block. Of many who ask for one small block between two polls, such as those to
+    /// whom it was just announced, the first reads for all.
+    fn lookup(
+        &mut self,
+        reader: &mut dyn IndexReader,
+        hash: &Hash,
+        into: &mut Record,
+    ) -> Result<bool, IndexError> {
+        if let Some((last, record)) = &self.last_found
+            && last == hash
+        {
+            into.clone_from(record);
+            return Ok(true);
+        }
+        let is_there = reader.block(hash, into)?;
+        if is_there && matches!(into.sums, Sums::One(_)) {
+            self.last_found = Some((*hash, into.clone()));
+        }
+        Ok(is_there)
+    }
+
+    /// What was found may have changed since.
+    pub(super) fn forget_found(&mut self) {
+        self.last_found = None;
     }
 
     /// The controller found it.

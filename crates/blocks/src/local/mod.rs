@@ -166,7 +166,9 @@ impl LocalStore {
 
     // GET.
 
-    /// Looks a block up. `user` comes back with the events.
+    /// Looks a block up, as it is now or was at the first call since the last [`LocalStore::poll`]: what was
+    /// acknowledged before the input of a turn came is seen, if each turn ends with a poll. `user` comes back
+    /// with the events.
     ///
     /// # Errors
     /// [`Fault::Busy`] at the limit of GETs, [`Fault::Index`] when the index cannot be read.
@@ -224,6 +226,7 @@ impl LocalStore {
     /// The controller's answer.
     pub fn handle_reply(&mut self, now: Time, reply: Reply) {
         self.desk.now = now;
+        self.gets.forget_found();
         let id = match &reply {
             Reply::Retire { epoch } => return self.gets.retire(&mut self.desk, *epoch),
             Reply::Found { id, .. }
@@ -298,6 +301,7 @@ impl LocalStore {
     /// again if nothing else happens before.
     pub fn poll(&mut self, now: Time) -> Option<Time> {
         self.desk.now = now;
+        self.gets.forget_found();
         self.hash();
         self.puts.admit(&mut self.desk);
         for _ in 0..self.desk.waiting.len().min(RETRIED_MAX) {

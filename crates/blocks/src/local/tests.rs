@@ -1011,6 +1011,23 @@ fn a_hot_block_is_answered_from_memory_and_never_after_it_was_deleted() {
 }
 
 #[test]
+fn many_who_ask_for_a_block_in_one_turn_are_answered_by_one_lookup() {
+    let mut rig = rig(plain());
+    let content = content(100);
+    let hash = Hash::of(&content);
+    rig.put(&content);
+    let first = rig.found(&content);
+    rig.store.get_abort(rig.now, first);
+    rig.index.delete_block(&hash).expect("in memory");
+    rig.index.commit(true).expect("in memory");
+    let second = rig.found(&content);
+    rig.store.get_abort(rig.now, second);
+    rig.store.poll(rig.now);
+    let third = rig.store.get_begin(rig.now, 1, &hash);
+    assert_eq!(third, Ok(GetBegin::Missing), "another turn");
+}
+
+#[test]
 fn a_read_from_the_medium_neither_uses_the_cache_nor_fills_it() {
     for length in [4000, 200_000] {
         let mut rig = rig(LocalConfig {
