@@ -7,7 +7,7 @@ use std::time::Duration;
 use h2_kit::wire::*;
 use h2_kit::{Pair, Seen, Side, get, post};
 use hioload_base::Time;
-use hioload_http::h2::{ErrorCode, Limits, Offence, OpenError, Reason};
+use hioload_http::h2::{ErrorCode, Limits, Misuse, Offence, OpenError, Reason};
 
 const NANO: Duration = Duration::from_nanos(1);
 
@@ -381,4 +381,13 @@ fn a_connection_may_end_at_once() {
     );
     pair.server.feed(b"whatever").expect("dropped");
     assert!(pair.server.take_seen().is_empty());
+    // Nothing more is sent, and slots are free at once.
+    let stream = pair.server.streams[&1];
+    let response = pair
+        .server
+        .connection
+        .respond(stream, 200, [].into_iter(), true);
+    assert_eq!(response, Err(Misuse::Closed));
+    pair.server.release(1);
+    assert_eq!(pair.server.connection.stream_count(), 0);
 }

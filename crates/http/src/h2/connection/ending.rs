@@ -66,14 +66,14 @@ impl Connection {
     /// answered in full while its request still comes is not: many a client takes a reset for a failure. What comes is
     /// dropped for a while, and only then it is reset, by NO_ERROR (RFC 9113 8.1); its slot is free after that.
     pub fn release(&mut self, stream: StreamRef) {
-        let is_server = self.role == Role::Server;
+        let may_wait = self.role == Role::Server && self.is_open();
         let Some(entry) = self.streams.get_mut(stream) else {
             return;
         };
         if entry.is_abandoned {
             return;
         }
-        if is_server && entry.state == State::HalfClosedLocal {
+        if may_wait && entry.state == State::HalfClosedLocal {
             entry.is_abandoned = true;
             entry.stalled_since = self.now;
             entry.progress = 0;

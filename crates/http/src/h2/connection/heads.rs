@@ -5,7 +5,7 @@
 //!
 //! Spec: RFC 9113 4.3, 5.1, 6.2, 6.10, 8.1, 8.3, 8.5; RFC 8441 4.
 
-use super::input::BlockPart;
+use super::input::{BlockPart, emptied};
 use super::{Connection, Role};
 use crate::h2::abuse::Reason;
 use crate::h2::error_code::ErrorCode;
@@ -93,8 +93,7 @@ impl Connection {
         self.timers.end_block();
         let block = std::mem::take(&mut self.block);
         let outcome = self.take_block(part, &block, headers);
-        self.block = block;
-        self.block.clear();
+        self.block = emptied(block);
         outcome
     }
 

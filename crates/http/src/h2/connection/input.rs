@@ -22,6 +22,9 @@ use crate::h2::offence::{Offence, Scope};
 use crate::h2::stream::{Cause, State};
 use crate::h2::streams::Gone;
 
+/// Bytes of a buffer that a connection keeps for frames that come in parts.
+const KEPT_SIZE_MAX: usize = 4096;
+
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reading {
@@ -270,8 +273,7 @@ impl Connection {
         }
         let payload = std::mem::take(&mut self.spill);
         let step = self.take_frame(header, &payload, block, headers);
-        self.spill = payload;
-        self.spill.clear();
+        self.spill = emptied(payload);
         step
     }
 
@@ -562,7 +564,28 @@ enum Refusal {
     Offence(Offence),
 }
 
+/// A buffer that is kept for the next time, unless it is one that a connection at rest should not hold.
+pub(super) fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > KEPT_SIZE_MAX {
+        return Vec::new();
+    }
+    buffer.clear();
+    buffer
+}
+
 /// The front of the input is done with.
 fn skip(input: &mut &mut [u8], len: usize) {
     *input = &mut std::mem::take(input)[len..];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_buffers_are_not_kept() {
+        let kept = emptied([&[0; 100][..], &[0; KEPT_SIZE_MAX - 100]].concat());
+        assert_eq!((kept.len(), kept.capacity()), (0, KEPT_SIZE_MAX));
+        assert_eq!(emptied(vec![0; KEPT_SIZE_MAX + 1]).capacity(), 0);
+    }
 }

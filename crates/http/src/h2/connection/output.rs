@@ -74,6 +74,9 @@ impl Connection {
 
     /// The stream, whose response has to come next.
     fn head_due(&mut self, stream: StreamRef) -> Result<&mut Stream, Misuse> {
+        if !self.is_open() {
+            return Err(Misuse::Closed);
+        }
         let entry = self.streams.get_mut(stream).ok_or(Misuse::Closed)?;
         if self.role == Role::Client || entry.is_head_sent {
             return Err(Misuse::Order);
@@ -162,8 +165,9 @@ impl Connection {
         stream: StreamRef,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
     ) -> Result<(), Misuse> {
+        let is_open = self.is_open();
         let entry = self.streams.get_mut(stream).ok_or(Misuse::Closed)?;
-        if !entry.state.can_send() {
+        if !is_open || !entry.state.can_send() {
             return Err(Misuse::Closed);
         }
         if !entry.is_head_sent || entry.ends {
@@ -207,8 +211,9 @@ impl Connection {
         bytes: usize,
         end_stream: bool,
     ) -> Result<(), Misuse> {
+        let is_open = self.is_open();
         let entry = self.streams.get_mut(stream).ok_or(Misuse::Closed)?;
-        if !entry.state.can_send() {
+        if !is_open || !entry.state.can_send() {
             return Err(Misuse::Closed);
         }
         if !entry.is_head_sent || entry.ends {
@@ -218,7 +223,7 @@ impl Connection {
             entry.stalled_since = self.now;
             entry.progress = 0;
         }
-        entry.queued += bytes;
+        entry.queued = entry.queued.saturating_add(bytes);
         entry.ends = end_stream;
         if entry.queued > 0 {
             self.timers.watch_stalls(&self.limits, self.now);
