@@ -4,14 +4,17 @@
 //!   GET /healthz  200 ok | 503 draining      GET /debug/probes        names
 //!   GET /stats    figures as JSON            GET /debug/probes/NAME   what one shows
 //!   GET /metrics  OpenMetrics text           GET /debug/config        settings and their origin
+//!   GET /streams  streams, by filters        DELETE /streams/UID      closes one
 //! ```
 //!
 //! Must not know workers: everything comes from [`Control`]. It runs on a thread of its own with its
-//! own small runtime, so that nothing an operator asks for is in the way of a session. Read only, no
-//! secrets, and no authentication: bind it to loopback or to a network of operators.
+//! own small runtime, so that nothing an operator asks for is in the way of a session. Read only but for
+//! streams, no secrets, and no authentication: bind it to loopback or to a network of operators.
 //!
 //! Limits: [`CONNECTIONS_MAX`] at a time (others wait in the kernel's queue), one request each, within
 //! [`CONNECTION_TIMEOUT`]; probes within [`ANSWER_TIMEOUT`] on [`HELPERS_MAX`] helper threads.
+
+mod streams;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -56,6 +59,9 @@ const INDEX: &str = "\
 /debug/probes       names of probes
 /debug/probes/NAME  what a probe shows
 /debug/config       settings in effect, and where each was set
+/streams            streams: ?kind= &peer= &idle= &autonomous= &named= &limit=
+/streams/stat       counters of streams
+/streams/UID        DELETE closes the stream
 ";
 
 /// A listener that answers until it is dropped.
@@ -198,7 +204,9 @@ async fn respond(
     control: Control,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let closes = request.method() == Method::DELETE && path.starts_with("/streams/");
+    if !closes && request.method() != Method::GET && request.method() != Method::HEAD {
         return Ok(
             Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n")
                 .into_response(),
@@ -208,7 +216,10 @@ async fn respond(
     if path == "/healthz" {
         return Ok(health(&control).into_response());
     }
-    let making = tokio::task::spawn_blocking(move || answer(&control, &path));
+    let making = tokio::task::spawn_blocking(move || match path.strip_prefix("/streams/") {
+        Some(uid) if closes => streams::close(&control, uid),
+        _ => answer(&control, &path, &query),
+    });
     let answer = match tokio::time::timeout(ANSWER_TIMEOUT, making).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Answer::text(
@@ -267,7 +278,7 @@ fn health(control: &Control) -> Answer {
     }
 }
 
-fn answer(control: &Control, path: &str) -> Answer {
+fn answer(control: &Control, path: &str, query: &str) -> Answer {
     match path {
         "/" => Answer::text(StatusCode::OK, INDEX),
         "/stats" => Answer::json(&control.stats()),
@@ -278,6 +289,8 @@ fn answer(control: &Control, path: &str) -> Answer {
         },
         "/debug/probes" => Answer::json(&json!({ "probes": control.probes().names() })),
         "/debug/config" => Answer::json(&control.config_json()),
+        "/streams" => streams::list(control, query),
+        "/streams/stat" => streams::stat(control),
         path => match path.strip_prefix("/debug/probes/") {
             Some(name) => probe(control, name),
             None => Answer::text(
@@ -365,6 +378,7 @@ mod tests {
                 "on purpose",
             ),
             ("/debug/config", "200 OK", "null\n"),
+            ("/streams?kind=x", "400 Bad Request", "kind=x"),
             ("/elsewhere", "404 Not Found", "these are served"),
         ] {
             let response = get(addr, path);

@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::config::ServerConfig;
 use crate::plan::MemoryPlan;
 use crate::server::store::{self, Board};
+use crate::server::streams::Streams;
 use crate::server::{Certificates, ChannelStats, ServerHandle, Settings, Stats, TlsConfig};
 
 /// How long workers may take to tell of their channels.
@@ -176,6 +177,12 @@ impl Control {
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelStats> {
         self.inner.handle.channels(ANSWER_TIMEOUT)
+    }
+
+    /// Streams by their UID: found, listed, written to, closed.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        self.inner.handle.streams()
     }
 
     /// Adds a probe: what it returns is shown under its name, on demand. It runs on the thread that

@@ -9,6 +9,7 @@ pub use hioload_ws::{CloseCode, Kind};
 
 use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
+use crate::streams::StreamEvent;
 
 /// A whole message, in place in the receive buffer.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +118,12 @@ pub trait Handler: 'static {
         let _ = (session, channel, gap);
     }
 
+    /// A stream of this worker was born, let go, adopted or ended; or what was asked of streams from here
+    /// is answered. Called at the end of the turn.
+    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
+        let _ = (worker, event);
+    }
+
     /// The end of a turn in which `messages` came on this worker: the place for work that is
     /// cheaper done once for many.
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
@@ -147,6 +154,10 @@ impl Handler for Box<dyn Handler> {
 
     fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
         (**self).skipped(session, channel, gap);
+    }
+
+    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
+        (**self).stream(worker, event);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -34,6 +34,7 @@ mod plan;
 mod recovery;
 mod server;
 mod session;
+pub mod streams;
 
 #[doc(hidden)]
 pub mod simulation;

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::handler::{CloseReason, Message};
 use crate::recovery::Since;
 use crate::server::core::{Core, Cx};
+use crate::streams::{StreamError, StreamOps, StreamUid};
 
 /// Names a session while it lives: the worker it is on and its slot there, with a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -221,6 +222,30 @@ impl<'a> Session<'a> {
         self.core.buffered_size(self.socket)
     }
 
+    /// Its name for everybody, on any worker and any thread: it gets one if it has none.
+    ///
+    /// # Errors
+    /// [`StreamError`]: it is closed, or a limit rejects it.
+    pub fn uid(&mut self) -> Result<StreamUid, StreamError> {
+        self.core.name_stream(&mut self.cx, self.socket)
+    }
+
+    /// From now on it lives by itself: who opened or adopted it may go, and it ends when it is silent for
+    /// [`StreamSettings::idle_timeout`](crate::streams::StreamSettings::idle_timeout).
+    ///
+    /// # Errors
+    /// [`StreamError`]: it is closed, or a limit rejects it.
+    pub fn detach(&mut self) -> Result<StreamUid, StreamError> {
+        let uid = self.uid()?;
+        self.core.detach_stream(&self.cx, uid);
+        Ok(uid)
+    }
+
+    /// Acts on streams by their UID.
+    pub fn streams(&mut self) -> StreamOps<'_> {
+        StreamOps::new(self.core, self.cx.reborrow())
+    }
+
     /// Values that belong to this session.
     pub fn context(&mut self) -> &mut Context {
         self.core.context(self.socket)
@@ -256,6 +281,11 @@ impl<'a> WorkerContext<'a> {
     #[must_use]
     pub fn now(&self) -> Time {
         self.cx.now()
+    }
+
+    /// Acts on streams by their UID, from this worker.
+    pub fn streams(&mut self) -> StreamOps<'_> {
+        StreamOps::new(self.core, self.cx.reborrow())
     }
 
     /// How long ago `earlier` was.

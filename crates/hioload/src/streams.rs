@@ -44,7 +44,7 @@ pub use hioload_streams::{
     PeerFilter, Refusal, Rejected, Reply, Stats as StreamStats, StreamInfo, StreamUid, Ticket,
 };
 
-pub use crate::server::streams::{StreamList, StreamOps, StreamSettings, Streams};
+pub use crate::server::streams::{StreamList, StreamOps, StreamRow, StreamSettings, Streams};
 
 /// Why nothing was asked of a stream, or nothing came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use hioload_base::Time;
 
 use crate::completion::Completions;
 use crate::file::{FileHandle, FileStats};
-use crate::id::{FileId, ListenerId, OpId};
+use crate::id::{FileId, ListenerId, OpId, SocketId};
 use crate::net::ListenSpec;
 use crate::op::{Op, Reject};
 
@@ -257,6 +257,12 @@ pub trait Driver {
 
     /// The address a listener is bound to.
     fn local_addr(&self, listener: ListenerId) -> Option<std::net::SocketAddr>;
+
+    /// The other end of a socket, if the driver can tell: a descriptor that is private to a ring has no name.
+    fn peer_addr(&self, socket: SocketId) -> Option<std::net::SocketAddr> {
+        let _ = socket;
+        None
+    }
 
     /// Takes a file to read from and write to. It is closed when the driver is dropped.
     ///

@@ -6,6 +6,9 @@
 //!                └─▶ refused: the sender is told                    (bytes of the stream, or of the worker)
 //! ```
 //!
+//! The bound of a stream is a mark: one write of whatever size may wait below it, or a stream could never be sent a
+//! message that is larger. The bound of the worker is a wall.
+//!
 //! Invariant: what waits for a stream leaves in the order it came, and nothing overtakes it: whoever writes
 //! from elsewhere asks [`Backlog::is_waiting`] first.
 
@@ -17,7 +20,7 @@ use crate::{StreamUid, Ticket, limits};
 /// Limits of a worker's backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BacklogConfig {
-    /// Bytes that may wait for one stream.
+    /// Once so many bytes wait for one stream, no more do.
     pub stream_size_max: usize,
     /// Bytes that may wait on the worker.
     pub size_max: usize,
@@ -122,8 +125,8 @@ impl<P> Backlog<P> {
     ) -> Result<(), BacklogFull<Foreign<P>>> {
         write.size += size_of::<Foreign<P>>();
         let waiting = self.queues.get(&uid).map_or(0, |queue| queue.size);
-        let is_full = waiting + write.size > self.config.stream_size_max
-            || self.size + write.size > self.config.size_max;
+        let is_full =
+            waiting >= self.config.stream_size_max || self.size + write.size > self.config.size_max;
         if is_full {
             return Err(BacklogFull(write));
         }
@@ -214,24 +217,24 @@ mod tests {
 
     #[test]
     fn a_stream_is_held_to_its_bytes() {
-        for max in [0, 1, 100] {
+        for max in [1, 100] {
             let mut backlog = backlog(max + COST, usize::MAX);
-            assert!(backlog.push(uid(1), write(1, max)).is_ok(), "{max}");
-            let refused = backlog.push(uid(1), write(2, 0)).expect_err("full");
-            assert_eq!(refused.0.payload, 2);
+            assert!(backlog.push(uid(1), write(1, max - 1)).is_ok(), "{max}");
             assert!(
-                backlog.push(uid(2), write(3, max)).is_ok(),
+                backlog.push(uid(1), write(2, 10_000)).is_ok(),
+                "below the mark"
+            );
+            let refused = backlog.push(uid(1), write(3, 0)).expect_err("full");
+            assert_eq!(refused.0.payload, 3);
+            assert!(
+                backlog.push(uid(2), write(4, max)).is_ok(),
                 "another stream has its own"
             );
+            assert!(backlog.push(uid(2), write(5, 0)).is_err(), "at the mark");
         }
         assert!(
             backlog(0, usize::MAX).push(uid(1), write(1, 0)).is_err(),
             "nothing is free"
-        );
-        assert!(
-            backlog(COST + 9, usize::MAX)
-                .push(uid(1), write(1, 10))
-                .is_err()
         );
     }
 

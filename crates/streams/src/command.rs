@@ -52,6 +52,15 @@ pub enum Command<P> {
         /// Who adopts it.
         owner: StreamUid,
     },
+    /// From now on what comes on it goes to that one, with backpressure: one half of a proxy.
+    Join {
+        /// The stream.
+        uid: StreamUid,
+        /// For the answer.
+        ticket: Ticket,
+        /// Where it goes.
+        peer: StreamUid,
+    },
     /// Lets messages of a channel through, or not.
     SetChannel {
         /// The stream.
@@ -76,6 +85,7 @@ impl<P> Command<P> {
             | Command::Find { uid, .. }
             | Command::Detach { uid, .. }
             | Command::Attach { uid, .. }
+            | Command::Join { uid, .. }
             | Command::SetChannel { uid, .. } => uid,
         }
     }
@@ -90,6 +100,7 @@ impl<P> Command<P> {
             | Command::Find { ticket, .. }
             | Command::Detach { ticket, .. }
             | Command::Attach { ticket, .. }
+            | Command::Join { ticket, .. }
             | Command::SetChannel { ticket, .. } => ticket,
         }
     }

@@ -1,6 +1,6 @@
 //! Which streams a walk is about, and where it is.
 
-use std::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hioload_base::Time;

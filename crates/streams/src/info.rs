@@ -1,6 +1,6 @@
 //! What is told of a stream: a value, good after the stream is gone.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 use hioload_base::Time;
 

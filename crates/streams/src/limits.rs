@@ -82,7 +82,7 @@ pub(crate) const FOREIGN_STREAM: Limit = Limit {
     min: 0,
     max: 1024 * MIB,
     reason: "writes from elsewhere that wait for room in one stream",
-    reached: "the write is refused and its sender told",
+    reached: "the next write is refused and its sender told",
 };
 
 pub(crate) const FOREIGN_WORKER: Limit = Limit {
@@ -108,7 +108,7 @@ pub(crate) const TICKETS: Limit = Limit {
 pub(crate) const PROXY_WINDOW: Limit = Limit {
     name: "streams.proxy_window",
     unit: "bytes",
-    default: 256 * KIB,
+    default: 128 * KIB,
     min: 1,
     max: 1024 * MIB,
     reason: "bytes taken from one side of a proxy that have not left on the other",

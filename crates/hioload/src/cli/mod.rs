@@ -12,6 +12,7 @@ mod log;
 mod plan;
 mod publish;
 mod serve;
+mod streams;
 mod subscribe;
 mod trust;
 
@@ -27,6 +28,7 @@ use self::flags::ServeArgs;
 use self::plan::PlanArgs;
 use self::publish::PubArgs;
 use self::serve::Service;
+use self::streams::StreamsArgs;
 use self::subscribe::SubArgs;
 use crate::bench::Options as BenchArgs;
 
@@ -59,6 +61,8 @@ enum Command {
     Blocks(BlocksArgs),
     /// Ask an HTTP server, and show its answer
     Fetch(Box<FetchArgs>),
+    /// List, close and count the streams of a running server
+    Streams(StreamsArgs),
     /// Run every case of an Autobahn fuzzing server
     #[command(hide = true)]
     AutobahnClient(AutobahnArgs),
@@ -75,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Blocks(args) => blocks::run(&args),
         Command::Fetch(args) => fetch::run(&args),
+        Command::Streams(args) => streams::run(&args),
         Command::AutobahnClient(args) => autobahn::run(&args),
     }
 }

@@ -170,6 +170,13 @@ keys! {
     "sse.keepalive": "How long nothing may be sent to a session that reads events before it gets a comment, which keeps proxies from closing it; off: it gets none";
     "sse.retry": "How long a reader of events is told to wait before it comes back, and up to half of that more, another for each";
     "sse.history": "Keep the history of channels as events from the first publication on; off: from the first reader of events on";
+    "streams.name_all": "Give every session a UID when it opens; off: when somebody asks for it";
+    "streams.worker_max": "Streams with a UID on each worker at most; about 150 bytes each";
+    "streams.total_max": "Streams with a UID on all workers together at most";
+    "streams.idle_timeout": "How long an autonomous stream may be silent before it is closed; 0s: for ever";
+    "streams.foreign_stream": "Once so many bytes of writes from elsewhere wait for a stream, more are refused";
+    "streams.foreign_worker": "Bytes of writes from elsewhere that may wait on a worker";
+    "streams.proxy_window": "Bytes on their way from one side of a proxy to the other before it is read no more";
     "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
     "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed";
     "h2.streams_worker_max": "Streams of all HTTP/2 connections of a worker; one more is refused";

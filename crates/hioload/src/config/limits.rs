@@ -5,7 +5,7 @@ use std::time::Duration;
 use hioload_base::Limit;
 use hioload_control::Invalid;
 
-use super::{ServerConfig, blocks, tls};
+use super::{ServerConfig, blocks, streams, tls};
 
 pub(super) const fn limit(
     name: &'static str,
@@ -374,6 +374,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Limit> {
     LIMITS
         .iter()
         .chain(blocks::LIMITS)
+        .chain(streams::limits())
         .chain(hioload_ws::LIMITS)
         .chain(hioload_http::h2::LIMITS)
 }
@@ -445,6 +446,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("ws.lifetime", ws.lifetime),
         ("sse.keepalive", config.sse.keepalive),
     ];
+    numbers.extend(config.streams.numbers());
     numbers.extend(blocks::numbers(&config.http, &config.blocks));
     numbers.extend(config.h2.numbers());
     numbers.extend(

@@ -16,6 +16,7 @@ mod h2;
 mod keys;
 mod limits;
 mod sse;
+mod streams;
 mod tls;
 mod values;
 
@@ -36,6 +37,7 @@ pub use self::h2::H2Section;
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
 pub use self::sse::SseSection;
+pub use self::streams::StreamsSection;
 pub use self::tls::{PemFile, TlsPair, TlsSection, Words};
 pub use self::values::{
     Addr, AdminAddr, Driver, Level, Numa, Origins, Overrun, Size, Span, Threshold,
@@ -59,6 +61,8 @@ pub struct ServerConfig {
     pub channel: ChannelSection,
     /// Sessions that read events.
     pub sse: SseSection,
+    /// Streams that are known by their UID.
+    pub streams: StreamsSection,
     /// HTTP connections.
     pub http: HttpSection,
     /// HTTP/2 connections.
@@ -341,6 +345,7 @@ impl ServerConfig {
             subscriptions_worker_max: self.channel.subscriptions_worker_max as usize,
             channel: self.channel_settings(),
             events: self.sse.to_settings(),
+            streams: self.streams.settings(),
         }
     }
 

@@ -4,6 +4,7 @@ use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
 use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
+use crate::streams::StreamEvent;
 
 /// The layer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +49,10 @@ impl Handler for Logged {
     fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
         tracing::debug!(session = %session.id(), channel, ?gap, "skipped");
         self.inner.skipped(session, channel, gap);
+    }
+
+    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
+        self.inner.stream(worker, event);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -8,6 +8,7 @@ use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
 use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
+use crate::streams::StreamEvent;
 
 /// The layer. Clones share their counters; read them from any thread.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +127,10 @@ impl Handler for Measured {
 
     fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
         self.inner.skipped(session, channel, gap);
+    }
+
+    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
+        self.inner.stream(worker, event);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -10,6 +10,7 @@ use crate::context::{ContextKey, Scope};
 use crate::handler::{CloseReason, Handler, Message};
 use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
+use crate::streams::StreamEvent;
 
 const BUCKET: ContextKey<std::cell::Cell<Bucket>> =
     ContextKey::new("hioload.rate-limit", Scope::Local);
@@ -127,6 +128,10 @@ impl Handler for Limited {
 
     fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
         self.inner.skipped(session, channel, gap);
+    }
+
+    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
+        self.inner.stream(worker, event);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -9,6 +9,7 @@ use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
 use crate::recovery::Gap;
 use crate::session::{Session, WorkerContext};
+use crate::streams::StreamEvent;
 
 /// The layer. Added first it is outermost, and contains panics of the other layers as well.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +68,13 @@ impl Handler for Recovered {
         self.call(session, |inner, session| {
             inner.skipped(session, channel, gap);
         });
+    }
+
+    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
+        let inner = &mut *self.inner;
+        if catch_unwind(AssertUnwindSafe(|| inner.stream(worker, event))).is_err() {
+            worker.count_panic();
+        }
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

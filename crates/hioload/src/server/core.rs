@@ -22,6 +22,7 @@ use super::output::Cork;
 use super::recovery::{News, Ticket};
 use super::settings::Settings;
 use super::stats::Stats;
+use super::streams::Manager;
 use super::table::{Table, is_stream};
 use super::tls::Secure;
 use crate::context::Context as AppContext;
@@ -72,6 +73,8 @@ pub(crate) struct Core {
     /// The last one given out.
     pub(super) ticket: Ticket,
     pub(super) outlet: Outlet,
+    /// Sessions that are known by their UID.
+    pub(super) manager: Manager,
     /// The sessions of connections that speak TLS.
     pub(super) secure: Secure,
     /// Bytes of all input that is not dealt with yet: unfinished messages and heads, what came for
@@ -117,6 +120,7 @@ impl Core {
             news: Vec::new(),
             ticket: Ticket::NONE,
             outlet: Outlet::new(workers),
+            manager: Manager::new(workers),
             secure: Secure::default(),
             assembly_size: 0,
             spares: Vec::new(),
@@ -133,6 +137,7 @@ impl Core {
     pub(super) fn apply(&mut self, settings: Arc<Settings>) {
         self.budget.set_max(settings.channel.budget_worker);
         self.encoder.set(&settings);
+        self.manager.apply(&settings.streams);
         self.settings = settings;
     }
 

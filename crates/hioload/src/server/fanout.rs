@@ -69,6 +69,9 @@ impl Core {
             Message::Ask(_)
             | Message::Answer(_)
             | Message::Settings(_)
+            | Message::Stream(_)
+            | Message::StreamReply(_)
+            | Message::StreamAsk(_)
             | Message::Inspect(_)
             | Message::Shutdown { .. } => {}
         }

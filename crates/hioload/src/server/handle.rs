@@ -12,6 +12,7 @@ use hioload_ring::Remote;
 use super::inspect::Inspection;
 use super::message::Message;
 use super::shared::Shared;
+use super::streams::Streams;
 use super::{ChannelStats, Settings, Stats};
 
 /// Steers a server from any thread.
@@ -44,6 +45,12 @@ impl ServerHandle {
             shared,
             shutdown: Arc::new(Mutex::new(shutdown)),
         }
+    }
+
+    /// Streams by their UID, from any thread.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        Streams::new(self.remote.clone(), Arc::clone(&self.wakers))
     }
 
     /// The queues of those that listen to other threads.

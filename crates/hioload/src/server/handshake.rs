@@ -227,6 +227,10 @@ impl Hub {
         self.core.stats.handshakes += 1;
         self.core.stats.sessions += 1;
         self.rearm(cx, socket);
+        if self.core.settings.streams.name_all {
+            // Counted where it is rejected; the session lives without.
+            let _ = self.core.name_stream(cx, socket);
+        }
         self.handler
             .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
     }

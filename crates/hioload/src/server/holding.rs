@@ -91,6 +91,7 @@ impl Hub {
         }
         if connection.facts.has(Facts::FULL) {
             connection.facts.clear(Facts::FULL);
+            self.core.stream_relieved(socket);
             self.handler
                 .drained(&mut Session::new(&mut self.core, cx.reborrow(), socket));
             self.core.flush(cx, socket);
@@ -100,7 +101,10 @@ impl Hub {
             return;
         };
         let backed_up = connection.output_size() >= output_high;
-        if !connection.facts.has(Facts::HELD) || backed_up || !self.core.publish_blocked(cx, socket)
+        if !connection.facts.has(Facts::HELD)
+            || backed_up
+            || self.core.is_stream_paused(socket)
+            || !self.core.publish_blocked(cx, socket)
         {
             return;
         }

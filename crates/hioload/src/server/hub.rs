@@ -26,6 +26,7 @@ use super::recovery::What;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::store::Store;
+use super::streams::Arrival;
 use super::table::is_stream;
 use crate::handler::{self, CloseReason, Handler};
 use crate::session::{Session, WorkerContext};
@@ -106,6 +107,11 @@ impl Hub {
     pub(crate) fn keep_store(&mut self, store: Store) {
         self.store = Some(store);
         self.tick_http();
+    }
+
+    fn apply(&mut self, settings: Arc<Settings>) {
+        self.shared.streams.set_max(settings.streams.total_max);
+        self.core.apply(settings);
     }
 
     /// Where this worker's figures are shown, besides [`Shared`].
@@ -331,6 +337,9 @@ impl Hub {
         self.messages += 1;
         self.core.stats.messages_received += 1;
         self.core.stats.bytes_received += payload.len() as u64;
+        if let Arrival::Taken = self.core.stream_message(cx, socket, kind, payload) {
+            return;
+        }
         let message = handler::Message { kind, payload };
         self.handler.message(
             &mut Session::new(&mut self.core, cx.reborrow(), socket),
@@ -531,6 +540,7 @@ impl Hub {
                 &mut Session::new(&mut self.core, cx.reborrow(), socket),
                 reason,
             );
+            self.core.stream_ended(cx, socket, reason);
         }
     }
 
@@ -554,6 +564,7 @@ impl Hub {
 
     fn publish_stats(&mut self, cx: &mut Cx<'_>) {
         let driver = cx.driver().stats();
+        self.core.show_streams();
         let stats = self.stats(&driver);
         self.shared.set_stats(cx.index(), &stats);
         if let Some(meters) = &self.meters {
@@ -571,6 +582,7 @@ impl Service for Hub {
     type Message = Message;
 
     fn start(&mut self, cx: &mut Cx<'_>) {
+        self.start_streams(cx.index(), self.shared.streams.clone());
         self.accept(cx);
         cx.timer(cx.now() + self.sweep_interval(), TIMER_SWEEP);
     }
@@ -632,6 +644,7 @@ impl Service for Hub {
             TIMER_ACCEPT => self.accept(cx),
             TIMER_SWEEP => {
                 self.core.sweep_channels(cx);
+                self.core.sweep_streams(cx);
                 self.core.feed_starved(cx);
                 self.publish_stats(cx);
                 if self.store.is_some() {
@@ -651,7 +664,10 @@ impl Service for Hub {
         self.uncork(cx);
         match message {
             Message::Shutdown { timeout, pace } => self.start_drain(cx, timeout, pace),
-            Message::Settings(settings) => self.core.apply(settings),
+            Message::Settings(settings) => self.apply(settings),
+            Message::Stream(command) => self.core.execute(cx, from, command),
+            Message::StreamReply(reply) => self.core.stream_answered(cx, reply),
+            Message::StreamAsk(ask) => self.core.stream_ask(cx, *ask),
             Message::Answer(reply) => self.store_reply(cx, reply),
             // Whoever asked may have gone meanwhile.
             Message::Inspect(answer) => drop(answer.try_send(self.core.inspect())),
@@ -678,6 +694,7 @@ impl Service for Hub {
         }
         let is_behind = self.serve_store(cx);
         let is_left = self.core.serve_channels(cx) || is_behind;
+        let is_left = self.serve_streams(cx) || is_left;
         self.serve_h2(cx);
         self.tell_ended(cx);
         // Until the last session of all has ended, others may have messages for this worker.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use hioload_blocks::{Reply, Request};
 use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
 use hioload_mem::Segment;
+use hioload_streams::Reply as StreamReply;
 
 use super::inspect::Inspection;
 use super::recovery::Ticket;
 use super::settings::Settings;
+use super::streams::{Ask as StreamAsk, StreamCommand};
 
 /// A message to a worker.
 #[derive(Debug)]
@@ -43,6 +45,12 @@ pub(crate) enum Message {
     Ask(Request),
     /// From the controller.
     Answer(Reply),
+    /// To the worker a stream lives on: do this to it.
+    Stream(StreamCommand),
+    /// The answer to that.
+    StreamReply(StreamReply),
+    /// Say something of the streams here; from another thread.
+    StreamAsk(Box<StreamAsk>),
     /// New settings, all at once.
     Settings(Arc<Settings>),
     /// Say what is under way here; from another thread.

@@ -38,6 +38,7 @@ pub(crate) mod sizes;
 mod sse;
 mod stats;
 pub(crate) mod store;
+pub(crate) mod streams;
 mod subscribe;
 mod table;
 mod timing;

@@ -7,6 +7,8 @@ use hioload_ws::deflate::DeflatePolicy;
 use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits};
 use hioload_ws::{KeepaliveConfig, Limits};
 
+use super::streams::StreamSettings;
+
 /// Settings of all sessions and channels of a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -53,6 +55,8 @@ pub struct Settings {
     pub channel: ChannelSettings,
     /// Sessions that read events.
     pub events: EventSettings,
+    /// Streams that are known by their UID.
+    pub streams: StreamSettings,
 }
 
 /// Settings of sessions that read events.
@@ -120,6 +124,7 @@ impl Default for Settings {
             subscriptions_worker_max: 1 << 18,
             channel: ChannelSettings::default(),
             events: EventSettings::default(),
+            streams: StreamSettings::default(),
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use hioload_streams::Total;
+
 use super::stats::Stats;
 
 /// Below this many connections on a worker, an uneven spread is left alone.
@@ -12,6 +14,8 @@ const BALANCE_FROM: u64 = 64;
 pub(crate) struct Shared {
     workers: Box<[Slot]>,
     is_draining: AtomicBool,
+    /// Streams of all workers.
+    pub(super) streams: Total,
 }
 
 #[repr(align(128))]
@@ -29,6 +33,7 @@ impl Shared {
         Self {
             workers: (0..workers).map(slot).collect(),
             is_draining: AtomicBool::new(false),
+            streams: Total::new(0),
         }
     }
 

@@ -170,6 +170,32 @@ stats! {
     channels,
     /// Subscriptions.
     subscriptions,
+    /// Streams with a UID now.
+    streams,
+    /// Streams that live by themselves now.
+    streams_autonomous,
+    /// Streams given a UID.
+    streams_created,
+    /// Streams with a UID that ended.
+    streams_destroyed,
+    /// Streams that got no UID because of a limit.
+    streams_rejected,
+    /// Streams that lived by themselves and ended because they were silent.
+    streams_idle_closed,
+    /// Streams found by their UID, on their worker.
+    stream_hits,
+    /// UIDs that another worker was asked about.
+    stream_lookups_elsewhere,
+    /// UIDs that named nothing.
+    stream_misses,
+    /// Messages by UID that streams took.
+    stream_writes,
+    /// Messages by UID that were refused.
+    stream_writes_refused,
+    /// Commands for streams that found the mailbox of their worker full.
+    stream_commands_full,
+    /// Messages on channels of a stream that were not let through.
+    stream_channel_drops,
 }
 
 /// Those that fall again; all others only grow.
@@ -184,6 +210,8 @@ pub(super) const GAUGES: &[&str] = &[
     "assembly_size",
     "channels",
     "subscriptions",
+    "streams",
+    "streams_autonomous",
 ];
 
 impl std::ops::AddAssign for Stats {

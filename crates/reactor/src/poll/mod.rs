@@ -51,7 +51,7 @@ use crate::driver::{
     Wait,
 };
 use crate::file::{FileHandle, FileOp};
-use crate::id::{FileId, ListenerId, OpId, OpKind};
+use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
 use crate::net::{ListenSpec, listen_socket};
 use crate::op::{Op, Reject};
 use crate::recv_pool::RecvPool;
@@ -240,6 +240,11 @@ impl Driver for PollDriver {
         self.listeners
             .get(usize::from(listener.0))
             .map(|listener| listener.addr)
+    }
+
+    fn peer_addr(&self, socket: SocketId) -> Option<SocketAddr> {
+        let file = self.sockets.get(socket.key())?.file.as_ref()?;
+        file.peer_addr().ok()?.as_socket()
     }
 
     fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError> {

@@ -37,7 +37,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use self::arena::Arena;
 use self::buffers::Buffers;
-use self::socket::{Flags, Socket};
+use self::socket::{File, Flags, Socket};
 use self::tag::{Kind, plain};
 use self::wake::Doorbell;
 use crate::completion::Completions;
@@ -46,7 +46,7 @@ use crate::driver::{
     Wait,
 };
 use crate::file::{FileHandle, FileOp};
-use crate::id::{FileId, ListenerId, OpId};
+use crate::id::{FileId, ListenerId, OpId, SocketId};
 use crate::net::{ListenSpec, listen_socket};
 use crate::op::{Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
@@ -380,6 +380,13 @@ impl Driver for UringDriver {
         self.listeners
             .get(usize::from(listener.0))
             .map(|entry| entry.addr)
+    }
+
+    fn peer_addr(&self, socket: SocketId) -> Option<SocketAddr> {
+        match &self.sockets.get(socket.key())?.file {
+            File::Plain(file) => socket2::SockRef::from(file).peer_addr().ok()?.as_socket(),
+            File::Direct(_) => None,
+        }
     }
 
     fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError> {

@@ -1,6 +1,6 @@
 //! One stream as its registry knows it.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 use hioload_base::Time;
 

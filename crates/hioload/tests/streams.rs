@@ -1,0 +1,446 @@
+//! Streams by their UID on a running server: from its threads and from others, on two workers.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hioload::streams::{
+    Dispatch, End, Event, Filter, Kind, PeerFilter, Refusal, Reply, StreamError, StreamEvent,
+    StreamUid, Streams,
+};
+use hioload::{
+    Client, DriverChoice, Handler, Message, Server, ServerHandle, Session, Settings, WorkerContext,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Tells each session its UID, and does as it is told: `write UID TEXT`, `adopt UID`, `detach`, `close UID`,
+/// `channel N`. Anything else is sent back.
+struct Obedient {
+    events: Sender<StreamEvent>,
+}
+
+impl Obedient {
+    fn obey(session: &mut Session<'_>, words: &[&str]) -> Result<(), StreamError> {
+        let uid = |word: &str| word.parse::<StreamUid>().expect("a UID");
+        let own = session.uid()?;
+        match words {
+            ["write", to, text] => {
+                session.streams().write_told(uid(to), Message::text(text))?;
+            }
+            ["adopt", other] => drop(session.streams().attach(own, uid(other))?),
+            ["close", other] => drop(session.streams().close(uid(other))?),
+            ["find", other] => drop(session.streams().find(uid(other))?),
+            ["detach"] => drop(session.detach()?),
+            ["channel", number] => {
+                let number = number.parse().expect("a channel");
+                session
+                    .streams()
+                    .add_channel(own, number, 70)
+                    .expect("it is free");
+                assert_eq!(session.streams().dispatch(own, number), Dispatch::To(70));
+            }
+            words => {
+                let _ = session.send(Message::text(&words.join(" ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Handler for Obedient {
+    fn open(&mut self, session: &mut Session<'_>) {
+        let uid = session.uid().expect("there is room");
+        let _ = session.send(Message::text(&uid.to_string()));
+    }
+
+    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+        let Some(text) = message.as_text() else {
+            let _ = session.send(message);
+            return;
+        };
+        let words: Vec<&str> = text.splitn(3, ' ').collect();
+        if let Err(error) = Self::obey(session, &words) {
+            let _ = session.send(Message::text(&error.to_string()));
+        }
+    }
+
+    fn stream(&mut self, _: &mut WorkerContext<'_>, event: &StreamEvent) {
+        let _ = self.events.send(event.clone());
+    }
+}
+
+struct Running {
+    addr: SocketAddr,
+    handle: ServerHandle,
+    streams: Streams,
+    events: Receiver<StreamEvent>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(settings: Settings) -> Running {
+        let (sender, events) = mpsc::channel();
+        let sender = Arc::new(Mutex::new(sender));
+        let builder = Server::builder()
+            .addr("127.0.0.1:0".parse().expect("an address"))
+            .workers(2)
+            .driver(DriverChoice::Poll)
+            .memory(96 << 20)
+            .settings(settings);
+        let handler = move |_worker| Obedient {
+            events: sender.lock().expect("no panic").clone(),
+        };
+        let server = builder.handler(handler).build().expect("a server");
+        let (addr, handle) = (server.local_addr(), server.handle());
+        let thread = std::thread::spawn(move || server.run().expect("no worker fails"));
+        Running {
+            addr,
+            streams: handle.streams(),
+            handle,
+            events,
+            thread: Some(thread),
+        }
+    }
+
+    fn client(&self) -> (Client, StreamUid) {
+        let url = format!("ws://{}/", self.addr);
+        let builder = Client::builder().read_timeout(Some(SOON));
+        let mut client = builder.connect(&url).expect("it listens");
+        let uid = text(&mut client).parse().expect("its UID");
+        (client, uid)
+    }
+
+    /// Two clients on different workers: connections are spread by the system.
+    fn apart(&self) -> [(Client, StreamUid); 2] {
+        let one = self.client();
+        let mut others = Vec::new();
+        loop {
+            let other = self.client();
+            if other.1.worker() != one.1.worker() {
+                return [one, other];
+            }
+            others.push(other);
+        }
+    }
+
+    /// The next event that fits.
+    fn event<T>(&self, fits: impl Fn(&StreamEvent) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv_timeout(SOON).expect("it happens");
+            if let Some(found) = fits(&event) {
+                return found;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn text(client: &mut Client) -> String {
+    let message = client.recv().expect("no fault").expect("a message");
+    let message = message
+        .as_message()
+        .and_then(|message| message.as_text().map(str::to_owned));
+    message.expect("a text")
+}
+
+fn answer(event: &StreamEvent) -> Option<Reply> {
+    match event {
+        StreamEvent::Answer(reply) => Some(reply.clone()),
+        StreamEvent::Life(_) => None,
+    }
+}
+
+#[test]
+fn any_thread_finds_writes_lists_and_closes() {
+    let server = Running::start(Settings::default());
+    let [(mut one, first), (mut two, second)] = server.apart();
+    for (client, uid) in [(&mut one, first), (&mut two, second)] {
+        let info = server
+            .streams
+            .find(uid, SOON)
+            .expect("it answers")
+            .expect("it lives");
+        assert_eq!((info.uid, info.kind), (uid, Kind::WebSocket));
+        server
+            .streams
+            .try_write(uid, Message::text("first"))
+            .expect("room");
+        server
+            .streams
+            .write(uid, Message::text("second"), SOON)
+            .expect("taken");
+        assert_eq!(
+            (text(client), text(client)),
+            ("first".to_owned(), "second".to_owned())
+        );
+    }
+    let all = server.streams.list(&Filter::default(), 100, SOON);
+    let uids: Vec<StreamUid> = all.streams.iter().map(|row| row.uid).collect();
+    assert!(
+        all.is_complete && uids.contains(&first) && uids.contains(&second),
+        "{uids:?}"
+    );
+    let row = all
+        .streams
+        .iter()
+        .find(|row| row.uid == first)
+        .expect("listed");
+    assert_eq!(row.bytes_out, 11, "first, second");
+    let peer = row.peer.expect("this driver knows");
+    assert!(peer.ip().is_loopback());
+    let exact = Filter {
+        peer: PeerFilter::Exact(peer),
+        ..Filter::default()
+    };
+    let found = server.streams.list(&exact, 100, SOON);
+    assert_eq!(
+        found.streams.iter().map(|row| row.uid).collect::<Vec<_>>(),
+        [first]
+    );
+    let bounded = server.streams.list(&Filter::default(), 1, SOON);
+    assert_eq!((bounded.streams.len(), bounded.is_complete), (1, false));
+
+    server.streams.close(second, SOON).expect("it lives");
+    assert!(two.recv().expect("in order").is_none(), "closed");
+    let end = server.event(|event| match event {
+        StreamEvent::Life(Event::Destroyed(info, end)) if info.uid == second => Some(*end),
+        _ => None,
+    });
+    assert_eq!(end, End::Asked);
+    assert_eq!(server.streams.exists(second, SOON), Ok(false));
+    let gone = Err(StreamError::Refused(Refusal::Gone));
+    assert_eq!(server.streams.write(second, Message::text("x"), SOON), gone);
+    let nowhere = StreamUid::new(200, 0, 0, 1).expect("in range");
+    assert_eq!(server.streams.try_write(nowhere, Message::text("x")), gone);
+}
+
+#[test]
+fn a_session_writes_to_another_workers_and_is_told() {
+    let server = Running::start(Settings::default());
+    let [(mut one, first), (mut two, second)] = server.apart();
+    // Elsewhere, and here: itself.
+    for (to, client) in [(second, &mut two), (first, &mut one)] {
+        let _ = (to, client);
+    }
+    for number in 0..100 {
+        one.send_text(&format!("write {second} {number}"))
+            .expect("open");
+    }
+    for number in 0..100 {
+        assert_eq!(text(&mut two), number.to_string(), "in order");
+    }
+    for _ in 0..100 {
+        assert!(matches!(server.event(answer), Reply::Done { uid, .. } if uid == second));
+    }
+    one.send_text(&format!("write {first} me")).expect("open");
+    assert_eq!(text(&mut one), "me");
+    assert!(matches!(server.event(answer), Reply::Done { uid, .. } if uid == first));
+    one.send_text(&format!("find {second}")).expect("open");
+    assert!(matches!(server.event(answer), Reply::Found { info, .. } if info.uid == second));
+    one.send_text(&format!("close {second}")).expect("open");
+    assert!(matches!(server.event(answer), Reply::Done { uid, .. } if uid == second));
+    assert!(two.recv().expect("in order").is_none());
+    server.event(|event| matches!(event, StreamEvent::Life(Event::Destroyed(..))).then_some(()));
+    one.send_text(&format!("write {second} late"))
+        .expect("open");
+    let refused = server.event(answer);
+    assert!(
+        matches!(
+            refused,
+            Reply::Refused {
+                why: Refusal::Gone,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_is_adopted_ends_with_its_owner() {
+    let server = Running::start(Settings::default());
+    let [(mut one, first), (mut two, second)] = server.apart();
+    one.send_text(&format!("adopt {second}")).expect("open");
+    let refused = server.event(answer);
+    assert!(
+        matches!(
+            refused,
+            Reply::Refused {
+                why: Refusal::Taken,
+                ..
+            }
+        ),
+        "nobody let go"
+    );
+    two.send_text("detach").expect("open");
+    server.event(|event| matches!(event, StreamEvent::Life(Event::Detached(_))).then_some(()));
+    one.send_text(&format!("adopt {second}")).expect("open");
+    assert!(matches!(server.event(answer), Reply::Done { .. }));
+    let info = server
+        .streams
+        .find(second, SOON)
+        .expect("it answers")
+        .expect("it lives");
+    assert_eq!((info.owner, info.is_autonomous), (Some(first), false));
+    drop(one);
+    assert!(two.recv().expect("in order").is_none(), "its owner is gone");
+    let end = server.event(|event| match event {
+        StreamEvent::Life(Event::Destroyed(info, end)) if info.uid == second => Some(*end),
+        _ => None,
+    });
+    assert_eq!(end, End::Owner);
+}
+
+#[test]
+fn an_autonomous_stream_that_is_silent_is_closed() {
+    let mut settings = Settings::default();
+    settings.streams.idle_timeout = Duration::from_millis(1);
+    let server = Running::start(settings);
+    let (mut owned, uid) = server.client();
+    let (mut client, _) = server.client();
+    client.send_text("detach").expect("open");
+    assert!(client.recv().expect("in order").is_none());
+    let end = server.event(|event| match event {
+        StreamEvent::Life(Event::Destroyed(_, end)) => Some(*end),
+        _ => None,
+    });
+    assert_eq!(end, End::Idle);
+    owned.send_text("still here").expect("open");
+    assert_eq!(text(&mut owned), "still here");
+    assert_eq!(server.streams.exists(uid, SOON), Ok(true));
+}
+
+#[test]
+fn channels_are_let_through_or_not_from_another_thread() {
+    let server = Running::start(Settings::default());
+    let (mut client, uid) = server.client();
+    client.send_text("channel 7").expect("open");
+    let say = |client: &mut Client, channel: u8| {
+        client.send_binary(&[channel, 1]).expect("open");
+        client.send_text("marker").expect("open");
+        let first = client.recv().expect("no fault").expect("a message");
+        let is_through = first
+            .as_message()
+            .is_some_and(|message| message.payload == [channel, 1]);
+        if is_through {
+            assert_eq!(text(client), "marker");
+        }
+        is_through
+    };
+    assert!(say(&mut client, 7));
+    assert!(say(&mut client, 0), "control");
+    assert!(!say(&mut client, 8), "there is no such channel");
+    server
+        .streams
+        .set_channel(uid, 7, false, SOON)
+        .expect("there is");
+    assert!(!say(&mut client, 7));
+    assert!(say(&mut client, 0));
+    server
+        .streams
+        .set_channel(uid, 7, true, SOON)
+        .expect("there is");
+    assert!(say(&mut client, 7));
+    let refused = Err(StreamError::Refused(Refusal::NoChannel));
+    assert_eq!(server.streams.set_channel(uid, 0, false, SOON), refused);
+    assert_eq!(server.streams.set_channel(uid, 9, false, SOON), refused);
+}
+
+/// More than all the buffers between the two together, to somebody who does not read yet.
+#[test]
+fn a_proxy_loses_nothing_however_slow_the_other_side_is() {
+    const COUNT: u32 = 3000;
+    const SIZE: usize = 10_000;
+    let mut settings = Settings::default();
+    settings.streams.proxy_window = 64 << 10;
+    let server = Running::start(settings);
+    let [(mut one, first), (mut two, second)] = server.apart();
+    server
+        .streams
+        .proxy(first, second, SOON)
+        .expect("both live");
+    let taken = Err(StreamError::Refused(Refusal::Taken));
+    assert_eq!(server.streams.proxy(first, second, SOON), taken);
+    let (go, gone) = mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        for number in 0..COUNT {
+            let mut payload = vec![0; SIZE];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            one.send_binary(&payload).expect("it is read in the end");
+            if number == 100 {
+                go.send(()).expect("somebody waits");
+            }
+        }
+        one
+    });
+    gone.recv_timeout(SOON).expect("some fit");
+    for number in 0..COUNT {
+        let message = two.recv().expect("no fault").expect("a message");
+        let message = message.as_message().expect("a message");
+        assert_eq!(message.payload.len(), SIZE);
+        assert_eq!(
+            message.payload[..4],
+            number.to_be_bytes(),
+            "in order, none missing"
+        );
+    }
+    let mut one = writer.join().expect("no panic");
+    let held = server.handle.stats().held;
+    two.send_text("and back").expect("open");
+    assert_eq!(text(&mut one), "and back");
+    one.send_text("last").expect("open");
+    drop(one);
+    assert_eq!(text(&mut two), "last");
+    assert!(two.recv().expect("in order").is_none(), "they end together");
+    let _ = held;
+}
+
+#[test]
+fn every_session_can_be_named() {
+    struct Silent;
+    impl Handler for Silent {}
+    let builder = Server::builder()
+        .addr("127.0.0.1:0".parse().expect("an address"))
+        .workers(1)
+        .driver(DriverChoice::Poll)
+        .memory(96 << 20);
+    let server = builder.handler(|_| Silent).build().expect("a server");
+    let (addr, handle) = (server.local_addr(), server.handle());
+    let thread = std::thread::spawn(move || server.run());
+    let clients: Vec<Client> = (0..5)
+        .map(|_| Client::connect(&format!("ws://{addr}/")).expect("it listens"))
+        .collect();
+    let streams = handle.streams();
+    assert!(
+        streams
+            .list(&Filter::default(), 100, SOON)
+            .streams
+            .is_empty(),
+        "nobody asked"
+    );
+    assert!(streams.name_all(SOON));
+    let named = streams.list(&Filter::default(), 100, SOON).streams;
+    assert_eq!(named.len(), 5);
+    assert!(streams.name_all(SOON));
+    assert_eq!(
+        streams.list(&Filter::default(), 100, SOON).streams.len(),
+        5,
+        "once"
+    );
+    let stats = streams.stats(SOON);
+    assert_eq!((stats.len(), stats[0].created), (1, 5));
+    drop(clients);
+    handle.shutdown();
+    thread.join().expect("no panic").expect("no worker fails");
+}
