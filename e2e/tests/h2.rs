@@ -28,6 +28,7 @@ hioload_e2e::on_each_driver! {
     tunnel::a_close_is_answered_and_ends_the_stream,
     tunnel::a_reset_ends_the_session,
     tunnel::what_is_refused_has_its_status,
+    tunnel::events_come_over_a_stream,
     ends::a_stream_taken_back_stores_nothing,
     ends::a_lost_connection_ends_its_sessions,
     ends::a_shutdown_is_announced_and_answers_what_is_under_way,

@@ -182,3 +182,32 @@ pub(crate) fn what_is_refused_has_its_status(driver: DriverChoice) {
         assert_eq!(answer.await.expect("an answer").status().as_u16(), 501);
     });
 }
+
+/// A channel read as server-sent events, beside those who read it as WebSockets.
+pub(crate) fn events_come_over_a_stream(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    run(async {
+        let mut peer = Peer::dial(scene.addr()).await;
+        let mut ask = request("GET", "/events");
+        let value = "text/event-stream".parse().expect("a value");
+        ask.headers_mut().insert("accept", value);
+        let (answer, _) = peer.begin(ask, true).await;
+        let (head, mut recv) = answer.await.expect("an answer").into_parts();
+        assert_eq!(head.status.as_u16(), 200);
+        assert_eq!(head.headers["content-type"], "text/event-stream");
+        let mut tunnel = peer.open_tunnel("/").await;
+        let mut events = String::new();
+        for round in 0..50 {
+            tunnel
+                .frame(0x81, format!("hello {round}").as_bytes())
+                .await;
+            let expected = format!("data: hello {round}\n\n");
+            while !events.contains(&expected) {
+                let piece = recv.data().await.expect("more").expect("a piece");
+                let _ = recv.flow_control().release_capacity(piece.len());
+                events += std::str::from_utf8(&piece).expect("text");
+            }
+        }
+        assert_eq!(events.matches("data: hello").count(), 50);
+    });
+}

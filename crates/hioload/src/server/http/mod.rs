@@ -278,7 +278,7 @@ impl Hub {
         };
         exchange.is_last |= is_draining;
         if is_stream(socket) {
-            let is_end = exchange.is_head || length.is_none_or(|length| length == 0);
+            let is_end = exchange.is_head || matches!(status, 204 | 304) || length == Some(0);
             return self.write_stream_head(cx, socket, status, fields, length, body, is_end);
         }
         let line = exchange.machine.connection_line(exchange.is_last);
