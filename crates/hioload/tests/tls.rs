@@ -300,6 +300,7 @@ fn a_handshake_that_does_not_come_to_its_end_is_ended() {
 fn records_in_pieces_are_bounded_over_all_connections() {
     let settings = Settings {
         assembly_max: 100_000,
+        handshake_timeout: PATIENCE,
         ..Settings::default()
     };
     let pair = pair();

@@ -1,4 +1,5 @@
-//! What an idle session holds: figures of the memory plan rest on it. Alone in its binary: the allocator counts for all.
+//! What an idle session holds: figures of the memory plan rest on it. Alone in its binary: the allocator counts
+//! for all.
 
 #![expect(clippy::unwrap_used, reason = "a test says no more by expect")]
 

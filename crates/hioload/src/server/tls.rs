@@ -6,12 +6,12 @@
 //!   nothing to send ─▶ finish ─▶ close_notify ─▶ FIN
 //! ```
 //!
-//! Must not know what the plain bytes mean. The sessions lie in a table of their own: a connection in clear knows nothing
-//! of them, and a connection knows by one fact, [`Facts::SECURE`], that it has one.
+//! Must not know what the plain bytes mean. The sessions lie in a table of their own: a connection in clear
+//! knows nothing of them, and a connection knows by one fact, [`Facts::SECURE`], that it has one.
 //!
-//! What is sealed is the kernel's as far as the rest is concerned: it is told as sent with the first completion, whether
-//! the kernel took all of it or not, and what it did not take goes first. A cancelled send so loses nothing, and at most
-//! 64 KiB of each connection are out of reach of what is above.
+//! What is sealed is the kernel's as far as the rest is concerned: it is told as sent with the first
+//! completion, whether the kernel took all of it or not, and what it did not take goes first. A cancelled send
+//! so loses nothing, and at most 64 KiB of each connection are out of reach of what is above.
 //!
 //! Invariants: one send at a time; records go out in the order in which they were sealed; after a failure nothing is
 //! opened or sealed, the alert still goes out, then the FIN.

@@ -1,8 +1,9 @@
-//! Chains and keys from PEM, self-signed ones for trying out, and the choice among them by the name a client asks for.
+//! Chains and keys from PEM, self-signed ones for trying out, and the choice among them by the name a client
+//! asks for.
 //!
-//! Must not know sessions. A chain serves the names that its first certificate says, `*.` in front standing for one label;
-//! among several for one name the first that the client can verify is taken. Whoever asks for no name, or for a strange
-//! one, gets the first chain of all: that is for the client to refuse (RFC 6066 3).
+//! Must not know sessions. A chain serves the names that its first certificate says, `*.` in front standing for
+//! one label; among several for one name the first that the client can verify is taken. Whoever asks for no
+//! name, or for a strange one, gets the first chain of all: that is for the client to refuse (RFC 6066 3).
 
 use std::collections::HashMap;
 use std::fmt;

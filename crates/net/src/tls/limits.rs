@@ -6,13 +6,14 @@ use hioload_base::Limit;
 
 /// Plain bytes of one record (RFC 8446 5.1).
 pub(super) const RECORD_PLAIN_MAX: usize = 1 << 14;
-/// Bytes of one record behind its header: 2^14 + 2048 in TLS 1.2 (RFC 5246 6.2.3); TLS 1.3 allows 256 more than plain.
+/// Bytes of one record behind its header: 2^14 + 2048 in TLS 1.2 (RFC 5246 6.2.3); TLS 1.3 allows 256 more than
+/// plain.
 pub(super) const RECORD_WIRE_MAX: usize = (1 << 14) + 2048;
 /// Bytes in front of a record: type, version, length.
 pub(super) const HEADER_SIZE: usize = 5;
 
-/// What a record is longer than its plain bytes, at most: header 5, explicit nonce 8, tag 16 (TLS 1.2); header 5, type 1,
-/// tag 16 (TLS 1.3), and a key update in front of it.
+/// What a record is longer than its plain bytes, at most: header 5, explicit nonce 8, tag 16 (TLS 1.2); header
+/// 5, type 1, tag 16 (TLS 1.3), and a key update in front of it.
 pub const RECORD_OVERHEAD: usize = 64;
 
 /// Plain bytes that one [`Event::Data`](super::Event::Data) holds at most, but for the last record's.

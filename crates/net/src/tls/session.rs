@@ -5,15 +5,16 @@
 //!        └──────────── Failure, once and for all; its alert is in the output ◀──┘
 //! ```
 //!
-//! Must not know sockets, clocks or pools: records come in any pieces, plain bytes go into an [`Inbox`] that all sessions of
-//! a thread share, records go into whatever the caller gives. All input is always taken: what is left of a record is
-//! spilled, within [`SPILL_SIZE`](super::SPILL_SIZE). An idle session holds no buffer.
+//! Must not know sockets, clocks or pools: records come in any pieces, plain bytes go into an [`Inbox`] that
+//! all sessions of a thread share, records go into whatever the caller gives. All input is always taken: what
+//! is left of a record is spilled, within [`SPILL_SIZE`](super::SPILL_SIZE). An idle session holds no buffer.
 //!
-//! The engine sees whole records, one at a time. That bounds what one step does, and it tells how much of the input the
-//! engine has seen: while a handshake message is spread over several records it wants to see the first ones again.
+//! The engine sees whole records, one at a time. That bounds what one step does, and it tells how much of the
+//! input the engine has seen: while a handshake message is spread over several records it wants to see the
+//! first ones again.
 //!
-//! Invariants: output is in order, the handshake's and alerts before any record sealed later; plain bytes are handed out
-//! once, before a failure that came behind them. RFC 8446, RFC 5246.
+//! Invariants: output is in order, the handshake's and alerts before any record sealed later; plain bytes are
+//! handed out once, before a failure that came behind them. RFC 8446, RFC 5246.
 
 use std::fmt;
 use std::mem;
@@ -177,8 +178,8 @@ impl Session {
         self.spill.len()
     }
 
-    /// Takes records, up to the next event; `None`: all input is taken. Plain bytes lie in the inbox until the next call.
-    /// Afterwards there may be output.
+    /// Takes records, up to the next event; `None`: all input is taken. Plain bytes lie in the inbox until the
+    /// next call. Afterwards there may be output.
     ///
     /// # Errors
     /// The session is over, and says so from now on.
@@ -247,9 +248,9 @@ impl Session {
         self.output = Vec::new();
     }
 
-    /// Seals plain bytes into records, as many as there is room for; what else is to be sent comes first. Nothing plain is
-    /// taken before the handshake is over, nor after [`close_notify`](Self::close_notify) or a failure. `gather` joins
-    /// small pieces.
+    /// Seals plain bytes into records, as many as there is room for; what else is to be sent comes first.
+    /// Nothing plain is taken before the handshake is over, nor after [`close_notify`](Self::close_notify) or a
+    /// failure. `gather` joins small pieces.
     ///
     /// # Errors
     /// The keys are used up (TLS 1.2 only; TLS 1.3 makes new ones by itself).
@@ -287,8 +288,8 @@ impl Session {
         Ok(sealed)
     }
 
-    /// Says that nothing more comes from this end (RFC 8446 6.1); during the handshake there is nothing to say. The record
-    /// is in the output.
+    /// Says that nothing more comes from this end (RFC 8446 6.1); during the handshake there is nothing to say.
+    /// The record is in the output.
     pub fn close_notify(&mut self) {
         if mem::replace(&mut self.is_done, true) || !self.is_open || self.failure.is_some() {
             return;
@@ -377,8 +378,8 @@ impl Session {
         }
     }
 
-    /// Has the engine look at `bytes`, which end where a record ends; how many it is done with. It is always shown all that
-    /// it has seen and is not done with: it knows places in there.
+    /// Has the engine look at `bytes`, which end where a record ends; how many it is done with. It is always
+    /// shown all that it has seen and is not done with: it knows places in there.
     fn turn(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>) -> usize {
         let mut done = 0;
         // After a failure there is nothing but the alert to come, and the input is not to be looked at again.
