@@ -165,6 +165,59 @@ fn broadcast(addr: SocketAddr) -> Box<dyn FnMut()> {
     })
 }
 
+/// Reads events, each as it comes.
+struct Reader {
+    stream: TcpStream,
+    input: Box<[u8]>,
+}
+
+impl Reader {
+    fn open(addr: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(addr).expect("the server listens");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("an option");
+        let request = format!("GET /events HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut head = Vec::new();
+        // The head, how long to wait, and where it stands.
+        while !(head.windows(4).any(|end| end == b"id: ") && head.ends_with(b"\n\n")) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        Self {
+            stream,
+            input: vec![0; SIZE_MAX].into_boxed_slice(),
+        }
+    }
+
+    /// Reads so many events.
+    fn receive(&mut self, count: usize) {
+        let mut size = 0;
+        let ends = |input: &[u8]| input.windows(2).filter(|end| end == b"\n\n").count();
+        while ends(&self.input[..size]) < count {
+            let more = self.stream.read(&mut self.input[size..]).expect("events");
+            assert!(more > 0, "the stream ended");
+            size += more;
+        }
+        assert!(self.input[..size].ends_with(b"\n\n"));
+    }
+}
+
+/// 8 readers of events, and a session that publishes, a few messages at a time.
+fn events(addr: SocketAddr) -> Box<dyn FnMut()> {
+    let mut readers: Vec<Reader> = (0..8).map(|_| Reader::open(addr)).collect();
+    let mut publisher = Client::open(addr, 64);
+    let mut turn = 0;
+    Box::new(move || {
+        turn += 1;
+        let count = 1 + turn % 4;
+        (0..count).for_each(|_| publisher.send());
+        readers.iter_mut().for_each(|reader| reader.receive(count));
+    })
+}
+
 /// Blocks of two sizes, again and again.
 fn get(addr: SocketAddr) -> Box<dyn FnMut()> {
     let mut stream = TcpStream::connect(addr).expect("the server listens");
@@ -234,6 +287,8 @@ fn no_message_allocates() {
             let name = format!("broadcast on {workers} workers, {driver:?}");
             let make = |_| Broadcast::default();
             steady(&name, builder(driver, workers).handler(make), broadcast);
+            let name = format!("events on {workers} workers, {driver:?}");
+            steady(&name, builder(driver, workers).handler(make), events);
         }
         let dir = tempfile::tempdir().expect("a directory");
         let store = StoreConfig::new(dir.path().join("data"));

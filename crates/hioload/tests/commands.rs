@@ -113,6 +113,46 @@ fn what_is_published_is_printed() {
 }
 
 #[test]
+fn events_are_printed_in_order() {
+    let server = Server::start("serve");
+    let mut reader = hioload(&["sub", "--sse", "--reconnect", &server.addr, "-n", "3"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut writer = hioload(&["pub", &server.addr])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let mut lines = writer.stdin.take().expect("piped");
+    // The reader connects at some time; from then on it gets every line.
+    let mut number = 0;
+    while reader.try_wait().expect("a child").is_none() {
+        writeln!(lines, "line {number}").expect("pub reads");
+        number += 1;
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    drop(lines);
+    assert!(writer.wait().expect("a child").success());
+    let mut printed = String::new();
+    let mut stdout = reader.stdout.take().expect("piped");
+    stdout.read_to_string(&mut printed).expect("text");
+    let numbers: Vec<u32> = printed
+        .lines()
+        .map(|line| line["line ".len()..].parse().expect("a number"))
+        .collect();
+    assert_eq!(numbers.len(), 3);
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
+
+    let refused = output(&["sub", "--sse", "ws://127.0.0.1:1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("write http://"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn the_bench_reports_an_echo_server_as_json() {
     let server = Server::start("echo");
     let output = output(&[

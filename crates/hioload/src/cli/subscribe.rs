@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use hioload::client::{Client, ClientError, Closing, DeflateOffer, Incoming};
+use hioload::client::{Client, ClientError, Closing, DeflateOffer, Incoming, SseClient, SseError};
 
 use super::trust::Trust;
 use super::{exit, ws_url};
@@ -19,8 +19,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Arguments of `hioload sub`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SubArgs {
-    /// The server, such as ws://127.0.0.1:9002
+    /// The server, such as ws://127.0.0.1:9002, or http://127.0.0.1:9002 with --sse
     url: String,
+
+    /// Read server-sent events; with --reconnect, nothing is missed in between that the server keeps
+    #[arg(long, conflicts_with_all = ["deflate", "ca", "insecure"])]
+    sse: bool,
 
     /// Print binary messages as hexadecimal digits instead of their length
     #[arg(long)]
@@ -57,6 +61,9 @@ enum End {
 
 /// Prints what comes.
 pub(crate) fn run(args: &SubArgs) -> ExitCode {
+    if args.sse {
+        return events(args);
+    }
     let mut left = args.count;
     let mut backoff = Backoff::new();
     loop {
@@ -79,6 +86,59 @@ pub(crate) fn run(args: &SubArgs) -> ExitCode {
         let pause = backoff.pause();
         eprintln!("{text}; connecting again in {:.1} s", pause.as_secs_f64());
         thread::sleep(pause);
+    }
+}
+
+/// Prints events; what is no message is told beside.
+fn events(args: &SubArgs) -> ExitCode {
+    let url = http_url(&args.url);
+    let mut builder = SseClient::builder().resume(args.reconnect);
+    for (name, value) in &args.header {
+        builder = builder.header(name, value);
+    }
+    let mut client = match builder.connect(&url) {
+        Ok(client) => client,
+        Err(error @ SseError::Url { .. }) => return exit::usage(&error),
+        Err(error) => return exit::failure(&error),
+    };
+    let mut left = args.count;
+    let mut stdout = io::stdout().lock();
+    while left != Some(0) {
+        let event = match client.next_event() {
+            Ok(Some(event)) => event,
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(error @ SseError::Lost(_)) => {
+                eprintln!("{error}");
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => return exit::failure(&error),
+        };
+        let incoming = match (&*event.name, event.as_binary()) {
+            ("gap" | "close", _) => {
+                eprintln!("{}: {}", event.name, event.data);
+                continue;
+            }
+            (_, Some(payload)) => Incoming::Binary(payload),
+            _ => Incoming::Text(event.data),
+        };
+        let Some(line) = to_line(&incoming, args.hex) else {
+            continue;
+        };
+        let printed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        if printed.is_err() {
+            return ExitCode::SUCCESS;
+        }
+        left = left.map(|left| left - 1);
+    }
+    ExitCode::SUCCESS
+}
+
+/// A URL as people type it: `host:port` means `http://host:port`.
+fn http_url(text: &str) -> String {
+    if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
     }
 }
 

@@ -540,7 +540,8 @@ impl Core {
         }
         connection.phase = Phase::Lingering;
         // On a stream, what is left of a request need not be waited for once it is answered.
-        let is_answered = is_stream(socket) && !connection.facts.has(Facts::OPENED);
+        let is_answer = !connection.facts.has(Facts::OPENED) || connection.facts.has(Facts::EVENTS);
+        let is_answered = is_stream(socket) && is_answer;
         let is_over = connection.facts.has(Facts::EOF) || is_answered;
         self.finish(cx, socket, is_over);
     }
@@ -560,6 +561,10 @@ impl Core {
         if connection.facts.has(Facts::HELD | Facts::EVENTS) && result.is_ok() {
             // It is not read from, or sends nothing: that it takes something is the sign of life there is.
             connection.keepalive.heard(cx.now());
+        }
+        if connection.facts.has(Facts::EVENTS) && result.is_ok() {
+            // Also within the millisecond of the comment.
+            connection.keepalive.pong(cx.now());
         }
         if let Some(cold) = &mut connection.cold
             && let Some(exchange) = &mut cold.http

@@ -493,6 +493,9 @@ impl Hub {
             (RecvEnd::Failed(_), _) | (RecvEnd::Eof, Phase::Handshake) => {
                 self.core.lost(cx, socket);
             }
+            // The request has ended, as all that read events do.
+            (RecvEnd::Eof, Phase::Open)
+                if is_stream(socket) && connection.facts.has(Facts::EVENTS) => {}
             (RecvEnd::Eof, Phase::Open) => {
                 connection.facts.set(Facts::EOF);
                 // Without a close frame this is an abnormal end (RFC 6455 7.1.5: 1006), unless
