@@ -2,13 +2,11 @@
 
 use super::super::rows::{Lab, found};
 use crate::bench::measure::cpu_ns;
-use crate::process::command;
 use crate::stop::{Outcome, Stop};
 
 /// Requests per CPU-second of the server, 64 connections asking for the same thing.
 pub(super) fn requests_per_cpu_second(lab: &Lab, addr: &str, pid: u32, path: &str) -> Outcome<f64> {
-    let mut wrk = command("taskset");
-    wrk.args(["--cpu-list", &lab.load_cpu.to_string(), "wrk"]);
+    let mut wrk = lab.on_load_core("wrk");
     wrk.args(["--threads", "1", "--connections", "64"]);
     wrk.args(["--duration", &format!("{}s", lab.seconds)]);
     wrk.arg(format!("http://{addr}{path}"));

@@ -2,7 +2,6 @@
 
 use super::super::measure::cpu_ns;
 use super::super::rows::{Lab, found};
-use crate::process::command;
 use crate::stop::{Outcome, Stop};
 
 /// Connections, and streams on each.
@@ -37,8 +36,7 @@ pub(super) fn measure(lab: &Lab, addr: &str, pid: u32, path: &str) -> Outcome<Me
 }
 
 fn run(lab: &Lab, url: &str, amount: &str) -> Outcome<String> {
-    let mut h2load = command("taskset");
-    h2load.args(["--cpu-list", &lab.load_cpu.to_string(), "h2load"]);
+    let mut h2load = lab.on_load_core("h2load");
     h2load.args(SHAPE).args([amount, url]);
     found("h2load", "nghttp2-client", &mut h2load)
 }

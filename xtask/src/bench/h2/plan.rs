@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "tunnel-beside-put",
-        text: "p99 of 64 B beside PUT of 512 KiB, × (twice the p99 alone and the time of a frame)",
+        text: "p99 of 64 B beside PUTs of 512 KiB, × (twice the p99 alone and the time of a frame)",
         unit: "µs",
         bound: Bound::AtMost(1.0),
         measure: beside_put,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::rows::Lab;
-use crate::process::{Running, command, target_dir};
+use crate::process::{Running, target_dir};
 use crate::stop::{Outcome, Stop};
 
 /// Opening, warming up and closing may take this long beside the window.
@@ -14,9 +14,7 @@ const OVERHEAD_MAX: Duration = Duration::from_secs(30);
 
 /// The report of one run in which no message was lost.
 pub(super) fn measure(lab: &Lab, addr: &str, pid: u32, args: &[&str]) -> Outcome<Value> {
-    let mut load = command("taskset");
-    load.args(["--cpu-list", &lab.load_cpu.to_string()]);
-    load.arg(target_dir().join("release/h2-tunnels"));
+    let mut load = lab.on_load_core(target_dir().join("release/h2-tunnels"));
     load.args(["--connect", addr, "--server-pid", &pid.to_string()]);
     load.args(["--seconds", &lab.seconds.to_string()])
         .args(args);

@@ -1,5 +1,6 @@
 //! What measurements share: servers on their core, loads on the other, a directory on the medium.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -31,6 +32,8 @@ pub(in crate::bench) struct Lab {
     pub(in crate::bench) server_cpu: usize,
     pub(in crate::bench) load_cpu: usize,
     pub(in crate::bench) seconds: u64,
+    /// Server and load go before everything else on their cores.
+    pub(in crate::bench) is_realtime: bool,
 }
 
 /// A server with a store, and where that is.
@@ -50,6 +53,7 @@ impl Lab {
         server_cpu: usize,
         load_cpu: usize,
         seconds: u64,
+        is_realtime: bool,
     ) -> Outcome<Self> {
         fs::create_dir_all(directory)
             .and_then(|()| directory.canonicalize())
@@ -59,14 +63,32 @@ impl Lab {
                 server_cpu,
                 load_cpu,
                 seconds,
+                is_realtime,
             })
             .map_err(|error| Stop::io("--dir", &error))
     }
 
     /// Any program on the server's core.
-    pub(in crate::bench) fn on_server_core(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut pinned = command("taskset");
-        pinned.args(["--cpu-list", &self.server_cpu.to_string()]);
+    pub(in crate::bench) fn on_server_core(&self, program: impl AsRef<OsStr>) -> Command {
+        self.on_core(self.server_cpu, program)
+    }
+
+    /// Any program on the core of the load.
+    pub(in crate::bench) fn on_load_core(&self, program: impl AsRef<OsStr>) -> Command {
+        self.on_core(self.load_cpu, program)
+    }
+
+    fn on_core(&self, cpu: usize, program: impl AsRef<OsStr>) -> Command {
+        let cpu = ["taskset", "--cpu-list", &cpu.to_string()].map(str::to_owned);
+        let mut pinned = if self.is_realtime {
+            let mut first = command("chrt");
+            first.args(["--rr", "1"]).args(cpu);
+            first
+        } else {
+            let mut first = command(&cpu[0]);
+            first.args(&cpu[1..]);
+            first
+        };
         pinned.arg(program);
         pinned
     }
@@ -115,7 +137,7 @@ impl Lab {
 
     /// The report of one load, whose every answer was as it should be.
     pub(in crate::bench) fn load(&self, addr: &str, pid: u32, args: &[&str]) -> Outcome<Value> {
-        let mut load = command(&self.hioload);
+        let mut load = self.on_load_core(&self.hioload);
         load.arg("bench").args(args).args([
             "--connect",
             addr,
