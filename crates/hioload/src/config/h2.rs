@@ -23,7 +23,7 @@ macro_rules! section {
             fn default() -> Self {
                 let limits = Limits::default();
                 Self {
-                    streams_worker_max: 1 << 13,
+                    streams_worker_max: 1 << 12,
                     $($count: limits.$count,)+
                     $($time: limits.$time,)+
                 }

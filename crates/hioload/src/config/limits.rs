@@ -320,7 +320,7 @@ pub const LIMITS: &[Limit] = &[
     limit(
         "h2.streams_worker_max",
         "streams",
-        1 << 13,
+        1 << 12,
         1,
         (1 << 24) - 1,
         "each is a session or an exchange, and takes memory of the plan",

@@ -105,7 +105,7 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(10),
             http: hioload_http::h1::Limits::default(),
             h2: hioload_http::h2::Limits::default(),
-            streams_max: 1 << 13,
+            streams_max: 1 << 12,
             http_idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             accept: AcceptPolicy {
