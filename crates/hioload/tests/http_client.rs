@@ -1,5 +1,7 @@
 //! The HTTP client over real sockets: hostile servers by hand, and hyper over both versions.
 
+#[path = "http_client/embedded.rs"]
+mod embedded;
 #[path = "http_client/events.rs"]
 mod events;
 #[path = "http_client/hostile.rs"]

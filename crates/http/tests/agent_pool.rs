@@ -415,8 +415,8 @@ fn request(site: usize, kind: usize) -> Request {
 }
 
 proptest! {
-    /// Whatever happens, in whatever order: each request ends once, after its head came at most once; nothing is left over;
-    /// and the limits hold all the time.
+    /// Whatever happens, in whatever order: each request ends once, after its head came at most once; nothing is left
+    /// over; and the limits hold all the time.
     #[test]
     fn every_request_ends_exactly_once(
         steps in prop::collection::vec(step(), 0..60),

@@ -194,8 +194,8 @@ fn location() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever servers answer: a chain ends within its limit, never visits a place twice by the same method, never leaves
-    /// TLS, never turns a safe method into another one, and never takes secrets along to another origin.
+    /// Whatever servers answer: a chain ends within its limit, never visits a place twice by the same method, never
+    /// leaves TLS, never turns a safe method into another one, and never takes secrets along to another origin.
     #[test]
     fn every_chain_keeps_its_promises(
         hops_max in 0..8u8,

@@ -46,7 +46,8 @@ impl HttpClientBuilder {
         self
     }
 
-    /// How long a server may leave us waiting: for the whole head, and for each part of the body. 5 seconds unless told.
+    /// How long a server may leave us waiting: for the whole head, and for each part of the body. 5 seconds unless
+    /// told.
     #[must_use]
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.read_timeout = timeout;
@@ -114,8 +115,8 @@ impl HttpClientBuilder {
     }
 }
 
-/// An HTTP client: HTTP/1.1 and HTTP/2, in clear and over TLS, with a pool of connections. A clone is the same client. With
-/// the last clone, and the last call, it ends: what is under way is cancelled.
+/// An HTTP client: HTTP/1.1 and HTTP/2, in clear and over TLS, with a pool of connections. A clone is the same client.
+/// With the last clone, and the last call, it ends: what is under way is cancelled.
 ///
 /// ```no_run
 /// use hioload::HttpClient;
@@ -199,8 +200,8 @@ impl HttpClient {
         self.start(request.streamed())?.wait_head()
     }
 
-    /// Sends a request whose body is read from `source`: so many bytes if its length is given, else all there are. The body
-    /// of the request itself does not count.
+    /// Sends a request whose body is read from `source`: so many bytes if its length is given, else all there are. The
+    /// body of the request itself does not count.
     ///
     /// # Errors
     /// As [`HttpClient::get`]; `source` fails, or is shorter than was said.
@@ -213,8 +214,8 @@ impl HttpClient {
         self.start_upload(request, length, source)?.wait()
     }
 
-    /// The same, and the answer's body is read as it comes: when all of `source` was sent. A server that answers at length
-    /// meanwhile is held back, and if it then takes no more, so is this.
+    /// The same, and the answer's body is read as it comes: when all of `source` was sent. A server that answers at
+    /// length meanwhile is held back, and if it then takes no more, so is this.
     ///
     /// # Errors
     /// As [`HttpClient::upload`].

@@ -6,8 +6,8 @@
 //!        Event ◀───────────────┴── connect, output, close ─▶ Link ─▶ Op ─▶ Driver ─┘
 //! ```
 //!
-//! Runs on a reactor worker, or on the thread of an [`HttpClient`](super::HttpClient). Nothing in here blocks: names are
-//! looked up by whoever owns the engine, since no system does that without waiting.
+//! Runs on a reactor worker, or on the thread of an [`HttpClient`](super::HttpClient). Nothing in here blocks: names
+//! are looked up by whoever owns the engine, since no system does that without waiting.
 //!
 //! A turn: [`Engine::settle`]; look up what [`Engine::poll_resolve`] names; `Driver::turn`, no longer than
 //! [`Engine::poll_timeout`]; [`Engine::handle`] each completion.
@@ -30,6 +30,9 @@ use super::trust::Trust;
 /// How long last words may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long one address may take while there are others: a machine whose IPv6 leads nowhere still gets through.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Bytes handed to the system at a time.
 const SEND_SIZE: usize = 64 << 10;
 
@@ -43,6 +46,32 @@ pub struct Lookup {
 }
 
 /// All requests of one client on one driver.
+///
+/// ```no_run
+/// use hioload::http_client::{Config, Engine, Event, Method, Request, Trust};
+/// use hioload_reactor::poll::PollDriver;
+/// use hioload_reactor::{Driver as _, DriverConfig, Wait};
+///
+/// let mut driver = PollDriver::new(DriverConfig::default())?;
+/// let mut engine = Engine::new(Config::default(), Trust::default(), driver.now());
+/// let url = "http://127.0.0.1:8080/".parse()?;
+/// engine.submit(driver.now(), Request::new(Method::GET, url))?;
+/// let mut completions = Vec::new();
+/// loop {
+///     let mut sink = |event: Event<'_>| println!("{event:?}");
+///     engine.settle(&mut driver, &mut sink);
+///     if engine.agent().request_count() == 0 {
+///         break;
+///     }
+///     let due = engine.poll_timeout();
+///     let wait = due.map_or(Wait::Forever, |due| Wait::For(due - driver.now()));
+///     driver.turn(wait, &mut completions)?;
+///     for completion in completions.drain(..) {
+///         engine.handle(&mut driver, completion, &mut sink);
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Engine {
     agent: Agent,
     trust: Trust,
@@ -54,7 +83,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without connections. `trust` says whom TLS believes; it is set up with the first connection that needs it.
+    /// An engine without connections. `trust` says whom TLS believes; it is set up with the first connection that
+    /// needs it.
     #[must_use]
     pub fn new(config: Config, trust: Trust, now: Time) -> Self {
         Self {
@@ -126,15 +156,15 @@ impl Engine {
     /// When [`Engine::settle`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let closing = self
-            .links
-            .iter()
-            .flatten()
-            .filter_map(|link| match link.state {
-                State::Closing(until) => Some(until),
-                _ => None,
-            });
-        closing.chain(self.agent.poll_timeout()).min()
+        let links = self.links.iter().flatten();
+        let own = links.filter_map(|link| match link.state {
+            State::Closing(until) => Some(until),
+            State::Connecting => Some(link.attempt_until),
+            _ => None,
+        });
+        own.filter(|&due| due != Time::MAX)
+            .chain(self.agent.poll_timeout())
+            .min()
     }
 
     /// A name to be looked up.
@@ -170,6 +200,7 @@ impl Engine {
     /// Does all that can be done now. Events go to `sink`.
     pub fn settle(&mut self, driver: &mut dyn Driver, sink: &mut dyn FnMut(Event<'_>)) {
         let now = driver.now();
+        self.expire(driver, now);
         loop {
             let mut has_moved = false;
             if self.agent.poll_timeout().is_some_and(|due| due <= now) {
@@ -195,11 +226,29 @@ impl Engine {
                 break;
             }
         }
+    }
+
+    /// Gives up what has taken too long.
+    fn expire(&mut self, driver: &mut dyn Driver, now: Time) {
+        let mut late = Vec::new();
         for link in self.links.iter_mut().flatten() {
-            if matches!(link.state, State::Closing(until) if until <= now) {
-                link.close(driver);
-                link.state = State::Closing(Time::MAX);
+            match link.state {
+                State::Closing(until) if until <= now => {
+                    link.close(driver);
+                    link.state = State::Closing(Time::MAX);
+                }
+                State::Connecting if link.attempt_until <= now => {
+                    // Its socket closes behind the back of the connection.
+                    link.close(driver);
+                    link.socket = None;
+                    "it does not answer".clone_into(&mut link.last_error);
+                    late.push(link.conn);
+                }
+                _ => {}
             }
+        }
+        for conn in late {
+            self.try_next(driver, conn, ConnectStage::Tcp);
         }
     }
 
@@ -287,7 +336,12 @@ impl Engine {
         let Some(link) = find(&mut self.links, conn) else {
             return;
         };
+        let now = driver.now();
         while let Some(address) = link.addresses.pop_front() {
+            link.attempt_until = match link.addresses.is_empty() {
+                true => Time::MAX,
+                false => now + ATTEMPT_TIMEOUT,
+            };
             match driver.submit(Op::Connect(Connect::new(address))) {
                 Ok(op) => {
                     let socket = SocketId::from_key(op.key);
@@ -301,7 +355,6 @@ impl Engine {
         }
         let error = std::mem::take(&mut link.last_error);
         self.links[conn.index()] = None;
-        let now = driver.now();
         self.agent.connect_failed(now, conn, stage, &error);
     }
 

@@ -114,7 +114,8 @@ impl Events {
         self.parser.last_id()
     }
 
-    /// Waits for the next event, whatever happens to the connection meanwhile. `None`: the server wants no more requests.
+    /// Waits for the next event, whatever happens to the connection meanwhile. `None`: the server wants no more
+    /// requests.
     ///
     /// # Errors
     /// Asking again would not help.

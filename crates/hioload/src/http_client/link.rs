@@ -38,6 +38,8 @@ pub(super) struct Link {
     pub(super) socket: Option<SocketId>,
     /// Addresses that were not tried yet.
     pub(super) addresses: VecDeque<SocketAddr>,
+    /// When the next one is tried, if this one has not answered.
+    pub(super) attempt_until: Time,
     /// What the system said to the last one.
     pub(super) last_error: String,
     pub(super) tls: Option<Box<Session>>,
@@ -56,6 +58,7 @@ impl Link {
             state: State::Resolving,
             socket: None,
             addresses: VecDeque::new(),
+            attempt_until: Time::MAX,
             last_error: "the name has no address".to_owned(),
             tls: None,
             is_sending: false,

@@ -5,8 +5,8 @@
 //!   reactor worker ───────────────────────────────────────┴─▶ Engine (sockets, TLS) ─▶ Agent (no I/O)
 //! ```
 //!
-//! [`HttpClient`] waits for its answers; an [`Engine`] is the same on a driver of one's own, for those who must not wait; and
-//! [`Agent`] is all of it without sockets.
+//! [`HttpClient`] waits for its answers; an [`Engine`] is the same on a driver of one's own, for those who must not
+//! wait; and [`Agent`] is all of it without sockets.
 //!
 //! A request with everything:
 //!

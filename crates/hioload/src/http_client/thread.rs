@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 
-use hioload_http::client::{Config, ConnKey, Event, Request, RequestKey};
+use hioload_base::Time;
+use hioload_http::client::{Config, ConnKey, Event, Request, RequestKey, UploadMisuse};
 use hioload_reactor::poll::PollDriver;
 use hioload_reactor::{Driver, DriverConfig, Wait, Waker};
 
@@ -329,7 +330,7 @@ fn sink<'a>(
 }
 
 /// Hands over of an upload what the agent takes.
-fn upload(engine: &mut Engine, call: &mut Active, now: hioload_base::Time) {
+fn upload(engine: &mut Engine, call: &mut Active, now: Time) {
     while let Some(mut bytes) = call.waiting.pop_front() {
         match engine.write_body(now, call.key, &bytes) {
             Ok(taken) => {
@@ -340,15 +341,23 @@ fn upload(engine: &mut Engine, call: &mut Active, now: hioload_base::Time) {
                     return;
                 }
             }
-            Err(misuse) => {
-                return call.cell.change(|state| state.upload_misuse = Some(misuse));
-            }
+            Err(misuse) => return end_upload(engine, call, now, misuse),
         }
     }
     if call.is_finished
         && let Err(misuse) = engine.finish_body(now, call.key)
     {
-        call.is_finished = false;
+        end_upload(engine, call, now, misuse);
+    }
+}
+
+/// The body is not the one that was announced: the request is not to be answered as if it were.
+fn end_upload(engine: &mut Engine, call: &mut Active, now: Time, misuse: UploadMisuse) {
+    call.waiting.clear();
+    call.is_finished = false;
+    // A request that is over has its own end to tell.
+    if misuse != UploadMisuse::NoUpload {
         call.cell.change(|state| state.upload_misuse = Some(misuse));
+        engine.cancel(now, call.key);
     }
 }

@@ -1,5 +1,5 @@
-//! WebSocket over the connections of an HTTP client: by upgrade on HTTP/1.1, as a stream of HTTP/2 where the server takes
-//! that (RFC 8441).
+//! WebSocket over the connections of an HTTP client: by upgrade on HTTP/1.1, as a stream of HTTP/2 where the server
+//! takes that (RFC 8441).
 //!
 //! ```text
 //!   ClientRequest ─ fields ─▶ a tunnel of the agent ─ head ─▶ checked ─▶ ClientSession over the tunnel's bytes

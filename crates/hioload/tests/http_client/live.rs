@@ -16,7 +16,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// The answer to one small masked frame: the same, unmasked; a close is answered by a close. And how long the frame was.
+/// The answer to one small masked frame: the same, unmasked; a close is answered by a close. And how long the frame
+/// was.
 fn echo(frame: &[u8]) -> Option<(Vec<u8>, usize)> {
     let length = usize::from(frame.get(1)? & 0x7F);
     let payload = frame.get(6..6 + length)?;

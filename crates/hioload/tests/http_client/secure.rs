@@ -67,11 +67,11 @@ const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nto the end";
 fn who_is_not_known_is_not_believed() {
     let pair = tls::self_signed(&["localhost".to_owned()]).expect("a pair");
     let url = server(&pair, &["http/1.1"], HELLO, true);
-    let known = Roots::Pem(pair.certificate.clone());
+    let known = Roots::Pem(pair.certificate);
     let found = client(known.clone()).get(&url).expect("an answer");
     assert_eq!(found.body(), b"hello");
     let other = tls::self_signed(&["localhost".to_owned()]).expect("a pair");
-    let refused = client(Roots::Pem(other.certificate.clone())).get(&url);
+    let refused = client(Roots::Pem(other.certificate)).get(&url);
     let stage = match refused {
         Err(HttpError::Failed {
             failure: Failure::Connect { stage, .. },
@@ -97,6 +97,6 @@ fn an_end_that_was_not_said_is_no_end() {
     }
     // A stated length needs no such word.
     let url = server(&pair, &[], HELLO, false);
-    let found = client(Roots::Pem(pair.certificate.clone())).get(&url);
+    let found = client(Roots::Pem(pair.certificate)).get(&url);
     assert_eq!(found.expect("an answer").body(), b"hello");
 }

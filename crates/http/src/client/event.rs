@@ -171,7 +171,8 @@ pub enum Event<'a> {
         /// The head.
         head: Head,
     },
-    /// A part of the body, when it is streamed; never empty. [`Agent::consumed`](super::Agent::consumed) makes room for more.
+    /// A part of the body, when it is streamed; never empty. [`Agent::consumed`](super::Agent::consumed) makes room
+    /// for more.
     Body {
         /// Of which.
         request: RequestKey,

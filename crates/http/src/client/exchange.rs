@@ -1,7 +1,7 @@
 //! One request on its way: where it is, what of it was sent, what came back.
 //!
-//! Knows no connection beyond its key. A request may be sent several times: after a redirect, and again when a connection
-//! that had been idle turned out to be gone. What belongs to one sending is an [`Attempt`].
+//! Knows no connection beyond its key. A request may be sent several times: after a redirect, and again when a
+//! connection that had been idle turned out to be gone. What belongs to one sending is an [`Attempt`].
 
 use std::time::Duration;
 

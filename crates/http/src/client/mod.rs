@@ -3,7 +3,7 @@
 //! ```text
 //!                      ┌──────────────────── Agent ─────────────────────┐
 //!  submit(Request) ───▶│ waiting, by origin ─▶ Pool ─▶ Wire (h1 │ h2)   │──▶ poll_connect, poll_output, poll_close
-//!  connected, input ──▶│      ▲                          │              │──▶ Event: Redirected, Head, Body, End, Failed
+//!  connected, input ──▶│      ▲                          │              │──▶ Event: Head, Body, End, Failed, …
 //!  handle_timeout ────▶│      └─ Redirects, retries ◀────┘              │
 //!                      └────────────────────────────────────────────────┘
 //! ```

@@ -39,8 +39,8 @@ pub enum BodyMode {
     Stream,
 }
 
-/// Another protocol that is spoken once the server agrees: by `Upgrade` on HTTP/1.1 (RFC 9110 7.8), by extended CONNECT on
-/// HTTP/2 (RFC 8441).
+/// Another protocol that is spoken once the server agrees: by `Upgrade` on HTTP/1.1 (RFC 9110 7.8), by extended
+/// CONNECT on HTTP/2 (RFC 8441).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tunnel {
     pub(super) protocol: String,
@@ -121,9 +121,9 @@ impl Request {
         }
     }
 
-    /// A request to speak another protocol, such as `websocket`. The answer's head says whether the server agrees: 101 on
-    /// HTTP/1.1, 2xx on HTTP/2. From there on the body is a stream of bytes in each direction, and the request ends when
-    /// both have. `http1_fields` are those that only the upgrade of HTTP/1.1 has.
+    /// A request to speak another protocol, such as `websocket`. The answer's head says whether the server agrees: 101
+    /// on HTTP/1.1, 2xx on HTTP/2. From there on the body is a stream of bytes in each direction, and the request ends
+    /// when both have. `http1_fields` are those that only the upgrade of HTTP/1.1 has.
     ///
     /// # Errors
     /// A field is malformed.

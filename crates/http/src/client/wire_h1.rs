@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: one request at a time.
 //!
-//! Only a head that comes in parts is kept, up to its limit; everything else is handed out where it lies. A byte that comes
-//! while nothing was asked ends the connection: whose answer it would be taken for is the next request's risk.
+//! Only a head that comes in parts is kept, up to its limit; everything else is handed out where it lies. A byte that
+//! comes while nothing was asked ends the connection: whose answer it would be taken for is the next request's risk.
 //!
 //! Spec: RFC 9112 9.3, 9.5; RFC 9110 7.8, 10.1.1.
 

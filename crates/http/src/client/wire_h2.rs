@@ -1,7 +1,7 @@
 //! One HTTP/2 connection: many requests at a time, each a stream.
 //!
-//! Knows which stream is whose. A stream that is done with is released at once: what still comes for it is dropped by the
-//! connection itself, which gives its window back.
+//! Knows which stream is whose. A stream that is done with is released at once: what still comes for it is dropped by
+//! the connection itself, which gives its window back.
 //!
 //! Spec: RFC 9113 5, 6.8, 8.1, 8.3.1; RFC 8441.
 

@@ -201,7 +201,7 @@ impl Agent {
         }
     }
 
-    /// A connection that is being made is given up: the request it was for fails; if it was the only one, all who wait do.
+    /// A connection that is being made is given up: the request it was for fails; with the last one all who wait do.
     pub(super) fn give_up_connecting(&mut self, now: Time, conn: ConnKey, failure: &Failure) {
         let Some(entry) = self.pool.get_mut(conn) else {
             return;

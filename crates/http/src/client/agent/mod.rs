@@ -195,16 +195,16 @@ impl Agent {
         Ok(key)
     }
 
-    /// Ends a request with [`Failure::Cancelled`]; false when it is over. An HTTP/1.1 connection that it was on is closed, a
-    /// stream of HTTP/2 is reset.
+    /// Ends a request with [`Failure::Cancelled`]; false when it is over. An HTTP/1.1 connection that it was on is
+    /// closed, a stream of HTTP/2 is reset.
     pub fn cancel(&mut self, now: Time, request: RequestKey) -> bool {
         let is_there = self.exchanges.contains(request.0);
         self.fail(now, request, Failure::Cancelled);
         is_there
     }
 
-    /// Hands over a part of a request's body; says how much of it was taken. When that is not all, [`Event::BodyWanted`] tells
-    /// when there is room.
+    /// Hands over a part of a request's body; says how much of it was taken. When that is not all,
+    /// [`Event::BodyWanted`] tells when there is room.
     ///
     /// # Errors
     /// The body is not as it was announced, or the request is over.
@@ -355,8 +355,8 @@ impl Agent {
         self.closed(now, conn);
     }
 
-    /// Takes what belongs to one event off the front of `input`; `None`: all of it was taken. Of a connection that is being
-    /// closed, everything is dropped.
+    /// Takes what belongs to one event off the front of `input`; `None`: all of it was taken. Of a connection that is
+    /// being closed, everything is dropped.
     pub fn handle_input<'a>(
         &mut self,
         now: Time,
@@ -408,8 +408,8 @@ impl Agent {
         }
     }
 
-    /// Moves what is to be sent to the end of `out`, until that is about as long as `size_max`. To be called again when all
-    /// of it was sent, until it brings nothing.
+    /// Moves what is to be sent to the end of `out`, until that is about as long as `size_max`. To be called again
+    /// when all of it was sent, until it brings nothing.
     pub fn poll_output(&mut self, now: Time, conn: ConnKey, out: &mut Vec<u8>, size_max: usize) {
         let Some(entry) = self.pool.get_mut(conn) else {
             return;

@@ -1,7 +1,7 @@
 //! Deadlines: of requests (reading, all of it, `100 Continue`) and of connections (making, idling, HTTP/2's own).
 //!
-//! One timer each. A deadline that moves away leaves its timer where it is: when that expires there is nothing to do, and
-//! it is started anew. Moving it with every byte would cost more.
+//! One timer each. A deadline that moves away leaves its timer where it is: when that expires there is nothing to do,
+//! and it is started anew. Moving it with every byte would cost more.
 
 use hioload_base::Time;
 
