@@ -67,6 +67,18 @@ def curl_stores_and_reads_blocks(server):
 
 
 @check
+def curl_is_asked_which_http_it_wants(server):
+    pair = make_pair(server.data, "localhost")
+    data = content(1, 300_000)
+    with server.run(*flags(pair), scheme="https"):
+        url = f"{server.url}/blocks/{name_of(data)}"
+        for wish, agreed in [("--http1.1", b"1.1"), ("--http2", b"2")]:
+            told = ["--cacert", pair[0], wish, "-o", "/dev/null", "-w", "%{http_version}"]
+            assert curl(*told, "-T", "-", "-H", "Expect:", url, stdin=data) == agreed
+            assert curl("--cacert", pair[0], wish, url) == data
+
+
+@check
 def s_client_resumes_in_both_versions(server):
     pair = make_pair(server.data, "localhost")
     ticket = pathlib.Path(server.data, "ticket")

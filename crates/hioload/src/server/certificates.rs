@@ -8,7 +8,7 @@ use hioload_net::tls::{self, Acceptor, AcceptorConfig, Identity, PemPair, SetupE
 use hioload_reactor::StartError;
 
 /// Application protocols, the preferred one first.
-const PROTOCOLS: &[&str] = &["http/1.1"];
+const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 
 /// How a server speaks TLS.
 ///
