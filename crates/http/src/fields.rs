@@ -53,7 +53,10 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The values of the fields of this name, in whatever case it was sent. Lines of other names are passed over
 /// by the place of their colon.
-pub(crate) fn values<'a>(fields: Fields<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn values<'a, 'n>(
+    fields: &Fields<'a>,
+    name: &'n str,
+) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
     let name = name.as_bytes();
     let mut rest = fields.rest;
     std::iter::from_fn(move || {

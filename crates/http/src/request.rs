@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
     pub fn from_parts(method: &'a str, target: &'a str, fields: &'a [u8], body: Body) -> Self {
         // Only a body can be waited for.
         let expects_continue = body != Body::None
-            && values(Fields::new(fields), "expect")
+            && values(&Fields::new(fields), "expect")
                 .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
         let facts = Facts {
             body,
@@ -122,7 +122,7 @@ impl<'a> Request<'a> {
 
     /// The values of all fields of this name, in order: a list may be spread over several (RFC 9110 5.3).
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        values(self.fields(), name)
+        values(&self.fields(), name)
     }
 
     /// How its body is framed.

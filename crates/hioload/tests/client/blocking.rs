@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hioload::client::{Client, ClientError, HandshakeError, Incoming, UrlFault};
+use hioload::client::{Client, ClientError, HandshakeError, Incoming};
 use hioload::{CloseCode, Echo, Kind, Message, Server};
 use hioload_ws::handshake::AcceptPolicy;
 

@@ -115,7 +115,7 @@ impl Head {
     /// The first field of this name, in whatever case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        values(self.fields(), name).next()
+        values(&self.fields(), name).next()
     }
 
     /// The first field of this name, if it is text.

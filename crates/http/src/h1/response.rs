@@ -65,7 +65,7 @@ impl<'a> Response<'a> {
 
     /// The values of all fields of this name, in order: a list may be spread over several (RFC 9110 5.3).
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        values(self.fields(), name)
+        values(&self.fields(), name)
     }
 
     /// The length it states.

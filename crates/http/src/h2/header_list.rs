@@ -121,7 +121,7 @@ impl HeaderList {
     /// The first regular field of this name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        values(self.fields(), name).next()
+        values(&self.fields(), name).next()
     }
 
     /// The regular fields as lines, each ended by CRLF.
@@ -395,7 +395,7 @@ impl HeaderList {
                 self.push_line(name, value);
             } else if std::mem::take(&mut is_first) {
                 let mut before = &b"cookie: "[..];
-                for value in values(Fields::new(&lines), "cookie") {
+                for value in values(&Fields::new(&lines), "cookie") {
                     self.text.extend_from_slice(before);
                     self.text.extend_from_slice(value);
                     before = b"; ";

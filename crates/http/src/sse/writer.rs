@@ -66,7 +66,7 @@ impl std::error::Error for Unwritable {}
 /// What stands in one line. A reader ignores ids with NUL.
 fn line(text: &str) -> Result<Option<&str>, Unwritable> {
     let is_unfit = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
-    match text.as_bytes().iter().position(|byte| is_unfit(byte)) {
+    match text.as_bytes().iter().position(is_unfit) {
         Some(place) => Err(Unwritable { place }),
         None => Ok(Some(text)),
     }

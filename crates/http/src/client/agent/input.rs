@@ -114,7 +114,7 @@ impl Agent {
             self.break_connection(now, conn, WireFault::Unasked);
             return None;
         }
-        let locations = values(head.fields(), "location");
+        let locations = values(&head.fields(), "location");
         let hop = exchange
             .redirects
             .follow(status, locations)
