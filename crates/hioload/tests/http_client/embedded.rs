@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use hioload::http_client::{Config, Engine, Event, Failure, Method, Request, Trust};
+use hioload::http_client::{Config, ConnectStage, Engine, Event, Failure, Method, Request, Trust};
 use hioload_reactor::poll::PollDriver;
 use hioload_reactor::{Driver as _, DriverConfig, Wait};
 
@@ -87,4 +87,24 @@ fn requests_on_a_driver_of_ones_own() {
             engine.handle(&mut driver, completion, &mut |_| {});
         }
     }
+}
+
+#[test]
+fn names_are_looked_up_by_whoever_owns_the_engine() {
+    let mut driver = driver();
+    let mut engine = Engine::new(Config::default(), Trust::default(), driver.now());
+    let url = "http://name.test/".parse().expect("legal");
+    let request = Request::new(Method::GET, url);
+    engine.submit(driver.now(), request).expect("room");
+    engine.settle(&mut driver, &mut |_| {});
+    let lookup = engine.poll_resolve().expect("a name");
+    assert_eq!(lookup.origin.to_string(), "name.test:80");
+    engine.resolved(&mut driver, lookup.conn, Err("no such name".to_owned()));
+    let ends = run(&mut driver, &mut engine);
+    let stage = match &ends[..] {
+        [Err(Failure::Connect { stage, .. })] => *stage,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(stage, ConnectStage::Resolve);
+    assert!(engine.is_idle());
 }
