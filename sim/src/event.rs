@@ -134,11 +134,17 @@ pub enum Event {
     CutBeforeIndexSync,
     /// The power went after a late sync of the index.
     CutAfterIndexSync,
+    /// A handler wrote to a stream by its UID.
+    Written,
+    /// What was asked of a stream was refused: it was gone, or too much waited for it.
+    WriteRefused,
+    /// A write found the mailbox of its stream's worker full.
+    WriteBusy,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 64] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -200,19 +206,33 @@ impl Event {
         Self::CutAfterCommit,
         Self::CutBeforeIndexSync,
         Self::CutAfterIndexSync,
+        Self::Written,
+        Self::WriteRefused,
+        Self::WriteBusy,
     ];
 
     /// Whether it is to happen in runs of that suite.
     #[must_use]
     pub fn is_of(self, suite: Suite) -> bool {
-        let is_of_store = self as usize >= Self::Served as usize;
+        let is_of_streams = self as usize >= Self::Written as usize;
+        let is_of_store = self as usize >= Self::Served as usize && !is_of_streams;
         match (suite, self) {
             (Suite::Store, Self::MailboxFull | Self::WorkerStalled) => true,
             (Suite::Store, Self::Held | Self::ReadSlowly | Self::ReadPaused | Self::NeverRead) => {
                 true
             }
             (Suite::Store, _) => is_of_store,
-            (Suite::Sessions, _) => !is_of_store,
+            (Suite::Sessions, _) => !is_of_store && !is_of_streams,
+            (
+                Suite::Streams,
+                Self::MailboxFull
+                | Self::WorkerStalled
+                | Self::Delivered
+                | Self::Left
+                | Self::ClientReset
+                | Self::CameBack,
+            ) => true,
+            (Suite::Streams, _) => is_of_streams,
         }
     }
 
@@ -281,6 +301,9 @@ impl Event {
             Self::CutAfterCommit => "power cut after a commit",
             Self::CutBeforeIndexSync => "power cut before a sync of the index",
             Self::CutAfterIndexSync => "power cut after a sync of the index",
+            Self::Written => "write by UID",
+            Self::WriteRefused => "command by UID refused",
+            Self::WriteBusy => "write finds the mailbox full",
         }
     }
 }

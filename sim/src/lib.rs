@@ -13,7 +13,7 @@
 //!
 //! What a run promises is written where it is checked: `world` (after every turn), `client`
 //! (protocol), `echo` and `broadcast` (delivery), `stage` (the end). Blocks are a suite of their own, with a disk
-//! and a machine that goes down: `store`.
+//! and a machine that goes down: `store`; so are streams by their UID: `streams`.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,7 @@ mod plan;
 mod reader;
 mod stage;
 mod store;
+mod streams;
 mod summary;
 mod world;
 
@@ -52,11 +53,13 @@ pub enum Suite {
     Sessions,
     /// Blocks over HTTP, on disks that fail and machines that go down.
     Store,
+    /// Streams by UID, across workers.
+    Streams,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Sessions, Self::Store];
+    pub const ALL: [Self; 3] = [Self::Sessions, Self::Store, Self::Streams];
 
     /// Its name on the command line; the first one needs none.
     #[must_use]
@@ -64,6 +67,7 @@ impl Suite {
         match self {
             Self::Sessions => "sessions",
             Self::Store => "store",
+            Self::Streams => "streams",
         }
     }
 
@@ -105,6 +109,7 @@ pub fn describe(suite: Suite, seed: u64) -> String {
     match suite {
         Suite::Sessions => plan(seed).to_string(),
         Suite::Store => store::describe(seed),
+        Suite::Streams => streams::describe(seed),
     }
 }
 
@@ -114,6 +119,7 @@ pub fn run(suite: Suite, seed: u64) -> Outcome {
     match suite {
         Suite::Sessions => run_sessions(seed),
         Suite::Store => store::run(seed),
+        Suite::Streams => streams::run(seed),
     }
 }
 

@@ -11,10 +11,11 @@ use hioload_sim::{
 };
 
 const USAGE: &str = "\
-usage: hioload-sim [sessions|store] [--seeds N] [--from SEED] [--seed S] [--verbose]
+usage: hioload-sim [sessions|store|streams] [--seeds N] [--from SEED] [--seed S] [--verbose]
 
   sessions      WebSocket sessions: echo and broadcast; what is run unless told
   store         blocks over HTTP, on disks that fail and machines that go down
+  streams       sessions that write to each other by UID, across workers
   --seeds N     how many seeds to run (200)
   --from SEED   the first of them (0)
   --seed S      run this one seed twice, and compare

@@ -67,6 +67,7 @@ impl Hub {
             self.core.close_socket(cx, socket);
         }
         self.tell_ended(cx);
+        self.tell_streams(cx);
         cx.stop();
     }
 }

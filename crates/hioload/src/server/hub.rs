@@ -567,7 +567,6 @@ impl Hub {
 
     fn publish_stats(&mut self, cx: &mut Cx<'_>) {
         let driver = cx.driver().stats();
-        self.core.show_streams();
         let stats = self.stats(&driver);
         self.shared.set_stats(cx.index(), &stats);
         if let Some(meters) = &self.meters {
@@ -697,9 +696,10 @@ impl Service for Hub {
         }
         let is_behind = self.serve_store(cx);
         let is_left = self.core.serve_channels(cx) || is_behind;
-        let is_left = self.serve_streams(cx) || is_left;
+        self.core.serve_backlog(cx);
         self.serve_h2(cx);
         self.tell_ended(cx);
+        let is_left = self.tell_streams(cx) || is_left;
         // Until the last session of all has ended, others may have messages for this worker.
         if self.core.is_draining && self.core.table.len() == 0 && self.shared.is_empty() {
             self.publish_stats(cx);

@@ -227,6 +227,7 @@ impl std::ops::AddAssign for Stats {
 impl Hub {
     /// The counters, and the gauges as they stand.
     pub(crate) fn stats(&mut self, driver: &DriverStats) -> Stats {
+        self.core.show_streams();
         let pool = self.core.pool.stats();
         let stats = &mut self.core.stats;
         stats.connections = self.core.table.len() as u64;

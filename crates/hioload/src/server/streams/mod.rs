@@ -128,9 +128,9 @@ impl Manager {
         Some(SocketId::from_key(hioload_base::Key::from_bits(handle)))
     }
 
-    /// There is something for the end of the turn.
+    /// There is something for the end of the next turn.
     fn has_work(&self) -> bool {
-        !self.listed.is_empty() || !self.told.is_empty()
+        !self.listed.is_empty()
     }
 }
 
@@ -359,23 +359,19 @@ impl Core {
 }
 
 impl Hub {
-    /// Gives streams what waits for them, and tells the handler what happened. True when something is left.
-    pub(super) fn serve_streams(&mut self, cx: &mut Cx<'_>) -> bool {
-        self.core.serve_backlog(cx);
+    /// Tells the handler what happened to streams, and what was answered. True when something is left for the next turn.
+    pub(super) fn tell_streams(&mut self, cx: &mut Cx<'_>) -> bool {
         loop {
-            let event = self
-                .core
-                .manager
-                .registry
-                .next_event()
-                .map(StreamEvent::Life);
-            let Some(event) = event.or_else(|| self.core.manager.told.pop_front()) else {
+            let manager = &mut self.core.manager;
+            let event = manager.registry.next_event().map(StreamEvent::Life);
+            let Some(event) = event.or_else(|| manager.told.pop_front()) else {
                 break;
             };
             let worker = &mut WorkerContext::new(&mut self.core, cx.reborrow());
             self.handler.stream(worker, &event);
         }
-        self.core.manager.has_work()
+        // Answers that found a mailbox full must not wait until somebody calls.
+        self.core.outlet.flush(cx) || self.core.manager.has_work()
     }
 
     /// This worker's part begins.

@@ -162,7 +162,7 @@ impl Core {
     }
 
     /// Gives the listed streams what waits for them, as far as there is room.
-    pub(super) fn serve_backlog(&mut self, cx: &mut Cx<'_>) {
+    pub(in crate::server) fn serve_backlog(&mut self, cx: &mut Cx<'_>) {
         let count = self.manager.listed.len();
         for place in 0..count {
             let uid = self.manager.listed[place];
