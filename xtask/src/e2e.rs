@@ -15,6 +15,7 @@ const SCRIPTS: &[&str] = &[
     "e2e/tls_client.py",
     "e2e/h2_client.py",
     "e2e/h2_hostile.py",
+    "e2e/events_client.py",
 ];
 
 /// The one that is run when asked for: its environment is large, and a browser has to be there.

@@ -12,6 +12,7 @@ const TABLES: &[(&str, &[Limit])] = &[
     ("mem", hioload_mem::LIMITS),
     ("http", hioload_http::h1::LIMITS),
     ("h2", hioload_http::h2::LIMITS),
+    ("events", hioload_http::sse::LIMITS),
     ("net", hioload_net::LIMITS),
     ("client", hioload_http::client::LIMITS),
     ("blocks", hioload_blocks::LIMITS),
