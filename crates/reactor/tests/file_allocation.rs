@@ -78,11 +78,20 @@ fn check(name: &str, driver: &mut dyn Driver) {
     for _ in 0..50 {
         round(driver, file, &pool, &mut events);
     }
-    let region = Region::new(COUNTING);
-    for _ in 0..200 {
-        round(driver, file, &pool, &mut events);
+    // Queues between threads may still grow to what the machine's load makes of them, a few times at most.
+    let mut measure = || {
+        let region = Region::new(COUNTING);
+        for _ in 0..200 {
+            round(driver, file, &pool, &mut events);
+        }
+        region.change()
+    };
+    let mut change = measure();
+    for _ in 0..4 {
+        if change.allocations + change.reallocations > 0 {
+            change = measure();
+        }
     }
-    let change = region.change();
     assert_eq!(
         (change.allocations, change.reallocations),
         (0, 0),

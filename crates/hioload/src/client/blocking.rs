@@ -190,22 +190,23 @@ impl ClientBuilder {
     /// The URL, the network, or the server refuses; the error says which.
     pub fn connect(self, url: &str) -> Result<Client, ClientError> {
         let url: Url = url.parse()?;
+        // Whom to trust is known before anybody is asked.
+        let connector = match self.connector {
+            connector @ Some(_) => connector,
+            None if url.is_secure() => Some(Connector::new(&self.tls)?),
+            None => None,
+        };
         let socket = open(&url, self.connect_timeout)?;
         let wait = Wait::new("answer to the handshake", Some(self.handshake_timeout));
         socket
             .set_write_timeout(positive(self.write_timeout))
             .map_err(lost)?;
-        let stream = if url.is_secure() {
-            let connector = match self.connector {
-                Some(connector) => connector,
-                None => Connector::new(&self.tls)?,
-            };
-            secure(
-                Stream::secure(socket, connector.connect(url.host())?),
-                &wait,
-            )?
-        } else {
-            Stream::clear(socket)
+        let stream = match connector.filter(|_| url.is_secure()) {
+            Some(connector) => {
+                let session = connector.connect(url.host())?;
+                secure(Stream::secure(socket, session), &wait)?
+            }
+            None => Stream::clear(socket),
         };
         let mut client = Client {
             stream,

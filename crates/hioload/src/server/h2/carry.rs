@@ -107,22 +107,17 @@ impl Core {
             return;
         }
         stream.is_closing = true;
-        let is_whole = stream.is_sent && stream.has_ended;
         let waits = is_orderly && !stream.is_reset && !stream.is_sent;
         if waits {
             return;
         }
-        let (parent, of, was_reset) = (stream.parent, stream.stream, stream.is_reset);
+        // What is left of a request that is answered is passed over when the stream is released.
+        let is_cut = !stream.is_sent && !stream.is_reset;
+        let (parent, of) = (stream.parent, stream.stream);
         stream.is_reset = true;
-        let code = if stream.is_sent {
-            // RFC 9113 8.1: the answer is complete, what is left of the request is of no use.
-            ErrorCode::NO_ERROR
-        } else {
-            ErrorCode::CANCEL
-        };
-        if !is_whole && !was_reset {
+        if is_cut {
             if let Some(multiplex) = self.multiplex(parent) {
-                multiplex.machine.reset(of, code);
+                multiplex.machine.reset(of, ErrorCode::CANCEL);
             }
             self.list_multiplex(parent);
         }

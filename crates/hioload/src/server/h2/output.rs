@@ -1,7 +1,7 @@
 //! From what streams have to send to the socket of their connection, and the connection's timer.
 
 use hioload_base::Time;
-use hioload_http::h2::{Connection as Machine, ErrorCode};
+use hioload_http::h2::Connection as Machine;
 use hioload_mem::{BufferPool, Segment};
 use hioload_reactor::{Completion, SocketId};
 
@@ -110,7 +110,7 @@ impl Hub {
             if grant.end_stream {
                 stream.is_sent = true;
             }
-            let (is_over, has_ended) = (stream.is_sent && stream.is_closing, stream.has_ended);
+            let is_over = stream.is_sent && stream.is_closing;
             if let Some((payload, framed)) = sent {
                 streams.tell(Completion::Sent {
                     socket,
@@ -119,10 +119,6 @@ impl Hub {
                 });
             }
             if is_over {
-                if !has_ended {
-                    // RFC 9113 8.1: the answer is complete, what is left of the request is of no use.
-                    multiplex.machine.reset(grant.stream, ErrorCode::NO_ERROR);
-                }
                 streams.tell(Completion::Closed { socket });
             }
         }
