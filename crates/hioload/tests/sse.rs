@@ -121,12 +121,7 @@ impl Reader {
         socket.write_all(request.as_bytes()).unwrap();
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
-            assert_eq!(
-                socket.read(&mut byte).unwrap(),
-                1,
-                "{}",
-                head.escape_ascii()
-            );
+            socket.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
         Reader {
@@ -141,9 +136,13 @@ impl Reader {
     /// Reads on; false at the end of the stream.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let size = match self.socket.read(&mut buffer) {
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-            size => size.unwrap(),
+        let size = loop {
+            match self.socket.read(&mut buffer) {
+                // A ring of this thread has work to do in between.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => break 0,
+                size => break size.unwrap(),
+            }
         };
         self.bytes.extend_from_slice(&buffer[..size]);
         size > 0
