@@ -31,6 +31,7 @@ mod handler;
 pub mod http_client;
 pub mod layer;
 mod plan;
+pub mod protocol;
 mod recovery;
 mod server;
 mod session;
@@ -55,6 +56,7 @@ pub use handler::{Broadcast, CloseCode, CloseReason, Echo, Handler, Kind, Messag
 pub use http_client::HttpClient;
 pub use layer::Layer;
 pub use plan::MemoryPlan;
+pub use protocol::Protocol;
 pub use recovery::{Gap, Offset, Recovered, Recovery, Since};
 pub use server::{
     ChannelSettings, ChannelStats, DriverChoice, EventSettings, RunError, Server, ServerBuilder,

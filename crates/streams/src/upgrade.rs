@@ -57,28 +57,47 @@ pub trait Upgrade {
 }
 
 /// The protocols there are, asked in the order they were added.
-#[derive(Default)]
-pub struct Upgrades {
-    protocols: Vec<Box<dyn Upgrade>>,
+pub struct Upgrades<P: ?Sized = dyn Upgrade> {
+    protocols: Vec<Box<P>>,
 }
 
-impl fmt::Debug for Upgrades {
+impl<P: ?Sized> Default for Upgrades<P> {
+    fn default() -> Self {
+        let protocols = Vec::new();
+        Self { protocols }
+    }
+}
+
+impl<P: ?Sized> fmt::Debug for Upgrades<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Upgrades({})", self.protocols.len())
     }
 }
 
-impl Upgrades {
+impl<P: ?Sized + Upgrade> Upgrades<P> {
     /// Adds a protocol.
-    pub fn add(&mut self, protocol: impl Upgrade + 'static) {
-        self.protocols.push(Box::new(protocol));
+    pub fn add(&mut self, protocol: Box<P>) {
+        self.protocols.push(protocol);
     }
 
-    /// The first protocol that the request is for.
-    pub fn detect(&mut self, request: &UpgradeRequest<'_>) -> Option<&mut dyn Upgrade> {
-        let mut protocols = self.protocols.iter_mut();
-        let found = protocols.find(|protocol| protocol.detect(request))?;
-        Some(&mut **found)
+    /// There are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.protocols.is_empty()
+    }
+
+    /// The place of the first protocol that the request is for.
+    #[must_use]
+    pub fn detect(&self, request: &UpgradeRequest<'_>) -> Option<usize> {
+        let mut protocols = self.protocols.iter();
+        protocols.position(|protocol| protocol.detect(request))
+    }
+
+    /// The protocol in this place.
+    pub fn get_mut(&mut self, place: usize) -> Option<&mut P> {
+        self.protocols
+            .get_mut(place)
+            .map(|protocol| &mut **protocol)
     }
 }
 
@@ -116,10 +135,11 @@ mod tests {
 
     #[test]
     fn what_a_request_declares_decides() {
-        let mut upgrades = Upgrades::default();
+        let mut upgrades: Upgrades = Upgrades::default();
+        assert!(upgrades.is_empty());
         for token in ["lines", "other"] {
             let ready = Vec::new();
-            upgrades.add(Lines { token, ready });
+            upgrades.add(Box::new(Lines { token, ready }));
         }
         let field = |name: &str| (name == "lines-key").then_some(&b"abc"[..]);
         let request = |token| UpgradeRequest {
@@ -129,7 +149,8 @@ mod tests {
             field: &field,
         };
         assert!(upgrades.detect(&request("websocket")).is_none());
-        let found = upgrades.detect(&request("Other")).expect("it is declared");
+        assert_eq!(upgrades.detect(&request("Other")), Some(1));
+        let found = upgrades.get_mut(1).expect("there are two");
         let mut fields = Vec::new();
         assert_eq!(found.handshake(&request("Other"), &mut fields), Ok(()));
         assert_eq!(fields, [("lines-accept".to_owned(), "3".to_owned())]);
@@ -137,10 +158,9 @@ mod tests {
             field: &|_| None,
             ..request("lines")
         };
-        let refused = upgrades
-            .detect(&bare)
-            .expect("declared")
-            .handshake(&bare, &mut fields);
+        let place = upgrades.detect(&bare).expect("declared");
+        let protocol = upgrades.get_mut(place).expect("it was found");
+        let refused = protocol.handshake(&bare, &mut fields);
         assert_eq!(refused, Err(UpgradeRefusal { status: 400 }));
     }
 }

@@ -12,7 +12,7 @@ use hioload_reactor::{Clock, DriverConfig, DriverKind, StartError, WorkerConfig}
 use super::listen::{KernelBuffers, listen_spec};
 use super::meters::Catalogue;
 use super::place::{Machine, Wish};
-use super::seat::{MakeHandler, Seat, TellEnd};
+use super::seat::{MakeHandler, MakeProtocol, Seat, TellEnd};
 use super::shared::Shared;
 use super::store::{ControllerThread, Opened, StoreConfig};
 use super::{Certificates, Server, ServerHandle, Settings, TlsConfig};
@@ -21,6 +21,7 @@ use crate::control::{Control, Parts};
 use crate::handler::Handler;
 use crate::layer::Layer;
 use crate::plan::{Limits, MemoryPlan};
+use crate::protocol::Protocol;
 
 /// Which driver a server uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub struct ServerBuilder {
     pub(super) settings: Settings,
     pub(super) layers: Vec<Arc<dyn Layer>>,
     pub(super) handler: Option<MakeHandler>,
+    pub(super) protocols: Vec<MakeProtocol>,
     shutdown_timeout: Duration,
     shutdown_pace: u32,
     config: Option<Config<ServerConfig>>,
@@ -86,6 +88,7 @@ impl Default for ServerBuilder {
             settings,
             layers: Vec::new(),
             handler: None,
+            protocols: Vec::new(),
             shutdown_timeout: Duration::from_secs(10),
             shutdown_pace: 0,
             config: None,
@@ -320,6 +323,18 @@ impl ServerBuilder {
         make: impl Fn(usize) -> H + Send + Sync + 'static,
     ) -> Self {
         self.handler = Some(Arc::new(move |worker| Box::new(make(worker))));
+        self
+    }
+
+    /// Adds a protocol that connections may ask for instead of HTTP and WebSocket: made once per worker, on its thread.
+    /// Those added before are asked first.
+    #[must_use]
+    pub fn protocol<P: Protocol>(
+        mut self,
+        make: impl Fn(usize) -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.protocols
+            .push(Arc::new(move |worker| Box::new(make(worker))));
         self
     }
 

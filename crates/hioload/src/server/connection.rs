@@ -76,6 +76,8 @@ impl Facts {
     pub(super) const UNTOLD: u16 = 8192;
     /// The session reads events, and sends nothing.
     pub(super) const EVENTS: u16 = 16_384;
+    /// The session speaks a protocol of the application: bytes, not messages.
+    pub(super) const CUSTOM: u16 = 32_768;
 
     #[inline]
     pub(super) fn has(self, bits: u16) -> bool {
@@ -164,6 +166,7 @@ pub(super) struct Cold {
     pub(super) blocked: VecDeque<Blocked>,
     pub(super) context: Option<Context>,
     pub(super) path: Option<Box<str>>,
+    /// The subprotocol, or the protocol of the application, by its place.
     pub(super) protocol: Option<usize>,
     /// Of a session that reads events: where its subscription is to begin.
     pub(super) since: Option<Since>,

@@ -160,8 +160,8 @@ impl Core {
             self.stats.send_refused += 1;
             return Err(SendError::Full);
         }
-        if connection.facts.has(Facts::EVENTS) {
-            return self.send_event(socket, kind, payload);
+        if connection.facts.has(Facts::EVENTS | Facts::CUSTOM) {
+            return self.send_unframed(socket, kind, payload);
         }
         if connection.protocol.is_deflate_agreed()
             && payload.len() >= self.settings.deflate_size_min
@@ -180,6 +180,23 @@ impl Core {
         self.cork
             .write(&self.pool, &header, payload)
             .map_err(|_| self.no_memory(socket))?;
+        self.stats.messages_sent += 1;
+        Ok(())
+    }
+
+    /// Writes what is no frame of a WebSocket: an event, or bytes as they are.
+    #[inline(never)]
+    fn send_unframed(
+        &mut self,
+        socket: SocketId,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        if !self.is_custom(socket) {
+            return self.send_event(socket, kind, payload);
+        }
+        let written = self.cork.write(&self.pool, &[], payload);
+        written.map_err(|_| self.no_memory(socket))?;
         self.stats.messages_sent += 1;
         Ok(())
     }
@@ -264,6 +281,8 @@ impl Core {
         };
         if connection.facts.has(Facts::EVENTS) {
             self.write_close_event(code, text);
+        } else if connection.facts.has(Facts::CUSTOM) {
+            // The end of its bytes is all that is said.
         } else if let Ok(frame) = connection.protocol.close(code, text, None) {
             let _ = self.cork.write(&self.pool, &frame, &[]);
         }
@@ -528,7 +547,7 @@ impl Core {
             );
             return self.flush(cx, socket);
         }
-        if connection.facts.has(Facts::EVENTS)
+        if connection.facts.has(Facts::EVENTS | Facts::CUSTOM)
             && connection.phase == Phase::Open
             && let Some(reason) = connection.reason
         {
@@ -558,7 +577,11 @@ impl Core {
             return;
         };
         connection.facts.clear(Facts::SENDING);
-        if connection.facts.has(Facts::HELD | Facts::EVENTS) && result.is_ok() {
+        if connection
+            .facts
+            .has(Facts::HELD | Facts::EVENTS | Facts::CUSTOM)
+            && result.is_ok()
+        {
             // It is not read from, or sends nothing: that it takes something is the sign of life there is.
             connection.keepalive.heard(cx.now());
         }

@@ -146,6 +146,9 @@ impl Hub {
 
     /// Answers a complete request head; returns its length when the session is open.
     fn upgrade(&mut self, cx: &mut Cx<'_>, socket: SocketId, head: &[u8]) -> Option<usize> {
+        if let Some(answered) = self.offer(cx, socket, head) {
+            return answered;
+        }
         let settings = Arc::clone(&self.core.settings);
         let (request, taken) = match Request::parse(head, &settings.handshake) {
             Ok(found) => found?,

@@ -12,7 +12,6 @@ use super::connection::{Facts, Phase};
 use super::core::Cx;
 use super::hub::Hub;
 use super::input::Input;
-use crate::session::Session;
 
 /// Bytes of input kept for a held connection; more is an attack on the pause.
 const STASH_MAX: usize = 4 << 20;
@@ -92,8 +91,7 @@ impl Hub {
         if connection.facts.has(Facts::FULL) {
             connection.facts.clear(Facts::FULL);
             self.core.stream_relieved(socket);
-            self.handler
-                .drained(&mut Session::new(&mut self.core, cx.reborrow(), socket));
+            self.tell_drained(cx, socket);
             self.core.flush(cx, socket);
         }
         let output_high = self.core.settings.output_high;
@@ -129,7 +127,7 @@ impl Hub {
             return;
         }
         if connection.facts.has(Facts::EOF) && connection.phase == Phase::Open {
-            return self.core.lost(cx, socket);
+            return self.session_eof(cx, socket);
         }
         // Even if what was stashed has ended it: the peer's FIN is still to be seen.
         self.core.carrier_recv(cx, socket);

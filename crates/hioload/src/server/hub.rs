@@ -14,6 +14,7 @@ use hioload_base::Key;
 use hioload_mem::BufferPool;
 use hioload_net::tls::{Acceptor, Reason};
 use hioload_reactor::{Completion, ListenerId, Op, RecvEnd, Service, SocketId};
+use hioload_streams::Upgrades;
 use hioload_ws::{CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size};
 
 use super::connection::{Connection, Facts, Phase};
@@ -29,6 +30,7 @@ use super::store::Store;
 use super::streams::Arrival;
 use super::table::is_stream;
 use crate::handler::{self, CloseReason, Handler};
+use crate::protocol::Protocol as AppProtocol;
 use crate::session::{Session, WorkerContext};
 
 /// Timers that belong to no connection: slot numbers that no table reaches.
@@ -47,6 +49,8 @@ pub(super) const SPARE_SIZE_MAX: usize = 64 << 10;
 /// One worker of a server.
 pub(crate) struct Hub {
     pub(super) handler: Box<dyn Handler>,
+    /// Those of the application.
+    pub(super) protocols: Upgrades<dyn AppProtocol>,
     pub(super) core: Core,
     pub(super) listener: Option<ListenerId>,
     /// Where connections come in clear, when those of the other one speak TLS.
@@ -77,6 +81,7 @@ impl Hub {
     ) -> Self {
         Self {
             handler,
+            protocols: Upgrades::default(),
             core: Core::new(settings, pool, workers, seed),
             listener: None,
             listener_clear: None,
@@ -95,6 +100,11 @@ impl Hub {
     /// The listener this worker accepts from, opened on its driver before it starts.
     pub(crate) fn listen_on(&mut self, listener: ListenerId) {
         self.listener = Some(listener);
+    }
+
+    /// Connections may ask for this protocol.
+    pub(crate) fn speak(&mut self, protocol: Box<dyn AppProtocol>) {
+        self.protocols.add(protocol);
     }
 
     /// Its connections speak TLS; those of the other listener, if there is one, do not.
@@ -183,6 +193,10 @@ impl Hub {
             Phase::Open if connection.facts.has(Facts::HELD) => {
                 self.stash(cx, socket, input.rest());
             }
+            Phase::Open if connection.facts.has(Facts::CUSTOM) => {
+                self.corked = Some(socket);
+                self.take_bytes(cx, socket, input);
+            }
             Phase::Open => {
                 self.corked = Some(socket);
                 self.take_frames(cx, socket, input);
@@ -212,9 +226,13 @@ impl Hub {
         self.end_after_flush(cx, socket, CloseReason::Local(code));
     }
 
-    /// Takes frames off the input, and sends what they led to.
+    /// Takes what an open session was sent off the input, and sends what it led to.
     pub(super) fn frames(&mut self, cx: &mut Cx<'_>, socket: SocketId, input: Input<'_>) {
-        self.take_frames(cx, socket, input);
+        if self.core.is_custom(socket) {
+            self.take_bytes(cx, socket, input);
+        } else {
+            self.take_frames(cx, socket, input);
+        }
         self.core.flush(cx, socket);
     }
 
@@ -498,10 +516,9 @@ impl Hub {
                 if is_stream(socket) && connection.facts.has(Facts::EVENTS) => {}
             (RecvEnd::Eof, Phase::Open) => {
                 connection.facts.set(Facts::EOF);
-                // Without a close frame this is an abnormal end (RFC 6455 7.1.5: 1006), unless
-                // input is still waiting to be taken.
+                // Input may still be waiting to be taken.
                 if !connection.facts.has(Facts::HELD) {
-                    self.core.lost(cx, socket);
+                    self.session_eof(cx, socket);
                 }
             }
             (RecvEnd::Eof, Phase::Http) => self.http_eof(cx, socket),
@@ -539,10 +556,7 @@ impl Hub {
                 continue;
             };
             let reason = connection.reason.unwrap_or(CloseReason::Lost);
-            self.handler.close(
-                &mut Session::new(&mut self.core, cx.reborrow(), socket),
-                reason,
-            );
+            self.tell_closed(cx, socket, reason);
             self.core.stream_ended(cx, socket, reason);
         }
     }

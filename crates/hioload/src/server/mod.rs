@@ -12,6 +12,7 @@ mod certificates;
 mod channel;
 mod connection;
 pub(crate) mod core;
+mod custom;
 mod drain;
 mod encoder;
 mod fanout;

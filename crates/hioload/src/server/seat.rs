@@ -23,9 +23,13 @@ use super::shared::Shared;
 use super::store::{Board, Share, Store};
 use crate::handler::Handler;
 use crate::layer::Layer;
+use crate::protocol::Protocol;
 
 /// Makes the handler of each worker.
 pub(super) type MakeHandler = Arc<dyn Fn(usize) -> Box<dyn Handler> + Send + Sync>;
+
+/// Makes a protocol of the application for each worker.
+pub(super) type MakeProtocol = Arc<dyn Fn(usize) -> Box<dyn Protocol> + Send + Sync>;
 
 /// What each worker's thread makes its worker from.
 pub(super) struct Seat {
@@ -39,6 +43,7 @@ pub(super) struct Seat {
     settings: Arc<Settings>,
     layers: Vec<Arc<dyn Layer>>,
     handler: Option<MakeHandler>,
+    protocols: Vec<MakeProtocol>,
     shared: Arc<Shared>,
     /// Figures of the store, if there is one.
     board: Option<Arc<Board>>,
@@ -97,6 +102,7 @@ impl Seat {
             settings: Arc::new(builder.settings.clone()),
             layers: builder.layers.clone(),
             handler: builder.handler.clone(),
+            protocols: builder.protocols.clone(),
             shared,
             board,
             acceptor,
@@ -179,6 +185,9 @@ impl Seat {
             self.seed.wrapping_add(index as u64),
         );
         hub.listen_on(listener);
+        for make in &self.protocols {
+            hub.speak(make(index));
+        }
         if let Some(acceptor) = &self.acceptor {
             hub.speak_tls(acceptor.clone(), clear);
         }

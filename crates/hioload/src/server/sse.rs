@@ -65,7 +65,9 @@ pub(super) fn event_size_max(settings: &ChannelSettings) -> usize {
 
 /// How many subscriptions a session may have of `limit`.
 pub(super) fn subscriptions_max(connection: &Connection, limit: usize) -> usize {
-    if connection.facts.has(Facts::EVENTS) {
+    if connection.facts.has(Facts::CUSTOM) {
+        0
+    } else if connection.facts.has(Facts::EVENTS) {
         limit.min(1)
     } else {
         limit
@@ -74,6 +76,14 @@ pub(super) fn subscriptions_max(connection: &Connection, limit: usize) -> usize 
 
 /// When a session hears of the server, and how long it may take nothing.
 pub(super) fn keepalive_of(connection: &Connection, settings: &Settings) -> KeepaliveConfig {
+    if connection.facts.has(Facts::CUSTOM) {
+        let idle = settings.streams.idle_timeout;
+        return KeepaliveConfig {
+            ping_interval: None,
+            idle_timeout: (!idle.is_zero()).then_some(idle),
+            ..settings.keepalive
+        };
+    }
     if !connection.facts.has(Facts::EVENTS) {
         return settings.keepalive;
     }

@@ -49,7 +49,11 @@ impl Hub {
         }
         match headers.protocol() {
             Some("websocket") => self.h2_websocket(cx, socket, headers),
-            Some(_) => self.h2_refuse(cx, socket, 501, "no such protocol is spoken here"),
+            Some(token) => {
+                if let Err(refusal) = self.h2_custom(cx, socket, token, headers) {
+                    self.h2_refuse(cx, socket, refusal.status, refusal.reason);
+                }
+            }
             None if headers.method() == Some("CONNECT") => {
                 self.h2_refuse(cx, socket, 501, "this is no proxy");
             }

@@ -7,7 +7,7 @@ use hioload_http::h2::StreamRef;
 use hioload_mem::Segment;
 use hioload_reactor::{Completion, Payload, SocketId};
 
-use crate::server::table::{name_of_stream, stream_of_name};
+use crate::server::table::{is_stream, name_of_stream, stream_of_name};
 
 /// One stream.
 pub(in crate::server) struct Stream {
@@ -126,6 +126,15 @@ impl Streams {
     #[inline]
     pub(super) fn get_mut(&mut self, socket: SocketId) -> Option<&mut Stream> {
         self.slab.get_mut(stream_of_name(socket))
+    }
+
+    /// The socket that the connection of this stream runs on.
+    pub(in crate::server) fn parent_of(&self, socket: SocketId) -> Option<SocketId> {
+        if !is_stream(socket) {
+            return None;
+        }
+        let stream = self.slab.get(stream_of_name(socket));
+        stream.map(|stream| stream.parent)
     }
 
     pub(super) fn remove(&mut self, socket: SocketId) -> Option<Stream> {

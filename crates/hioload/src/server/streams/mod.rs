@@ -32,8 +32,8 @@ use hioload_base::Time;
 use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 use hioload_streams::{
-    Backlog, Command, Dispatch, End, Kind as StreamKind, New, Registry, Router, StreamUid, Ticket,
-    Tickets, Total,
+    Backlog, Command, Dispatch, End, Kind as StreamKind, New, Registry, Rejected, Router,
+    StreamUid, Ticket, Tickets, Total,
 };
 use hioload_ws::{CloseCode, Kind};
 
@@ -177,14 +177,26 @@ impl Core {
         } else {
             StreamKind::WebSocket
         };
+        let named = self.register_stream(cx, socket, kind);
+        named.map_err(StreamError::Rejected)
+    }
+
+    /// Gives what this socket carries a UID.
+    pub(super) fn register_stream(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        kind: StreamKind,
+    ) -> Result<StreamUid, Rejected> {
+        // The other end of a stream is that of its connection.
+        let carrier = self.h2.parent_of(socket).unwrap_or(socket);
         let new = New {
             kind,
-            peer: cx.driver().peer_addr(socket),
+            peer: cx.driver().peer_addr(carrier),
             handle: socket.key().to_bits(),
         };
         let registry = &mut self.manager.registry;
-        let named = registry.register(place_of(socket), new, cx.now());
-        named.map_err(StreamError::Rejected)
+        registry.register(place_of(socket), new, cx.now())
     }
 
     /// From now on the stream, which is here, lives by itself.
@@ -219,7 +231,10 @@ impl Core {
         };
         let registry = &mut self.manager.registry;
         registry.activity(uid, payload.len() as u64, 0, cx.now());
-        let channels = registry.peek(uid).and_then(|stream| stream.channels());
+        let stream = registry.peek(uid);
+        // Bytes without messages have no channels: they may be cut anywhere.
+        let stream = stream.filter(|stream| stream.kind() != StreamKind::Custom);
+        let channels = stream.and_then(|stream| stream.channels());
         if let Some(channels) = channels
             && !channels.is_empty()
             && kind == Kind::Binary
