@@ -227,6 +227,20 @@ impl MemoryPlan {
                 sizes::STREAM,
             )
             .line(
+                "streams.long_poll_max",
+                "server",
+                "sessions that are polled",
+                all(settings.streams.long_poll_max as usize),
+                sizes::POLL,
+            )
+            .line(
+                "streams.poll_worker",
+                "server",
+                "what waits for polls",
+                workers,
+                settings.streams.poll_worker,
+            )
+            .line(
                 "server.sessions_max",
                 "reactor",
                 "sockets of the driver",

@@ -219,6 +219,7 @@ fn a_connection_is_handed_to_the_protocol_it_asks_for() {
         assert_eq!(socket.rest(), b"last\n");
         assert_eq!(echo.told(), ("peer", uid));
         echo.server.wait_gone(uid);
+        drop((socket, early));
         // A head that comes byte by byte.
         let mut slow = Socket::connect(echo.server.addr);
         slow.stream.set_nodelay(true).expect("a socket");

@@ -2,6 +2,8 @@
 
 use hioload_base::Limit;
 
+use crate::Kind;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -43,6 +45,96 @@ pub(crate) const KIND_MAX: Limit = Limit {
     max: u32::MAX as u64,
     reason: "streams of one kind on a worker: each kind has its own",
     reached: "the stream is rejected where it is born",
+};
+
+const fn of_kind(name: &'static str, default: u64, reason: &'static str) -> Limit {
+    Limit {
+        name,
+        default,
+        reason,
+        ..KIND_MAX
+    }
+}
+
+pub(crate) const WEBSOCKET_MAX: Limit = of_kind(
+    "streams.websocket_max",
+    1 << 20,
+    "sessions of WebSocket that have a UID, on a worker",
+);
+
+pub(crate) const SSE_MAX: Limit = of_kind(
+    "streams.sse_max",
+    1 << 20,
+    "sessions that read events and have a UID, on a worker",
+);
+
+pub(crate) const LONG_POLL_MAX: Limit = Limit {
+    max: 1 << 18,
+    ..of_kind(
+        "streams.long_poll_max",
+        512,
+        "sessions that are polled outlive their connections, on a worker",
+    )
+};
+
+pub(crate) const CUSTOM_MAX: Limit = of_kind(
+    "streams.custom_max",
+    1 << 20,
+    "sessions of protocols of the application, on a worker",
+);
+
+/// Each kind's own, by its place.
+pub(crate) fn kind_max() -> [u32; Kind::COUNT] {
+    let mut max = [KIND_MAX.default as u32; Kind::COUNT];
+    for (kind, limit) in [
+        (Kind::WebSocket, WEBSOCKET_MAX),
+        (Kind::Sse, SSE_MAX),
+        (Kind::LongPoll, LONG_POLL_MAX),
+        (Kind::Custom, CUSTOM_MAX),
+    ] {
+        max[kind.index()] = limit.default as u32;
+    }
+    max
+}
+
+pub(crate) const POLL_TIMEOUT: Limit = Limit {
+    name: "streams.poll_timeout",
+    unit: "ms",
+    default: 25_000,
+    min: 1,
+    max: 3_600_000,
+    reason: "what stands between gives up on requests that are not answered, many after 30 s",
+    reached: "the poll is answered 204, and may come again",
+};
+
+pub(crate) const POLL_LINGER: Limit = Limit {
+    name: "streams.poll_linger",
+    unit: "ms",
+    default: 60_000,
+    min: 1,
+    max: 604_800_000,
+    reason: "a session that nobody polls holds memory",
+    reached: "it is closed and its end told",
+};
+
+pub(crate) const POLL_BACKLOG: Limit = Limit {
+    name: "streams.poll_backlog",
+    unit: "bytes",
+    default: 64 * KIB,
+    min: 1,
+    max: 1024 * MIB,
+    reason: "what waits for the next poll of one session",
+    reached: "one send more fits; then it counts as one whose peer does not read",
+};
+
+pub(crate) const POLL_WORKER: Limit = Limit {
+    name: "streams.poll_worker",
+    unit: "bytes",
+    default: 512 * KIB,
+    min: 0,
+    max: 64 * 1024 * MIB,
+    reason: "what waits for the polls of all sessions of one worker",
+    reached: "sessions take nothing until a poll waits for it",
 };
 
 pub(crate) const IDLE_TIMEOUT: Limit = Limit {
@@ -121,6 +213,14 @@ pub const LIMITS: &[Limit] = &[
     WORKER_MAX,
     TOTAL_MAX,
     KIND_MAX,
+    WEBSOCKET_MAX,
+    SSE_MAX,
+    LONG_POLL_MAX,
+    CUSTOM_MAX,
+    POLL_TIMEOUT,
+    POLL_LINGER,
+    POLL_BACKLOG,
+    POLL_WORKER,
     IDLE_TIMEOUT,
     ADOPTED_MAX,
     EVENTS_MAX,

@@ -177,6 +177,15 @@ keys! {
     "streams.foreign_stream": "Once so many bytes of writes from elsewhere wait for a stream, more are refused";
     "streams.foreign_worker": "Bytes of writes from elsewhere that may wait on a worker";
     "streams.proxy_window": "Bytes on their way from one side of a proxy to the other before it is read no more";
+    "streams.socket_max": "Streams with a UID of one connection of HTTP/2 at most";
+    "streams.websocket_max": "WebSocket sessions with a UID on each worker at most";
+    "streams.sse_max": "Sessions that read events with a UID on each worker at most";
+    "streams.long_poll_max": "Sessions that are polled on each worker at most; each has a UID";
+    "streams.custom_max": "Sessions of protocols of the application on each worker at most; each has a UID";
+    "streams.poll_timeout": "How long a poll waits for something to be said before it is answered 204";
+    "streams.poll_linger": "How long a session lives that nobody polls";
+    "streams.poll_backlog": "Once so many bytes wait for the next poll of a session, it takes no more";
+    "streams.poll_worker": "Bytes that may wait for polls on a worker";
     "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
     "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed";
     "h2.streams_worker_max": "Streams of all HTTP/2 connections of a worker; one more is refused";

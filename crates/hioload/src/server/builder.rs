@@ -161,11 +161,12 @@ impl ServerBuilder {
             .min(self.settings.sessions_max.saturating_add(1024))
     }
 
-    /// One for each connection, and the worker's own.
+    /// One for each connection and each session that is polled, and the worker's own.
     pub(super) fn timers_max(&self) -> usize {
+        let polls = self.settings.streams.long_poll_max as usize;
         self.worker_config
             .timers_max
-            .min(self.sockets_max().saturating_add(64))
+            .min(self.sockets_max().saturating_add(64 + polls))
     }
 
     fn wish(&self) -> Wish {

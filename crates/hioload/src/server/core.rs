@@ -19,11 +19,12 @@ use super::http::{WINDOW, Work};
 use super::message::Message;
 use super::outlet::Outlet;
 use super::output::Cork;
+use super::poll::Polls;
 use super::recovery::{News, Ticket};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::streams::Manager;
-use super::table::{Table, is_stream};
+use super::table::{Table, is_poll, is_stream};
 use super::tls::Secure;
 use crate::context::Context as AppContext;
 use crate::handler::CloseReason;
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     pub(super) table: Table<Connection>,
     /// Streams of HTTP/2 connections.
     pub(super) h2: Streams,
+    /// Sessions that are polled.
+    pub(super) polls: Polls,
     pub(super) pool: BufferPool,
     pub(super) cork: Cork,
     pub(super) stats: Stats,
@@ -103,6 +106,7 @@ impl Core {
         Self {
             table: Table::new(),
             h2: Streams::new(settings.streams_max),
+            polls: Polls::new(),
             pool,
             cork: Cork::default(),
             stats: Stats::default(),
@@ -581,6 +585,7 @@ impl Core {
             .facts
             .has(Facts::HELD | Facts::EVENTS | Facts::CUSTOM)
             && result.is_ok()
+            && !is_poll(socket)
         {
             // It is not read from, or sends nothing: that it takes something is the sign of life there is.
             connection.keepalive.heard(cx.now());

@@ -53,7 +53,10 @@ impl Hub {
                 ),
                 Phase::Http => self.drain_http(cx, socket),
                 Phase::H2 => self.drain_h2(cx, socket),
-                _ => self.core.end_when_sent(cx, socket),
+                _ => {
+                    self.core.end_when_sent(cx, socket);
+                    self.core.drain_poll(socket);
+                }
             }
         }
         cx.timer(cx.now() + DRAIN_TICK, TIMER_DRAIN);

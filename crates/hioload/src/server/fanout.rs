@@ -72,6 +72,9 @@ impl Core {
             | Message::Stream(_)
             | Message::StreamReply(_)
             | Message::StreamAsk(_)
+            | Message::PollAsk(_)
+            | Message::PollAnswer(_)
+            | Message::PollLeft(_)
             | Message::Inspect(_)
             | Message::Shutdown { .. } => {}
         }

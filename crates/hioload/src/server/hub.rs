@@ -28,7 +28,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::store::Store;
 use super::streams::Arrival;
-use super::table::is_stream;
+use super::table::{is_poll, is_stream};
 use crate::handler::{self, CloseReason, Handler};
 use crate::protocol::Protocol as AppProtocol;
 use crate::session::{Session, WorkerContext};
@@ -541,7 +541,9 @@ impl Hub {
                 self.core.assembly_size -= cold.unfinished_size();
             }
         }
-        if is_stream(socket) {
+        if is_poll(socket) {
+            self.core.forget_poll(cx, socket);
+        } else if is_stream(socket) {
             self.stream_closed(cx, socket);
         } else {
             self.shared
@@ -683,6 +685,9 @@ impl Service for Hub {
             Message::Settings(settings) => self.apply(settings),
             Message::Stream(command) => self.core.execute(cx, from, command),
             Message::StreamReply(reply) => self.core.stream_answered(cx, reply),
+            Message::PollAsk(ask) => self.core.poll_asked(cx, &ask),
+            Message::PollAnswer(answer) => self.poll_answered(cx, *answer),
+            Message::PollLeft(left) => self.core.poll_left(cx, left.0, left.1),
             Message::StreamAsk(ask) => self.core.stream_ask(cx, *ask),
             Message::Answer(reply) => self.store_reply(cx, reply),
             // Whoever asked may have gone meanwhile.
@@ -711,14 +716,16 @@ impl Service for Hub {
         let is_behind = self.serve_store(cx);
         let is_left = self.core.serve_channels(cx) || is_behind;
         self.core.serve_backlog(cx);
+        self.serve_polls(cx);
         self.serve_h2(cx);
         self.tell_ended(cx);
         let is_left = self.tell_streams(cx) || is_left;
         // Until the last session of all has ended, others may have messages for this worker.
-        if self.core.is_draining && self.core.table.len() == 0 && self.shared.is_empty() {
+        if self.core.is_draining && self.core.is_unused() && self.shared.is_empty() {
             self.publish_stats(cx);
             cx.stop();
         }
+        let is_left = is_left || self.core.polls.has_work();
         is_left || !self.core.resume.is_empty() || !self.core.news.is_empty()
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use hioload_blocks::{Reply, Request};
 use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
 use hioload_mem::Segment;
-use hioload_streams::Reply as StreamReply;
+use hioload_streams::{Reply as StreamReply, StreamUid};
 
 use super::inspect::Inspection;
+use super::poll::{PollAnswer, PollAsk, Waiter};
 use super::recovery::Ticket;
 use super::settings::Settings;
 use super::streams::{Ask as StreamAsk, StreamCommand};
@@ -49,6 +50,12 @@ pub(crate) enum Message {
     Stream(StreamCommand),
     /// The answer to that.
     StreamReply(StreamReply),
+    /// To the worker of a session that is polled: somebody asks.
+    PollAsk(Box<PollAsk>),
+    /// The answer to that.
+    PollAnswer(Box<PollAnswer>),
+    /// The exchange that waits for one waits no more.
+    PollLeft(Box<(StreamUid, Waiter)>),
     /// Say something of the streams here; from another thread.
     StreamAsk(Box<StreamAsk>),
     /// New settings, all at once.

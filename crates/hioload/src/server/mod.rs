@@ -30,6 +30,7 @@ mod meters;
 mod outlet;
 mod output;
 mod place;
+pub(crate) mod poll;
 mod publish;
 mod recovery;
 mod seat;

@@ -5,6 +5,7 @@ use super::connection::{Cold, Connection, Subscription};
 use super::h2::Stream;
 use super::http::Exchange;
 use super::hub::{SPARE_COUNT_MAX, SPARE_SIZE_MAX};
+use super::poll::Poll;
 
 /// An entry of the table of connections.
 pub(crate) const CONNECTION: usize = size_of::<Option<(u32, Connection)>>();
@@ -14,6 +15,8 @@ pub(crate) const LINK: usize = super::tls::LINK_SIZE;
 pub(crate) const COLD: usize = size_of::<Cold>();
 /// A stream of an HTTP/2 connection, and the session or exchange on it.
 pub(crate) const STREAM: usize = size_of::<Stream>() + CONNECTION + COLD + size_of::<Exchange>();
+/// A session that is polled.
+pub(crate) const POLL: usize = size_of::<Poll>() + CONNECTION + COLD;
 /// A subscription beside its slot in the feed.
 pub(crate) const SUBSCRIPTION: usize = size_of::<Subscription>();
 /// A channel and one feed of it.

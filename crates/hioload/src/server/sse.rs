@@ -36,6 +36,7 @@ use super::core::Core;
 use super::encoder::kind_of;
 use super::recovery::What;
 use super::settings::{ChannelSettings, EventSettings, Settings};
+use super::table::is_poll;
 use crate::session::SendError;
 
 /// The class of channels that readers of events take.
@@ -75,7 +76,18 @@ pub(super) fn subscriptions_max(connection: &Connection, limit: usize) -> usize 
 }
 
 /// When a session hears of the server, and how long it may take nothing.
-pub(super) fn keepalive_of(connection: &Connection, settings: &Settings) -> KeepaliveConfig {
+pub(super) fn keepalive_of(
+    socket: SocketId,
+    connection: &Connection,
+    settings: &Settings,
+) -> KeepaliveConfig {
+    if is_poll(socket) {
+        return KeepaliveConfig {
+            ping_interval: None,
+            idle_timeout: Some(settings.streams.poll_linger),
+            ..settings.keepalive
+        };
+    }
     if connection.facts.has(Facts::CUSTOM) {
         let idle = settings.streams.idle_timeout;
         return KeepaliveConfig {

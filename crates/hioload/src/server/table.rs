@@ -10,11 +10,30 @@ use hioload_reactor::SocketId;
 const PAGE_SIZE: usize = 64;
 /// Slot numbers from here on are those of streams.
 const STREAM: u32 = 1 << 31;
+/// And from here on those of polls.
+const POLL: u32 = STREAM | 1 << 30;
 
 /// Whether this names a stream of an HTTP/2 connection, not a socket of the driver.
 #[inline]
 pub(super) fn is_stream(socket: SocketId) -> bool {
-    socket.key().index() & STREAM != 0
+    socket.key().index() & POLL == STREAM
+}
+
+/// Whether this names a poll: a carrier without a connection of its own.
+#[inline]
+pub(super) fn is_poll(socket: SocketId) -> bool {
+    socket.key().index() & POLL == POLL
+}
+
+/// The name under which the poll in a slot is carried.
+pub(super) fn name_of_poll(key: Key) -> SocketId {
+    SocketId::from_key(Key::new(key.index() | POLL, key.generation()))
+}
+
+/// The slot of a poll.
+pub(super) fn poll_of_name(socket: SocketId) -> Key {
+    let key = socket.key();
+    Key::new(key.index() & !POLL, key.generation())
 }
 
 /// The name under which the stream in a slot is carried.
@@ -34,10 +53,11 @@ struct Page<T> {
     values: [Option<T>; PAGE_SIZE],
 }
 
-/// Values of type `T`, one per socket, and one per stream.
+/// Values of type `T`, one per socket, per stream and per poll.
 pub(super) struct Table<T> {
     sockets: Pages<T>,
     streams: Pages<T>,
+    polls: Pages<T>,
 }
 
 impl<T> Table<T> {
@@ -45,6 +65,7 @@ impl<T> Table<T> {
         Self {
             sockets: Pages::new(),
             streams: Pages::new(),
+            polls: Pages::new(),
         }
     }
 
@@ -55,19 +76,23 @@ impl<T> Table<T> {
 
     #[inline]
     fn pages(&self, socket: SocketId) -> &Pages<T> {
-        if is_stream(socket) {
-            &self.streams
-        } else {
+        if socket.key().index() & STREAM == 0 {
             &self.sockets
+        } else if is_poll(socket) {
+            &self.polls
+        } else {
+            &self.streams
         }
     }
 
     #[inline]
     fn pages_mut(&mut self, socket: SocketId) -> &mut Pages<T> {
-        if is_stream(socket) {
-            &mut self.streams
-        } else {
+        if socket.key().index() & STREAM == 0 {
             &mut self.sockets
+        } else if is_poll(socket) {
+            &mut self.polls
+        } else {
+            &mut self.streams
         }
     }
 
@@ -90,14 +115,19 @@ impl<T> Table<T> {
         self.pages_mut(socket).remove(split(socket))
     }
 
-    /// The first occupied socket at or after slot `from`, then the first such stream, for bounded walks.
+    /// The first occupied socket at or after slot `from`, then the first such stream, then the first such poll, for
+    /// bounded walks.
     pub(super) fn next_from(&self, from: u32) -> Option<SocketId> {
+        let poll = |from| self.polls.next_from(from).map(name_of_poll);
         let stream = |from| self.streams.next_from(from).map(name_of_stream);
+        if from & POLL == POLL {
+            return poll(from & !POLL);
+        }
         if from & STREAM != 0 {
-            return stream(from & !STREAM);
+            return stream(from & !STREAM).or_else(|| poll(0));
         }
         let socket = self.sockets.next_from(from).map(SocketId::from_key);
-        socket.or_else(|| stream(0))
+        socket.or_else(|| stream(0)).or_else(|| poll(0))
     }
 }
 
@@ -184,7 +214,7 @@ impl<T> Pages<T> {
 
 fn split(socket: SocketId) -> Place {
     let key = socket.key();
-    let index = (key.index() & !STREAM) as usize;
+    let index = (key.index() & !POLL) as usize;
     (index / PAGE_SIZE, index % PAGE_SIZE, key.generation())
 }
 
@@ -229,7 +259,16 @@ mod tests {
         );
         assert_eq!(table.next_from(stream.key().index()), Some(stream));
         assert_eq!(table.next_from(stream.key().index() + 1), None);
+        let poll = name_of_poll(Key::new(3, 1));
+        assert!(is_poll(poll) && !is_stream(poll) && !is_poll(stream));
+        assert_eq!(poll_of_name(poll), Key::new(3, 1));
+        table.insert(poll, "poll");
+        assert_eq!(table.get(stream), Some(&"stream"));
+        assert_eq!(table.next_from(stream.key().index() + 1), Some(poll));
         assert_eq!(table.remove(stream), Some("stream"));
+        assert_eq!(table.next_from(4), Some(poll), "polls come last");
+        assert_eq!(table.next_from(poll.key().index() + 1), None);
+        assert_eq!(table.remove(poll), Some("poll"));
         assert_eq!(table.next_from(4), None);
     }
 }

@@ -18,7 +18,7 @@ impl Hub {
         let Some(connection) = self.core.table.get(socket) else {
             return;
         };
-        let config = sse::keepalive_of(connection, &self.core.settings);
+        let config = sse::keepalive_of(socket, connection, &self.core.settings);
         let deadline = connection.keepalive.next_deadline(cx.now(), &config);
         if let Some(deadline) = deadline {
             self.core.set_timer(cx, socket, deadline);
@@ -57,14 +57,15 @@ impl Hub {
     }
 
     fn keep_alive(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let is_polled = self.core.is_polled(socket);
         let Some(connection) = self.core.table.get_mut(socket) else {
             return;
         };
-        let config = sse::keepalive_of(connection, &self.core.settings);
+        let config = sse::keepalive_of(socket, connection, &self.core.settings);
         // Time spent held back by a channel is ours, not the peer's silence. One that is held because
         // it does not take its output is heard of by what it takes.
         let is_backed_up = connection.output_size() >= self.core.settings.output_high;
-        if connection.facts.has(Facts::HELD) && !is_backed_up {
+        if (connection.facts.has(Facts::HELD) && !is_backed_up) || is_polled {
             connection.keepalive.heard(cx.now());
         }
         connection.trim();

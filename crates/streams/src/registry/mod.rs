@@ -63,7 +63,7 @@ impl Default for Config {
         Config {
             socket_max: limits::SOCKET_MAX.default as u32,
             worker_max: limits::WORKER_MAX.default as u32,
-            kind_max: [limits::KIND_MAX.default as u32; Kind::COUNT],
+            kind_max: limits::kind_max(),
             idle_timeout: Duration::from_millis(limits::IDLE_TIMEOUT.default),
             adopted_max: limits::ADOPTED_MAX.default as usize,
             events_max: limits::EVENTS_MAX.default as usize,

@@ -134,6 +134,7 @@ impl Hub {
                 payload,
             } => self.core.sent(cx, socket, result, payload),
             Completion::Closed { socket } => self.closed(cx, socket),
+            Completion::RecvEnded { socket, end } => self.recv_ended(cx, socket, end),
             _ => debug_assert!(false, "streams complete nothing else"),
         }
     }

@@ -142,7 +142,7 @@ impl Streams {
     }
 
     /// To be told when whoever is at work now is done.
-    pub(super) fn tell(&mut self, event: Completion) {
+    pub(in crate::server) fn tell(&mut self, event: Completion) {
         self.events.push_back(event);
     }
 

@@ -11,6 +11,7 @@ use hioload_reactor::SocketId;
 
 use super::answer::Answer;
 use super::exchange::{Asked, List, Wish, Work};
+use super::poll::poll_path;
 use super::stream::asks_for_events;
 use super::{LIST_SIZE_MAX, Next};
 use crate::server::core::Cx;
@@ -31,6 +32,11 @@ impl Hub {
         if let Some(exchange) = self.exchange(socket) {
             exchange.touch(now);
             exchange.is_head = request.method() == "HEAD";
+        }
+        if request.method() == "GET"
+            && let Some(path) = poll_path(request.path())
+        {
+            return self.begin_poll(cx, socket, request, path);
         }
         if asks_for_events(request) {
             return self.begin_events(cx, socket, request);
@@ -234,7 +240,7 @@ impl Hub {
                 }
                 size_max
             }
-            Work::Idle | Work::Asked(_) | Work::Get { .. } => return Next::Go,
+            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Poll(_) => return Next::Go,
         };
         self.give_up(socket);
         let line = format!("the body has more than {size_max} bytes, or there is no memory for it");

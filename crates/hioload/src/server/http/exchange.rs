@@ -8,8 +8,11 @@ use hioload_blocks::{GetKey, Hash, PutKey};
 use hioload_http::h1::Server;
 use hioload_http::{RangeSpec, Request, lists_tag};
 
+use hioload_streams::StreamUid;
+
 use super::answer::Answer;
 use super::machine::{Machine, StreamBody};
+use crate::server::poll::Waiter;
 
 /// Bytes of a body or an answer that have to move within `http.body_timeout`, unless it is complete then.
 const PROGRESS_MIN: usize = 32 * 1024;
@@ -48,6 +51,19 @@ pub(in crate::server) enum Work {
     Asked(Asked),
     /// Room for the rest of the answer.
     Get { key: GetKey, wish: Wish },
+    /// A session, for something to say.
+    Poll(Box<Waiting>),
+}
+
+/// What an answer to a poll is made from.
+pub(in crate::server) struct Waiting {
+    pub(in crate::server) uid: StreamUid,
+    pub(super) token: u128,
+    /// Answers its client has seen.
+    pub(super) seen: u32,
+    pub(in crate::server) waiter: Waiter,
+    /// Fields of the answer, as whole lines.
+    pub(super) fields: Box<str>,
 }
 
 /// What a body that is kept whole is for.

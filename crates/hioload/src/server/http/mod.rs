@@ -18,6 +18,7 @@ mod calls;
 mod events;
 mod exchange;
 mod machine;
+mod poll;
 mod stream;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -162,7 +163,7 @@ impl Hub {
                 None => return Next::Stop,
             },
             // One request at a time.
-            Work::Idle | Work::Asked(_) | Work::Get { .. } => {
+            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Poll(_) => {
                 return if input.rest().is_empty() {
                     Next::Wait
                 } else {
@@ -386,7 +387,9 @@ impl Hub {
             .as_ref()
             .is_some_and(|cold| !cold.stash.is_empty());
         let exchange = self.exchange(socket)?;
-        let patience = if !exchange.is_idle() {
+        let patience = if matches!(exchange.work, Work::Poll(_)) {
+            settings.streams.poll_timeout
+        } else if !exchange.is_idle() {
             settings.body_timeout
         } else if has_stash {
             settings.handshake_timeout
@@ -418,6 +421,9 @@ impl Hub {
             // The store always answers.
             exchange.touch(cx.now());
             return self.rearm_http(cx, socket);
+        }
+        if matches!(exchange.work, Work::Poll(_)) {
+            return self.end_poll(cx, socket);
         }
         if exchange.is_in_body() || (exchange.is_idle() && has_stash) {
             self.core.stats.requests_late += 1;
@@ -482,7 +488,9 @@ impl Hub {
             return;
         };
         exchange.is_last = true;
-        if exchange.is_idle() || exchange.is_in_body() {
+        // Whoever waits for something that may never come has to be there.
+        let is_poll = matches!(exchange.work, Work::Poll(_));
+        if exchange.is_idle() || exchange.is_in_body() || is_poll {
             self.core.lost(cx, socket);
         }
     }
@@ -510,6 +518,10 @@ impl Hub {
     pub(super) fn tell_given_up(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
         while let Some(work) = self.core.given_up.pop() {
+            if let Work::Poll(waiting) = work {
+                self.core.leave_poll(cx, waiting.uid, waiting.waiter);
+                continue;
+            }
             let Some(store) = &mut self.store else {
                 continue;
             };
@@ -517,7 +529,7 @@ impl Hub {
                 Work::Put { key, .. } => store.local.put_abort(now, key),
                 Work::Get { key, .. } => store.local.get_abort(now, key),
                 Work::List { body, .. } => self.core.assembly_size -= body.len(),
-                Work::Idle | Work::Asked(_) => {}
+                Work::Idle | Work::Asked(_) | Work::Poll(_) => {}
             }
         }
     }

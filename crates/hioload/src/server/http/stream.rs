@@ -8,6 +8,7 @@ use hioload_ws::handshake::OriginPolicy;
 
 use super::Next;
 use super::answer::Answer;
+use super::poll::poll_path;
 use crate::server::connection::{Facts, Phase};
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
@@ -28,7 +29,7 @@ pub(in crate::server) fn asks_for_events(request: &Request<'_>) -> bool {
         && (request.path() == EVENTS_PATH || request.values("Accept").any(sse::accepts))
 }
 
-/// Whether a head that has come in whole asks for events; it is held against the grammar later.
+/// Whether a head that has come in whole asks for events, at once or polled; it is held against the grammar later.
 fn looks_like_events(head: &[u8]) -> bool {
     let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return false;
@@ -41,8 +42,9 @@ fn looks_like_events(head: &[u8]) -> bool {
         return false;
     }
     let target = words.next().unwrap_or_default();
-    let rest = target.strip_prefix(EVENTS_PATH.as_bytes());
-    let is_path = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"?"));
+    let path = target.split(|&byte| byte == b'?').next();
+    let path = path.and_then(|path| str::from_utf8(path).ok());
+    let is_path = path.is_some_and(|path| path == EVENTS_PATH || poll_path(path).is_some());
     let mut is_accepted = false;
     for (name, value) in Fields::new(&head[line + 1..end + 2]) {
         if name.eq_ignore_ascii_case(b"Upgrade") {
@@ -54,7 +56,7 @@ fn looks_like_events(head: &[u8]) -> bool {
 }
 
 /// Where the client wants to go on, if it says so. What names no place is one of another life of the channel.
-fn last_event(request: &Request<'_>) -> Option<Since> {
+pub(super) fn last_event(request: &Request<'_>) -> Option<Since> {
     let from_query = || {
         let pairs = request.query()?.split('&');
         let found = pairs.filter_map(|pair| pair.split_once('='));
@@ -81,7 +83,7 @@ fn last_event(request: &Request<'_>) -> Option<Since> {
 }
 
 /// Whether a page may read: with the field that tells its browser so, or not.
-fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Result<String, ()> {
+pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Result<String, ()> {
     let Some(origin) = request.header("Origin") else {
         return Ok(String::new());
     };
@@ -205,6 +207,9 @@ mod tests {
                 true,
             ),
             ("GET /events HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET /poll/a?b=c HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET /polling HTTP/1.1\r\nHost: a\r\n\r\n", false),
             ("GET /events?last_event_id=1 HTTP/1.0\r\n\r\n", true),
             ("GET /eventsource HTTP/1.1\r\nHost: a\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n", false),

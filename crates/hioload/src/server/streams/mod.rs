@@ -32,7 +32,7 @@ use hioload_base::Time;
 use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 use hioload_streams::{
-    Backlog, Command, Dispatch, End, Kind as StreamKind, New, Registry, Rejected, Router,
+    Backlog, Command, Dispatch, End, Kind as StreamKind, New, Registry, Rejected, Route, Router,
     StreamUid, Ticket, Tickets, Total,
 };
 use hioload_ws::{CloseCode, Kind};
@@ -48,13 +48,16 @@ pub(crate) use self::remote::StreamCommand;
 use super::connection::{Facts, Phase};
 use super::core::{Core, Cx};
 use super::hub::Hub;
-use super::table::{is_stream, stream_of_name};
+use super::table::{is_poll, is_stream, poll_of_name, stream_of_name};
 use crate::handler::CloseReason;
 use crate::session::WorkerContext;
 use crate::streams::{StreamError, StreamEvent};
 
 /// Places a sweep for idle streams looks at: well below a millisecond.
 const SWEEP_VISITS_MAX: usize = 4096;
+
+/// A quarter of the socket slots of a UID.
+const QUARTER: u32 = StreamUid::SOCKETS / 4;
 
 /// A message, or the end, for a stream.
 #[derive(Clone, Debug)]
@@ -122,8 +125,13 @@ impl Manager {
         (stream.handle() == socket.key().to_bits()).then_some(uid)
     }
 
+    /// The worker that has a stream.
+    pub(super) fn route(&self, uid: StreamUid) -> Route {
+        self.router.route(uid)
+    }
+
     /// The session a UID names.
-    fn socket_of(&self, uid: StreamUid) -> Option<SocketId> {
+    pub(super) fn socket_of(&self, uid: StreamUid) -> Option<SocketId> {
         let handle = self.registry.peek(uid)?.handle();
         Some(SocketId::from_key(hioload_base::Key::from_bits(handle)))
     }
@@ -134,20 +142,22 @@ impl Manager {
     }
 }
 
-/// The socket slot of a UID: the lower half of them is for sockets of the driver, the upper for streams of HTTP/2
-/// connections. What is beyond gets no UID.
+/// The socket slot of a UID: the lower half of them is for sockets of the driver, a quarter each for streams of HTTP/2
+/// connections and for polls. What is beyond gets no UID.
 fn place_of(socket: SocketId) -> u32 {
-    const HALF: u32 = StreamUid::SOCKETS / 2;
-    let (is_stream, slot) = if is_stream(socket) {
-        (true, stream_of_name(socket).index())
+    let (from, max, slot) = if is_poll(socket) {
+        (3 * QUARTER, QUARTER, poll_of_name(socket).index())
+    } else if is_stream(socket) {
+        (2 * QUARTER, QUARTER, stream_of_name(socket).index())
     } else {
-        (false, socket.key().index())
+        (0, 2 * QUARTER, socket.key().index())
     };
-    if slot < HALF {
-        slot + u32::from(is_stream) * HALF
-    } else {
-        u32::MAX
-    }
+    if slot < max { from + slot } else { u32::MAX }
+}
+
+/// The slot of the poll that a UID names, if it names one.
+pub(super) fn poll_slot(uid: StreamUid) -> Option<u32> {
+    uid.socket().checked_sub(3 * QUARTER)
 }
 
 /// Where a message that came goes.
@@ -188,8 +198,19 @@ impl Core {
         socket: SocketId,
         kind: StreamKind,
     ) -> Result<StreamUid, Rejected> {
+        self.register_polled(cx, socket, socket, kind)
+    }
+
+    /// The same for what is carried elsewhere than where its client is.
+    pub(super) fn register_polled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        client: SocketId,
+        kind: StreamKind,
+    ) -> Result<StreamUid, Rejected> {
         // The other end of a stream is that of its connection.
-        let carrier = self.h2.parent_of(socket).unwrap_or(socket);
+        let carrier = self.h2.parent_of(client).unwrap_or(client);
         let new = New {
             kind,
             peer: cx.driver().peer_addr(carrier),
@@ -352,6 +373,11 @@ impl Core {
         self.close(cx, socket, code, text, reason);
         self.flush(cx, socket);
         true
+    }
+
+    /// Nothing is open here any more.
+    pub(super) fn is_unused(&self) -> bool {
+        self.table.len() == 0 && self.polls.is_empty()
     }
 
     /// How a stream that is in nobody's way is doing: for figures.
