@@ -10,5 +10,7 @@ mod hostile;
 mod live;
 #[path = "http_client/peers.rs"]
 mod peers;
+#[path = "http_client/placement.rs"]
+mod placement;
 #[path = "http_client/secure.rs"]
 mod secure;

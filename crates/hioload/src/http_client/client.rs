@@ -14,7 +14,8 @@ use hioload_net::tls::{Identity, Roots};
 
 use super::call::{CallCell, CallState, UPLOAD_AHEAD};
 use super::error::HttpError;
-use super::thread::{CallId, Command, Handle};
+use super::thread::{CallId, Command};
+use super::threads::Threads;
 use super::trust::Trust;
 
 /// Bytes of a body read at a time.
@@ -29,6 +30,7 @@ pub struct HttpClientBuilder {
     config: Config,
     roots: Roots,
     identity: Option<Identity>,
+    threads: usize,
 }
 
 impl HttpClientBuilder {
@@ -104,14 +106,22 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Starts the client's thread.
+    /// How many threads the requests are spread over, by how many each has under way: one, unless told. Each has its own
+    /// connections, and the limits count for each.
+    #[must_use]
+    pub fn threads(mut self, count: usize) -> Self {
+        self.threads = count;
+        self
+    }
+
+    /// Starts the client's threads.
     ///
     /// # Errors
     /// The system gives no thread, or no readiness.
     pub fn build(self) -> Result<HttpClient, HttpError> {
-        let trust = Trust::new(self.roots, self.identity);
-        let handle = Handle::start(self.config, trust)?;
-        Ok(HttpClient(Arc::new(handle)))
+        let trust = || Trust::new(self.roots.clone(), self.identity.clone());
+        let threads = Threads::start(self.threads, &self.config, trust)?;
+        Ok(HttpClient(Arc::new(threads)))
     }
 }
 
@@ -127,7 +137,7 @@ impl HttpClientBuilder {
 /// # Ok::<(), hioload::http_client::HttpError>(())
 /// ```
 #[derive(Clone)]
-pub struct HttpClient(Arc<Handle>);
+pub struct HttpClient(Arc<Threads>);
 
 impl HttpClient {
     /// A client as it is unless told otherwise.
@@ -264,14 +274,25 @@ impl HttpClient {
     /// The client has ended.
     pub fn start(&self, request: Request) -> Result<Call, HttpError> {
         let cell = CallCell::new(request.url().clone());
-        let id = self.0.next_id();
-        let command = Command::Submit(id, Box::new(request), Arc::clone(&cell));
-        self.0.send(command)?;
+        let thread = self.0.place();
+        let id = self.0.next_id(thread);
+        let under_way = self.0.handle(thread).under_way();
+        let command = Command::Submit(id, Box::new(request), Arc::clone(&cell), under_way);
+        self.0.send(thread, command)?;
         Ok(Call {
             client: self.clone(),
+            thread,
             id,
             cell,
         })
+    }
+}
+
+impl HttpClient {
+    /// Requests that are under way, by thread.
+    #[must_use]
+    pub fn call_counts(&self) -> Vec<usize> {
+        self.0.call_counts()
     }
 }
 
@@ -298,6 +319,8 @@ fn bytes(body: impl Into<Vec<u8>>) -> RequestBody {
 #[derive(Debug)]
 pub struct Call {
     client: HttpClient,
+    /// Of the client's threads the one that has it.
+    thread: usize,
     id: CallId,
     pub(super) cell: Arc<CallCell>,
 }
@@ -308,6 +331,7 @@ impl Call {
     pub fn canceller(&self) -> Canceller {
         Canceller {
             client: self.client.clone(),
+            thread: self.thread,
             id: self.id,
         }
     }
@@ -403,18 +427,23 @@ impl Call {
         }
         state.upload_waiting += bytes.len();
         drop(state);
-        self.client.0.send(Command::Write(self.id, bytes))?;
+        self.client
+            .0
+            .send(self.thread, Command::Write(self.id, bytes))?;
         Ok(true)
     }
 
     /// The body is complete.
     pub(super) fn finish(&self) -> Result<(), HttpError> {
-        self.client.0.send(Command::Finish(self.id))
+        self.client.0.send(self.thread, Command::Finish(self.id))
     }
 
     fn consumed(&self, size: usize) {
         // A client that has ended reads nothing more.
-        let _ = self.client.0.send(Command::Consumed(self.id, size));
+        let _ = self
+            .client
+            .0
+            .send(self.thread, Command::Consumed(self.id, size));
     }
 }
 
@@ -439,6 +468,7 @@ fn check(state: &CallState) -> Result<(), HttpError> {
 #[derive(Clone, Debug)]
 pub struct Canceller {
     client: HttpClient,
+    thread: usize,
     id: CallId,
 }
 
@@ -446,7 +476,7 @@ impl Canceller {
     /// Ends it, if it is still under way: whoever waits for it is told.
     pub fn cancel(&self) {
         // A client that has ended has cancelled everything.
-        let _ = self.client.0.send(Command::Cancel(self.id));
+        let _ = self.client.0.send(self.thread, Command::Cancel(self.id));
     }
 }
 

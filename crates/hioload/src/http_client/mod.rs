@@ -39,6 +39,7 @@ mod error;
 mod events;
 mod link;
 mod thread;
+mod threads;
 mod trust;
 mod websocket;
 

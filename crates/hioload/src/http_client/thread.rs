@@ -33,9 +33,12 @@ const SOCKETS_SPARE: usize = 256;
 /// Names a call.
 pub(super) type CallId = u64;
 
+/// Held for each call that is under way on a thread: how many there are is how many hold one.
+pub(super) struct UnderWay(#[expect(dead_code, reason = "held, not looked at")] Arc<()>);
+
 /// What the thread is asked to do.
 pub(super) enum Command {
-    Submit(CallId, Box<Request>, Arc<CallCell>),
+    Submit(CallId, Box<Request>, Arc<CallCell>, UnderWay),
     Write(CallId, Vec<u8>),
     Finish(CallId),
     Consumed(CallId, usize),
@@ -49,6 +52,7 @@ pub(super) struct Handle {
     commands: Sender<Command>,
     waker: Waker,
     next_id: AtomicU64,
+    under_way: Arc<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -71,6 +75,7 @@ impl Handle {
             commands,
             waker,
             next_id: AtomicU64::new(0),
+            under_way: Arc::new(()),
             thread: Some(thread),
         })
     }
@@ -79,6 +84,16 @@ impl Handle {
     pub(super) fn next_id(&self) -> CallId {
         // Only uniqueness is needed.
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// For one more call of this thread.
+    pub(super) fn under_way(&self) -> UnderWay {
+        UnderWay(Arc::clone(&self.under_way))
+    }
+
+    /// Calls that are under way, or on their way to the thread.
+    pub(super) fn call_count(&self) -> usize {
+        Arc::strong_count(&self.under_way) - 1
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), HttpError> {
@@ -105,6 +120,8 @@ struct Active {
     /// Of the upload, not taken by the agent yet.
     waiting: VecDeque<Vec<u8>>,
     is_finished: bool,
+    /// It counts while it is here.
+    _under_way: UnderWay,
 }
 
 struct Thread {
@@ -197,7 +214,7 @@ impl Thread {
     fn obey(&mut self, command: Command) {
         let now = self.driver.now();
         match command {
-            Command::Submit(id, request, cell) => {
+            Command::Submit(id, request, cell, under_way) => {
                 let outcome = match self.is_stopping {
                     true => None,
                     false => self.engine.submit(now, *request).ok(),
@@ -210,6 +227,7 @@ impl Thread {
                     cell,
                     waiting: VecDeque::new(),
                     is_finished: false,
+                    _under_way: under_way,
                 };
                 self.calls.insert(id, active);
                 self.by_key.insert(key, id);
