@@ -180,6 +180,14 @@ stats! {
     streams_destroyed,
     /// Streams that got no UID because of a limit.
     streams_rejected,
+    /// Those whose connection had as many as it may.
+    streams_rejected_socket,
+    /// Those whose worker had.
+    streams_rejected_worker,
+    /// Those that found as many as all workers together may have.
+    streams_rejected_total,
+    /// Those that found as many of their kind as may be.
+    streams_rejected_kind,
     /// Streams that lived by themselves and ended because they were silent.
     streams_idle_closed,
     /// Streams found by their UID, on their worker.

@@ -153,6 +153,11 @@ impl Registry {
         Ok(uid)
     }
 
+    /// A stream was rejected by a limit that only the caller can see: it is counted.
+    pub fn count_rejected(&mut self, rejected: Rejected) {
+        self.stats.rejected[rejected.index()] += 1;
+    }
+
     fn try_register(&mut self, socket: u32, new: New, now: Time) -> Result<StreamUid, Rejected> {
         let kind = new.kind;
         if socket >= StreamUid::SOCKETS {

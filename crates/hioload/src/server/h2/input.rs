@@ -20,7 +20,7 @@ impl Core {
     }
 
     /// The streams of a connection, as they are now.
-    fn streams_of(&mut self, parent: SocketId) -> Vec<SocketId> {
+    pub(in crate::server) fn streams_of(&mut self, parent: SocketId) -> Vec<SocketId> {
         let multiplex = self.multiplex(parent);
         multiplex.map_or(Vec::new(), |multiplex| multiplex.streams().collect())
     }

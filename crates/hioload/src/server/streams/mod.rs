@@ -209,6 +209,18 @@ impl Core {
         client: SocketId,
         kind: StreamKind,
     ) -> Result<StreamUid, Rejected> {
+        // Streams of a connection have a slot each: only here is it known whose they are.
+        if let Some(parent) = self.h2.parent_of(socket) {
+            let siblings = self.streams_of(parent);
+            let named = siblings
+                .iter()
+                .filter(|one| self.manager.uid_of(**one).is_some());
+            if named.count() >= self.settings.streams.socket_max as usize {
+                let rejected = Rejected::Socket;
+                self.manager.registry.count_rejected(rejected);
+                return Err(rejected);
+            }
+        }
         // The other end of a stream is that of its connection.
         let carrier = self.h2.parent_of(client).unwrap_or(client);
         let new = New {
@@ -389,6 +401,11 @@ impl Core {
         stats.streams_created = streams.created;
         stats.streams_destroyed = streams.destroyed;
         stats.streams_rejected = streams.rejected_count();
+        let rejected = |why: Rejected| streams.rejected[why.index()];
+        stats.streams_rejected_socket = rejected(Rejected::Socket);
+        stats.streams_rejected_worker = rejected(Rejected::Worker);
+        stats.streams_rejected_total = rejected(Rejected::Total);
+        stats.streams_rejected_kind = rejected(Rejected::Kind(StreamKind::Http));
         stats.streams_idle_closed = streams.idle_closed;
         stats.stream_hits = streams.local_hits;
         stats.stream_lookups_elsewhere = streams.cross_worker_lookups;
