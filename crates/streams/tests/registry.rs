@@ -503,3 +503,54 @@ fn a_hundred_thousand_autonomous_streams_cost_little_each() {
         assert!(each <= 400, "{each} bytes");
     }
 }
+
+#[test]
+fn the_only_stream_of_a_socket_is_its_first_when_places_wear_out() {
+    let mut registry = Registry::with_generations(0, Config::default(), Total::new(10), 3);
+    let mut seen = BTreeSet::new();
+    // Nobody says that the socket has ended: one without a stream is known to have none.
+    for _ in 0..10 {
+        let uid = registry
+            .register(5, New::of(Kind::Http), Time::ZERO)
+            .expect("room");
+        assert!(seen.insert(uid), "{uid:?} again");
+        assert_eq!(registry.first_of(5), Some(uid));
+        registry.unregister(uid, End::Closed);
+    }
+}
+
+#[test]
+fn places_that_were_dropped_give_out_no_uid_again() {
+    let mut registry = Registry::with_generations(0, Config::default(), Total::new(10), 3);
+    let mut seen = BTreeSet::new();
+    // The first socket has three streams at once, those after it one, until the first place is worn.
+    for streams in [3, 1, 1, 1, 3, 1] {
+        let register = |_| registry.register(5, New::of(Kind::Http), Time::ZERO);
+        let uids: Vec<_> = (0..streams).map(register).collect();
+        for uid in uids {
+            let uid = uid.expect("room");
+            assert!(seen.insert(uid), "{uid:?} again");
+            registry.unregister(uid, End::Closed);
+        }
+        registry.forget_socket(5);
+    }
+}
+
+#[test]
+fn without_room_for_events_none_is_kept() {
+    for events_max in [0, 1] {
+        let config = Config {
+            events_max,
+            ..Config::default()
+        };
+        let mut registry = Registry::new(0, config, Total::new(10));
+        registry.observe(true);
+        for socket in 0..3 {
+            let new = New::of(Kind::Sse);
+            assert!(registry.register(socket, new, Time::ZERO).is_ok());
+        }
+        assert_eq!(registry.stats().events_lost, 3 - events_max as u64);
+        assert_eq!(registry.next_event().is_some(), events_max == 1);
+        assert_eq!(registry.next_event(), None);
+    }
+}

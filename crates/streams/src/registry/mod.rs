@@ -416,8 +416,11 @@ impl Registry {
             return;
         }
         if self.events.len() >= self.config.events_max {
-            self.events.pop_front();
             self.stats.events_lost += 1;
+            // With no room at all it is the new one that is lost.
+            if self.events.pop_front().is_none() {
+                return;
+            }
         }
         self.events.push_back(event);
     }

@@ -7,10 +7,10 @@
 //! Must not know limits, counters or kinds: it gives places, generations and walks.
 //!
 //! A place counts its generations from 1 to [`StreamUid::GENERATION_MAX`] and then is retired. What is kept
-//! of a socket slot between its sockets is two numbers: `base`, its first stream slot that is not
-//! retired, and `floor`, a generation that no dropped place had exceeded. When a socket ends with a
-//! retired place, all its places are given up and `base` moves past them; when the last stream slot
-//! is used up, the slot begins again.
+//! of a socket slot between its sockets is three numbers: `base`, its first stream slot that is not
+//! retired, `reach`, how many places beyond that were ever used, and `floor`, a generation that none of
+//! those had exceeded. When a socket ends with a retired place, all places that were used are given up and
+//! `base` moves past them; when the last stream slot is used up, the slot begins again.
 //!
 //! Invariants: an entry never moves while it lives; a place is either occupied, free or retired; a page
 //! counts the streams in it.
@@ -81,6 +81,8 @@ impl More {
 struct Socket {
     /// The stream slot of the first place.
     base: u16,
+    /// Places beyond the first that were dropped, at most.
+    reach: u16,
     live: u32,
     first: Slot,
     more: Option<Box<More>>,
@@ -94,6 +96,7 @@ impl Socket {
         more: None,
         floor: 0,
         live: 0,
+        reach: 0,
         base: 0,
     };
 
@@ -145,14 +148,16 @@ impl Socket {
             .map(|slot| slot.generation)
             .max();
         let highest = highest.unwrap_or(0);
+        let count = more.map_or(0, |more| more.count);
+        let reach = count.max(u32::from(self.reach));
         if self.first.generation < generation_max && highest < generation_max {
             self.floor = self.floor.max(highest);
+            self.reach = u16::try_from(reach).expect("invariant: places are stream slots");
             return false;
         }
-        let places = 1 + more.map_or(0, |more| more.count);
-        let base = u32::from(self.base) + places;
-        let base = u16::try_from(base).ok();
+        let base = u16::try_from(u32::from(self.base) + 1 + reach).ok();
         self.base = base.unwrap_or(0);
+        self.reach = 0;
         self.first.generation = 0;
         self.floor = 0;
         base.is_none()
@@ -254,13 +259,10 @@ impl Places {
             Box::new(Page { sockets, live: 0 })
         });
         let socket = &mut page.sockets[socket as usize % PAGE_LEN];
-        let mut begins_again = false;
-        let mut vacancy = socket.vacancy(generation_max);
-        if vacancy.is_none() && socket.live == 0 {
-            begins_again = socket.fold(generation_max);
-            vacancy = socket.vacancy(generation_max);
-        }
-        let number = vacancy?;
+        // A socket's only stream is its first, also when the first place is retired: by that it is known.
+        let is_worn = socket.live == 0 && socket.first.generation == generation_max;
+        let begins_again = is_worn && socket.fold(generation_max);
+        let number = socket.vacancy(generation_max)?;
         let slot = socket
             .slot_mut(number)
             .expect("invariant: a vacancy is a place");
