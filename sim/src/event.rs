@@ -140,11 +140,23 @@ pub enum Event {
     WriteRefused,
     /// A write found the mailbox of its stream's worker full.
     WriteBusy,
+    /// One way of a proxy was joined.
+    Joined,
+    /// A stream was not joined, as it is joined already.
+    JoinRefused,
+    /// An autonomous stream was adopted.
+    Adopted,
+    /// A stream was not adopted, as it is somebody's.
+    AdoptRefused,
+    /// A stream ended with whoever had adopted it.
+    OwnerEnded,
+    /// A message was dropped, as its channel was shut.
+    ChannelShut,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 70] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -209,6 +221,12 @@ impl Event {
         Self::Written,
         Self::WriteRefused,
         Self::WriteBusy,
+        Self::Joined,
+        Self::JoinRefused,
+        Self::Adopted,
+        Self::AdoptRefused,
+        Self::OwnerEnded,
+        Self::ChannelShut,
     ];
 
     /// Whether it is to happen in runs of that suite.
@@ -304,6 +322,12 @@ impl Event {
             Self::Written => "write by UID",
             Self::WriteRefused => "command by UID refused",
             Self::WriteBusy => "write finds the mailbox full",
+            Self::Joined => "one way of a proxy joined",
+            Self::JoinRefused => "joined already",
+            Self::Adopted => "stream adopted",
+            Self::AdoptRefused => "adopted already",
+            Self::OwnerEnded => "stream ends with its owner",
+            Self::ChannelShut => "message on a channel that is shut",
         }
     }
 }

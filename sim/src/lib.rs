@@ -13,7 +13,8 @@
 //!
 //! What a run promises is written where it is checked: `world` (after every turn), `client`
 //! (protocol), `echo` and `broadcast` (delivery), `stage` (the end). Blocks are a suite of their own, with a disk
-//! and a machine that goes down: `store`; so are streams by their UID: `streams`.
+//! and a machine that goes down: `store`; so are streams by their UID: `streams`, and
+//! `proxies` for those that are joined and adopted.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ mod event;
 mod hostile;
 mod ledger;
 mod plan;
+mod proxies;
 mod reader;
 mod stage;
 mod store;

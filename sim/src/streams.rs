@@ -25,20 +25,21 @@ use hioload_ws::{CloseCode, Kind};
 use crate::client::{Client, Received, Wish};
 use crate::event::{Event, Notes};
 use crate::plan::{Plan, pick};
+use crate::proxies;
 use crate::world::World;
 use crate::{Outcome, quietly};
 
 /// Time moves by at most so much a step.
-const STEP: Duration = Duration::from_millis(1);
+pub(crate) const STEP: Duration = Duration::from_millis(1);
 /// Virtual time in which everything has to be answered and to arrive once the faults have stopped.
-const CALM_MAX: Duration = Duration::from_secs(120);
+pub(crate) const CALM_MAX: Duration = Duration::from_secs(120);
 /// Virtual time in which a shutdown has to end.
-const SHUTDOWN_MAX: Duration = Duration::from_secs(12);
+pub(crate) const SHUTDOWN_MAX: Duration = Duration::from_secs(12);
 /// UIDs that handlers choose from: the last so many, of which many are gone.
 const KNOWN_MAX: usize = 40;
 
-/// The plan of a seed: that of sessions, with more workers and less room for writes.
-fn draw(prng: &mut Prng) -> Plan {
+/// The plan of a seed: that of sessions, with more workers and less room for writes; and whether it is of proxies.
+fn draw(prng: &mut Prng) -> (Plan, bool) {
     let mut plan = Plan::draw(prng);
     plan.workers = plan.workers.max(2);
     plan.memory = plan.memory.max(2 << 20);
@@ -46,23 +47,34 @@ fn draw(prng: &mut Prng) -> Plan {
     streams.foreign_stream = pick(prng, &[300, 4096, 65_536]);
     streams.foreign_worker = pick(prng, &[4096, 1 << 20]);
     streams.idle_timeout = pick(prng, &[Duration::ZERO, Duration::from_secs(2)]);
-    plan
+    let is_of_proxies = prng.chance(1, 2);
+    if is_of_proxies {
+        plan.settings.streams = proxies::draw(prng);
+    }
+    (plan, is_of_proxies)
 }
 
 /// What a seed draws, for people.
 pub(crate) fn describe(seed: u64) -> String {
-    let plan = draw(&mut Prng::new(seed));
-    format!("{plan}, {:?}", plan.settings.streams)
+    let (plan, is_of_proxies) = draw(&mut Prng::new(seed));
+    let scenario = if is_of_proxies { "proxies" } else { "writes" };
+    format!("{scenario}, {plan}, {:?}", plan.settings.streams)
 }
 
 /// Runs one seed to its end, or to the first failed check.
 pub(crate) fn run(seed: u64) -> Outcome {
     let mut prng = Prng::new(seed);
-    let plan = draw(&mut prng);
+    let (plan, is_of_proxies) = draw(&mut prng);
     let net = SimNet::new(prng.next_u64(), plan.network.clone());
     let notes = Notes::default();
     let (stage_net, stage_notes) = (net.clone(), notes.clone());
-    let result = quietly(|| play(&plan, stage_net, &stage_notes, &mut prng));
+    let result = quietly(|| {
+        if is_of_proxies {
+            proxies::play(&plan, stage_net, &stage_notes, &mut prng)
+        } else {
+            play(&plan, stage_net, &stage_notes, &mut prng)
+        }
+    });
     let (digest, failure) = match result {
         Ok(digest) => (digest, None),
         Err(message) => (0, Some(message)),
