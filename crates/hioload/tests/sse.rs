@@ -7,12 +7,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hioload::client::{Client, Incoming, SseClient, SseError};
+use hioload::client::{Client, Incoming};
+use hioload::http_client::{EventsError, HttpClient, Method, Request};
 use hioload::{
     Broadcast, CloseCode, Control, DriverChoice, EventSettings, Handler, HistoryConfig, Message,
     OriginPolicy, Policy, Recovered, Recovery, RunError, Server, Session, Settings, Since, Stats,
 };
-use hioload_http::sse::{Limits, Parser, SourceError};
+use hioload_http::sse::{Limits, Parser};
 
 /// For what is to happen: long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -595,7 +596,14 @@ fn the_client_goes_on_where_it_was() {
             String::from_utf8(request).unwrap()
         })
     });
-    let mut client = SseClient::builder().header("A", "b").connect(&url).unwrap();
+    let request = Request::new(Method::GET, url.parse().unwrap());
+    let request = request.field("A", "b").unwrap();
+    let http = HttpClient::new().unwrap();
+    let mut client = http.events_of(request, "").unwrap();
+    assert!(
+        client.connect().unwrap() && client.connect().unwrap(),
+        "once"
+    );
     let mut events = Vec::new();
     while let Some(event) = client.next_event().unwrap() {
         assert_eq!(client.last_id(), event.id);
@@ -624,23 +632,30 @@ fn the_client_goes_on_where_it_was() {
 
 #[test]
 fn the_client_says_why_there_is_nothing() {
-    let refusal = |url: &str| SseClient::connect(url).unwrap_err().to_string();
-    assert!(refusal("https://127.0.0.1/").contains("write http://"));
-    assert!(refusal("nothing").contains("cannot read events of nothing"));
+    let http = HttpClient::new().unwrap();
+    let refusal = |url: &str| match http.events(url, "") {
+        Ok(mut events) => events.connect().unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert!(refusal("wss://127.0.0.1/").contains("write http://"));
+    assert!(refusal("nothing").contains("cannot go to nothing"));
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    assert!(refusal(&url).contains("cannot connect"), "nobody listens");
+    assert!(
+        refusal(&url).contains("something listens"),
+        "nobody listens"
+    );
+    let lost = http.events(&url, "").unwrap().resume(false).next_event();
+    assert!(matches!(lost, Err(EventsError::Http(_))), "{lost:?}");
     let mut settings = Settings::default();
     settings.accept.origins = OriginPolicy::List(Vec::new());
     let server = Running::start(DriverChoice::Poll, 1, settings, |_| Broadcast::default());
     let url = format!("http://{}/", server.addr);
-    let client = SseClient::builder().header("Origin", "http://a.example");
-    let error = client.connect(&url).unwrap_err();
-    assert!(matches!(
-        error,
-        SseError::Source(SourceError::Answered { status: 403, .. })
-    ));
+    let request = Request::new(Method::GET, url.parse().unwrap());
+    let request = request.field("Origin", "http://a.example").unwrap();
+    let error = http.events_of(request, "").unwrap().next_event();
+    assert!(matches!(error, Err(EventsError::Refused(403))), "{error:?}");
     server.stop();
 }
 
@@ -650,7 +665,9 @@ fn the_client_reads_a_server_and_may_end_with_it() {
         Broadcast::default()
     });
     let url = format!("http://{}/", server.addr);
-    let mut client = SseClient::builder().resume(false).connect(&url).unwrap();
+    let http = HttpClient::new().unwrap();
+    let mut client = http.events(&url, "").unwrap().resume(false);
+    assert!(client.connect().unwrap());
     let mut publisher = server.websocket();
     // The one is subscribed as soon as the other has its own back.
     server.wait("subscribed", |stats| stats.subscriptions == 2);
@@ -660,14 +677,11 @@ fn the_client_reads_a_server_and_may_end_with_it() {
     publisher.send_text("two").unwrap();
     text(publisher.recv().unwrap());
     text(publisher.recv().unwrap());
-    let mut other = SseClient::builder()
-        .last_id(&event.id)
-        .connect(&url)
-        .unwrap();
+    let mut other = http.events(&url, &event.id).unwrap();
     assert_eq!(other.next_event().unwrap().unwrap().data, "two");
     drop(other);
     server.stop();
     assert_eq!(client.next_event().unwrap().unwrap().data, "two");
     assert_eq!(client.next_event().unwrap().unwrap().name, "close");
-    assert!(matches!(client.next_event(), Err(SseError::Lost(None))));
+    assert!(matches!(client.next_event(), Err(EventsError::Ended)));
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use hioload::client::{Client, ClientBuilder, ClientError, Incoming};
 use hioload::tls::{self, Connector, ConnectorConfig, Identity, PemPair, Reason, Roots};
 use hioload::{
-    Broadcast, CloseCode, Control, DriverChoice, Echo, RunError, Server, ServerBuilder, Settings,
-    Stats, TlsConfig,
+    Broadcast, CloseCode, Control, DriverChoice, Echo, HttpClient, RunError, Server, ServerBuilder,
+    Settings, Stats, TlsConfig,
 };
 
 /// For what is to happen: long enough for the slowest machine.
@@ -415,4 +415,35 @@ fn certificates_are_read_anew() {
     assert!(server.control.reload_certificates(None).is_err());
     drop(old);
     server.stop();
+}
+
+#[test]
+fn events_are_read_over_both_versions_of_http() {
+    let pair = pair();
+    on_each_driver(|driver| {
+        let tls = TlsConfig::new(vec![Identity::Pem(pair.clone())]);
+        let builder = Server::builder().tls(Some(tls));
+        let server = Running::start(builder.driver(driver).handler(|_| Broadcast::default()));
+        let mut writer = trusting(&pair).connect(&server.url()).unwrap();
+        let url = format!("https://localhost:{}/", server.addr.port());
+        for is_http2 in [true, false] {
+            let builder = HttpClient::builder().roots(Roots::Pem(pair.certificate.clone()));
+            let builder = if is_http2 {
+                builder
+            } else {
+                builder.http1_only()
+            };
+            let mut events = builder.build().unwrap().events(&url, "").unwrap();
+            assert!(events.connect().unwrap());
+            server.wait("a reader", |stats| {
+                stats.event_streams == 1 && (stats.h2_streams > 0) == is_http2
+            });
+            writer.send_text("hello").unwrap();
+            assert_eq!(events.next_event().unwrap().unwrap().data, "hello");
+            drop(events);
+            server.wait("no reader", |stats| stats.event_streams == 0);
+        }
+        drop(writer);
+        server.stop();
+    });
 }

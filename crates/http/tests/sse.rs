@@ -1,15 +1,13 @@
 //! The stream of events: the parser against a model that sees all of it at once, however it is cut; what is
-//! written against what is read; limits at their edges; a client's connections one after the other.
+//! written against what is read; limits at their edges.
 
 #[path = "../../../fuzz/bodies/sse.rs"]
 mod body;
 
 use std::time::Duration;
 
-use hioload_http::client::Url;
 use hioload_http::sse::{
-    Data, Limits, Outgoing, Overlong, Parser, Part, Source, SourceError, SourceEvent, Verdict,
-    decode_base64, write_comment,
+    Data, Limits, Outgoing, Overlong, Parser, Part, decode_base64, write_comment,
 };
 use proptest::prelude::*;
 
@@ -273,102 +271,4 @@ fn one_line_of_data_lies_where_it_came() {
         .expect("within limits")
         .expect("an event");
     assert!(event.data == "a\nb" && !range.contains(&event.data.as_ptr()));
-}
-
-// A client.
-
-const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
-
-fn source() -> Source {
-    let url: Url = "http://example.com/events?channel=a"
-        .parse()
-        .expect("a URL");
-    let fields = [
-        ("A".to_owned(), "b".to_owned()),
-        ("C".to_owned(), "d\r\nE: f".to_owned()),
-    ];
-    Source::new(&url, &fields, Limits::default())
-}
-
-fn request(source: &mut Source) -> String {
-    let mut output = Vec::new();
-    source.connect(&mut output);
-    String::from_utf8(output).expect("UTF-8")
-}
-
-fn fed(source: &mut Source, bytes: &[u8]) -> Result<Vec<String>, SourceError> {
-    let mut seen = Vec::new();
-    source.handle_input(&mut bytes.to_vec(), &mut |event| {
-        seen.push(match event {
-            SourceEvent::Open => "open".to_owned(),
-            SourceEvent::Event(event) => format!("{}/{}", event.id, event.data),
-        });
-    })?;
-    Ok(seen)
-}
-
-#[test]
-fn a_source_comes_back_with_what_it_saw_last() {
-    let mut source = source();
-    let first = request(&mut source);
-    assert_eq!(
-        first,
-        "GET /events?channel=a HTTP/1.1\r\nHost: example.com\r\nAccept: text/event-stream\r\n\
-         Cache-Control: no-store\r\nA: b\r\n\r\n",
-        "a field that would be two is left out"
-    );
-    let answer =
-        format!("{HEAD}\r\nretry: 40\n\nid: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c");
-    for step in 1..answer.len() {
-        request(&mut source);
-        let mut seen = Vec::new();
-        for piece in answer.as_bytes().chunks(step) {
-            seen.extend(fed(&mut source, piece).expect("a stream"));
-        }
-        assert_eq!(seen, ["open", "1/a", "2/b"], "in steps of {step}");
-        assert!(source.is_open());
-        assert_eq!(source.handle_eof(), Ok(()));
-        assert!(!source.is_open());
-        assert_eq!(source.last_id(), "2");
-        assert_eq!(source.pause(0), Duration::from_millis(40));
-    }
-    assert!(request(&mut source).ends_with("A: b\r\nLast-Event-ID: 2\r\n\r\n"));
-}
-
-#[test]
-fn chunks_are_taken_apart() {
-    let mut source = source();
-    request(&mut source);
-    let answer =
-        format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n3\r\n a\n\r\n1\r\n\n\r\n");
-    assert_eq!(
-        fed(&mut source, answer.as_bytes()).expect("a stream"),
-        ["open", "/a"]
-    );
-    let error = source.handle_eof().expect_err("the last chunk is missing");
-    assert!(error.may_come_again());
-}
-
-#[test]
-fn answers_without_a_stream_say_what_to_do() {
-    for (answer, status, verdict) in [
-        ("HTTP/1.1 204 No Content\r\n\r\n", 204, Verdict::Stop),
-        (
-            "HTTP/1.1 503 Service Unavailable\r\n\r\n",
-            503,
-            Verdict::Again,
-        ),
-        ("HTTP/1.1 403 Forbidden\r\n\r\n", 403, Verdict::Refused),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
-            200,
-            Verdict::Refused,
-        ),
-    ] {
-        let mut source = source();
-        request(&mut source);
-        let error = fed(&mut source, answer.as_bytes()).expect_err(answer);
-        assert_eq!(error, SourceError::Answered { status, verdict });
-        assert_eq!(error.may_come_again(), verdict == Verdict::Again);
-    }
 }

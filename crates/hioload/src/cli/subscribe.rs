@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use hioload::client::{Client, ClientError, Closing, DeflateOffer, Incoming, SseClient, SseError};
+use hioload::HttpClient;
+use hioload::client::{Client, ClientError, Closing, DeflateOffer, Incoming};
+use hioload::http_client::{Events, EventsError, HttpError, Method, Request};
 
 use super::trust::Trust;
 use super::{exit, ws_url};
@@ -16,14 +18,17 @@ use super::{exit, ws_url};
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// How long a stream of events may be silent: servers send a comment every 15 seconds or so.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
 /// Arguments of `hioload sub`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SubArgs {
-    /// The server, such as ws://127.0.0.1:9002, or http://127.0.0.1:9002 with --sse
+    /// The server, such as ws://127.0.0.1:9002, or with --sse http://127.0.0.1:9002 or https://
     url: String,
 
     /// Read server-sent events; with --reconnect, nothing is missed in between that the server keeps
-    #[arg(long, conflicts_with_all = ["deflate", "ca", "insecure"])]
+    #[arg(long, conflicts_with = "deflate")]
     sse: bool,
 
     /// Print binary messages as hexadecimal digits instead of their length
@@ -89,16 +94,33 @@ pub(crate) fn run(args: &SubArgs) -> ExitCode {
     }
 }
 
+/// A stream of events that has begun; `None`: the server wants no requests.
+fn connect(args: &SubArgs) -> Result<Option<Events>, EventsError> {
+    let text = http_url(&args.url);
+    let url = text.parse().map_err(|fault| {
+        let url = text.clone();
+        EventsError::Http(HttpError::Url { url, fault })
+    })?;
+    let mut request = Request::new(Method::GET, url).read_timeout(SILENCE_MAX);
+    for (name, value) in &args.header {
+        let added = request.field(name, value);
+        request = added.map_err(|error| EventsError::Http(HttpError::Request(error)))?;
+    }
+    let client = HttpClient::builder().roots(args.trust.roots()).build();
+    let client = client.map_err(EventsError::Http)?;
+    let mut events = client.events_of(request, "")?.resume(args.reconnect);
+    Ok(events.connect()?.then_some(events))
+}
+
 /// Prints events; what is no message is told beside.
 fn events(args: &SubArgs) -> ExitCode {
-    let url = http_url(&args.url);
-    let mut builder = SseClient::builder().resume(args.reconnect);
-    for (name, value) in &args.header {
-        builder = builder.header(name, value);
-    }
-    let mut client = match builder.connect(&url) {
-        Ok(client) => client,
-        Err(error @ SseError::Url { .. }) => return exit::usage(&error),
+    let mut client = match connect(args) {
+        Ok(Some(client)) => client,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(
+            error @ (EventsError::Scheme { .. }
+            | EventsError::Http(HttpError::Url { .. } | HttpError::Request(_))),
+        ) => return exit::usage(&error),
         Err(error) => return exit::failure(&error),
     };
     let mut left = args.count;
@@ -107,7 +129,7 @@ fn events(args: &SubArgs) -> ExitCode {
         let event = match client.next_event() {
             Ok(Some(event)) => event,
             Ok(None) => return ExitCode::SUCCESS,
-            Err(error @ SseError::Lost(_)) => {
+            Err(error @ EventsError::Ended) => {
                 eprintln!("{error}");
                 return ExitCode::SUCCESS;
             }

@@ -1,9 +1,10 @@
-//! Flags of clients: whom to trust when the URL says `wss://`.
+//! Flags of clients: whom to trust when the URL says `wss://` or `https://`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use hioload::client::ClientBuilder;
+use hioload::http_client::Roots;
 
 /// Whom to trust.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,6 +24,14 @@ impl Trust {
             _ if self.insecure => builder.insecure(),
             Some(path) => builder.ca(path),
             None => builder,
+        }
+    }
+
+    pub(crate) fn roots(&self) -> Roots {
+        match &self.ca {
+            _ if self.insecure => Roots::Insecure,
+            Some(path) => Roots::File(path.clone()),
+            None => Roots::System,
         }
     }
 }

@@ -6,9 +6,8 @@
 //! ```
 //!
 //! [`Client`] is for programs that do one thing at a time; [`ClientSession`] is the same without
-//! the socket: bytes in, events out. [`SseClient`] reads server-sent events, and goes on where it was when its
-//! connection is lost. `wss://` is TLS: the client shakes hands by itself, around a session
-//! put [`crate::tls::Session`].
+//! the socket: bytes in, events out. `wss://` is TLS: the client shakes hands by itself, around a session
+//! put [`crate::tls::Session`]. Server-sent events are read by [`HttpClient::events`](crate::HttpClient::events).
 //!
 //! A `ClientSession` in a loop of one's own; any source of bytes will do:
 //!
@@ -44,7 +43,6 @@
 
 mod blocking;
 mod error;
-mod events;
 mod keys;
 mod options;
 mod session;
@@ -53,7 +51,6 @@ mod url;
 
 pub use blocking::{Client, ClientBuilder, Incoming, Messages};
 pub use error::{ClientError, Closing, UrlFault};
-pub use events::{ServerEvent, SseClient, SseClientBuilder, SseError};
 pub use hioload_ws::deflate::DeflateOffer;
 pub use hioload_ws::handshake::{Established, HandshakeError, HandshakeLimits};
 pub use hioload_ws::{Limits, Misuse, Offence};

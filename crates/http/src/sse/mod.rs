@@ -17,14 +17,12 @@
 //! Spec: WHATWG HTML, 9.2 Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 
 mod base64;
-mod client;
 mod limits;
 mod parser;
 mod reconnect;
 mod writer;
 
 pub use base64::{base64_size, decode_base64};
-pub use client::{Source, SourceError, SourceEvent};
 pub use limits::{LIMITS, Limits};
 pub use parser::{Event, Overlong, Parser, Part};
 pub use reconnect::{Reconnect, Verdict};
