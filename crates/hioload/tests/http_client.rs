@@ -12,5 +12,7 @@ mod live;
 mod peers;
 #[path = "http_client/placement.rs"]
 mod placement;
+#[path = "http_client/racing.rs"]
+mod racing;
 #[path = "http_client/secure.rs"]
 mod secure;

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hioload_http::client::{Event, Failure, Head, Progress, UploadMisuse, Url};
 
@@ -78,6 +79,16 @@ impl CallCell {
         self.changed
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something changes, for at most so long.
+    pub(super) fn wait_for<'a>(
+        &self,
+        state: MutexGuard<'a, CallState>,
+        timeout: Duration,
+    ) -> MutexGuard<'a, CallState> {
+        let waited = self.changed.wait_timeout(state, timeout);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Changes the state, and tells who waits.

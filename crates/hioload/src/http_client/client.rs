@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hioload_http::client::{
     Config, Head, Limits, Method, Offer, Progress, RedirectPolicy, Request, RequestBody, Url,
@@ -590,16 +590,31 @@ impl AnswerStream {
     /// # Errors
     /// It broke off.
     pub fn read_some(&mut self, out: &mut [u8]) -> Result<usize, HttpError> {
+        let size = self.read_until(out, None)?;
+        Ok(size.expect("invariant: only a deadline ends the wait without bytes"))
+    }
+
+    /// The same; `None` when nothing has come by then.
+    pub(super) fn read_until(
+        &mut self,
+        out: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> Result<Option<usize>, HttpError> {
         if out.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let mut state = self.call.cell.lock();
         while state.body.is_empty() {
             check(&state)?;
             if state.is_over() {
-                return Ok(0);
+                return Ok(Some(0));
             }
-            state = self.call.cell.wait(state);
+            state =
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    None => self.call.cell.wait(state),
+                    Some(Duration::ZERO) => return Ok(None),
+                    Some(left) => self.call.cell.wait_for(state, left),
+                };
         }
         let size = state.body.read(out).unwrap_or_default();
         let is_empty = state.body.is_empty();
@@ -608,7 +623,7 @@ impl AnswerStream {
         if self.used >= CONSUMED_STEP || is_empty {
             self.call.consumed(std::mem::take(&mut self.used));
         }
-        Ok(size)
+        Ok(Some(size))
     }
 }
 

@@ -30,9 +30,6 @@ use super::trust::Trust;
 /// How long last words may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one address may take while there are others: a machine whose IPv6 leads nowhere still gets through.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// Bytes handed to the system at a time.
 const SEND_SIZE: usize = 64 << 10;
 
@@ -159,7 +156,7 @@ impl Engine {
         let links = self.links.iter().flatten();
         let own = links.filter_map(|link| match link.state {
             State::Closing(until) => Some(until),
-            State::Connecting => Some(link.attempt_until),
+            State::Connecting => link.race.due(),
             _ => None,
         });
         own.filter(|&due| due != Time::MAX)
@@ -172,7 +169,8 @@ impl Engine {
         self.lookups.pop_front()
     }
 
-    /// A name was looked up: where to try, in this order; or what the system said.
+    /// A name was looked up: where to try, the preferred first; or what the system said. Families take turns, and several
+    /// are tried at a time (RFC 8305).
     pub fn resolved(
         &mut self,
         driver: &mut dyn Driver,
@@ -185,7 +183,7 @@ impl Engine {
         };
         match outcome {
             Ok(addresses) => {
-                link.addresses = addresses.into();
+                link.race.enter(addresses);
                 self.try_next(driver, conn, ConnectStage::Resolve);
             }
             Err(error) => {
@@ -237,11 +235,11 @@ impl Engine {
                     link.close(driver);
                     link.state = State::Closing(Time::MAX);
                 }
-                State::Connecting if link.attempt_until <= now => {
-                    // Its socket closes behind the back of the connection.
-                    link.close(driver);
-                    link.socket = None;
-                    "it does not answer".clone_into(&mut link.last_error);
+                State::Connecting if link.race.due().is_some_and(|due| due <= now) => {
+                    if let Some(socket) = link.race.give_way() {
+                        "it does not answer".clone_into(&mut link.last_error);
+                        abandon(driver, socket);
+                    }
                     late.push(link.conn);
                 }
                 _ => {}
@@ -271,8 +269,8 @@ impl Engine {
         let Some(&conn) = self.by_socket.get(&socket) else {
             return Some(completion);
         };
-        // A socket of an attempt before, or of a connection that is gone.
-        let link = find(&mut self.links, conn).filter(|link| link.socket == Some(socket));
+        // A socket of an attempt that was given up, or of a connection that is gone.
+        let link = find(&mut self.links, conn).filter(|link| link.has(socket));
         let Some(link) = link else {
             if matches!(completion, Completion::Closed { .. }) {
                 self.by_socket.remove(&socket);
@@ -280,15 +278,18 @@ impl Engine {
             return None;
         };
         match completion {
-            Completion::Connected { .. } => self.connected(driver, conn),
+            Completion::Connected { .. } => {
+                link.race.over(socket);
+                for loser in link.race.end() {
+                    abandon(driver, loser);
+                }
+                link.socket = Some(socket);
+                self.connected(driver, conn);
+            }
             Completion::ConnectFailed { errno, .. } => {
                 link.last_error = std::io::Error::from_raw_os_error(errno).to_string();
-                link.socket = None;
-                if matches!(link.state, State::Closing(_)) {
-                    self.gone(driver, conn);
-                } else {
-                    self.try_next(driver, conn, ConnectStage::Tcp);
-                }
+                link.race.over(socket);
+                self.try_next(driver, conn, ConnectStage::Tcp);
             }
             Completion::Received { buffer, .. } => self.received(driver, conn, buffer, sink),
             Completion::RecvEnded { end, .. } => {
@@ -322,8 +323,8 @@ impl Engine {
         }
         let mut link = Link::new(conn, origin.clone(), offer);
         let literal = origin.host.parse::<IpAddr>().ok();
-        link.addresses
-            .extend(literal.map(|ip| SocketAddr::new(ip, origin.port)));
+        let address = literal.map(|ip| SocketAddr::new(ip, origin.port));
+        link.race.enter(address.into_iter().collect());
         self.links[conn.index()] = Some(link);
         match literal {
             Some(_) => self.try_next(driver, conn, ConnectStage::Tcp),
@@ -331,27 +332,26 @@ impl Engine {
         }
     }
 
-    /// Tries the next address; without one the connection has failed.
+    /// Tries the next address beside those that are tried; without any the connection has failed.
     fn try_next(&mut self, driver: &mut dyn Driver, conn: ConnKey, stage: ConnectStage) {
         let Some(link) = find(&mut self.links, conn) else {
             return;
         };
         let now = driver.now();
-        while let Some(address) = link.addresses.pop_front() {
-            link.attempt_until = match link.addresses.is_empty() {
-                true => Time::MAX,
-                false => now + ATTEMPT_TIMEOUT,
-            };
+        while let Some(address) = link.race.next() {
             match driver.submit(Op::Connect(Connect::new(address))) {
                 Ok(op) => {
                     let socket = SocketId::from_key(op.key);
-                    link.socket = Some(socket);
+                    link.race.begun(socket, now);
                     link.state = State::Connecting;
                     self.by_socket.insert(socket, conn);
                     return;
                 }
                 Err(reject) => link.last_error = reject.to_string(),
             }
+        }
+        if link.race.is_on() {
+            return;
         }
         let error = std::mem::take(&mut link.last_error);
         self.links[conn.index()] = None;
@@ -525,6 +525,9 @@ impl Engine {
         let Some(link) = find(&mut self.links, conn) else {
             return self.agent.closed(now, conn);
         };
+        for attempt in link.race.end() {
+            abandon(driver, attempt);
+        }
         if link.socket.is_none() {
             return self.gone(driver, conn);
         }
@@ -548,6 +551,12 @@ impl Engine {
             self.agent.closed(now, conn);
         }
     }
+}
+
+/// A socket that closes behind the back of its connection.
+fn abandon(driver: &mut dyn Driver, socket: SocketId) {
+    // Refused when it is closing already.
+    let _ = driver.submit(Op::Close { socket });
 }
 
 fn find(links: &mut [Option<Link>], conn: ConnKey) -> Option<&mut Link> {

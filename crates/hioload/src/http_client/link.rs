@@ -1,19 +1,18 @@
 //! One connection of an engine: its socket, its TLS, what is being sent.
 //!
 //! ```text
-//!   Resolving ─▶ Connecting (one address after the other) ─▶ Securing (TLS) ─▶ Open ─▶ Closing ─▶ gone
+//!   Resolving ─▶ Connecting (several addresses, see `race`) ─▶ Securing (TLS) ─▶ Open ─▶ Closing ─▶ gone
 //! ```
 //!
 //! Knows no HTTP. Invariants: one send and one receive in flight; TLS seals only what is sent next.
-
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use hioload_base::Time;
 use hioload_http::client::{ConnKey, Offer, Origin};
 use hioload_mem::Segment;
 use hioload_net::tls::{Inbox, RECORD_OVERHEAD, Session};
 use hioload_reactor::{Driver, Op, OpId, Payload, SocketId};
+
+use super::race::Race;
 
 /// Plain bytes of one TLS record.
 const RECORD_SIZE: usize = 16 << 10;
@@ -36,10 +35,8 @@ pub(super) struct Link {
     pub(super) offer: Offer,
     pub(super) state: State,
     pub(super) socket: Option<SocketId>,
-    /// Addresses that were not tried yet.
-    pub(super) addresses: VecDeque<SocketAddr>,
-    /// When the next one is tried, if this one has not answered.
-    pub(super) attempt_until: Time,
+    /// Addresses, while it is connecting.
+    pub(super) race: Race,
     /// What the system said to the last one.
     pub(super) last_error: String,
     pub(super) tls: Option<Box<Session>>,
@@ -57,14 +54,18 @@ impl Link {
             offer,
             state: State::Resolving,
             socket: None,
-            addresses: VecDeque::new(),
-            attempt_until: Time::MAX,
+            race: Race::default(),
             last_error: "the name has no address".to_owned(),
             tls: None,
             is_sending: false,
             is_receiving: false,
             is_ended: false,
         }
+    }
+
+    /// It has this socket, or tries it.
+    pub(super) fn has(&self, socket: SocketId) -> bool {
+        self.socket == Some(socket) || self.race.has(socket)
     }
 
     /// Reads, or stops to.

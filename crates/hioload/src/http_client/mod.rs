@@ -38,6 +38,7 @@ mod engine;
 mod error;
 mod events;
 mod link;
+mod race;
 mod thread;
 mod threads;
 mod trust;

@@ -11,6 +11,7 @@
 //! Spec: RFC 6455 4.1; RFC 8441 4, 5.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use hioload_ws::CloseCode;
 use hioload_ws::handshake::{ClientRequest, Established};
@@ -170,6 +171,23 @@ impl WebSocket {
     /// # Errors
     /// The server broke the protocol, or the connection is gone.
     pub fn recv(&mut self) -> Result<Option<Incoming>, HttpError> {
+        self.recv_until(None)
+    }
+
+    /// The same, and waits for at most so long.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`] when nothing came; call again to wait on. As [`WebSocket::recv`] otherwise.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Incoming>, HttpError> {
+        // A deadline beyond the clock's end is none.
+        let deadline = Instant::now().checked_add(timeout);
+        self.recv_until(deadline.map(|deadline| (deadline, timeout)))
+    }
+
+    fn recv_until(
+        &mut self,
+        until: Option<(Instant, Duration)>,
+    ) -> Result<Option<Incoming>, HttpError> {
         loop {
             if let Some(incoming) = self.incoming.pop_front() {
                 return Ok(Some(incoming));
@@ -177,7 +195,12 @@ impl WebSocket {
             if self.closing.is_some() {
                 return Ok(None);
             }
-            let size = self.stream.read_some(&mut self.input)?;
+            let deadline = until.map(|(deadline, _)| deadline);
+            let Some(size) = self.stream.read_until(&mut self.input, deadline)? else {
+                let after = until.map(|(_, timeout)| timeout).unwrap_or_default();
+                let what = "message";
+                return Err(HttpError::WebSocket(ClientError::Timeout { what, after }));
+            };
             if size == 0 {
                 return Err(HttpError::WebSocket(ClientError::Lost(None)));
             }

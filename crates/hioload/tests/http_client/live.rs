@@ -5,8 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use hioload::client::{ClientOptions, Incoming};
+use hioload::client::{ClientError, ClientOptions, Incoming};
 use hioload::http_client::{HttpClient, HttpError, Protocol};
 use hioload::{CloseCode, Message};
 use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, Request, accept};
@@ -143,6 +144,16 @@ fn options() -> ClientOptions {
 
 fn talk(client: &HttpClient, url: &str, protocol: Protocol) {
     let mut socket = client.websocket(url, options()).expect("a connection");
+    let nothing = socket.recv_timeout(Duration::ZERO);
+    let is_timeout = matches!(
+        nothing,
+        Err(HttpError::WebSocket(ClientError::Timeout { .. }))
+    );
+    assert!(is_timeout, "{nothing:?}");
+    socket.send(Message::text("on time")).expect("it is open");
+    let incoming = socket.recv_timeout(Duration::from_secs(30));
+    let expected = Incoming::Text("on time".to_owned());
+    assert_eq!(incoming.expect("still open"), Some(expected));
     assert_eq!((socket.http(), socket.protocol()), (protocol, Some("chat")));
     for n in 0..100 {
         let text = format!("message {n}");
