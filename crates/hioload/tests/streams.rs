@@ -302,6 +302,31 @@ fn what_is_adopted_ends_with_its_owner() {
     assert_eq!(end, End::Owner);
 }
 
+/// Nothing may wait for a stream here: an order from outside is refused, one from within is not.
+#[test]
+fn ends_that_follow_from_others_find_room_where_nothing_may_wait() {
+    let mut settings = Settings::default();
+    settings.streams.foreign_stream = 0;
+    let server = Running::start(settings);
+    let [(one, first), (mut two, second)] = server.apart();
+    let full = Err(StreamError::Refused(Refusal::Full));
+    assert_eq!(server.streams.close(second, SOON), full);
+    server
+        .streams
+        .proxy(first, second, SOON)
+        .expect("both live");
+    drop(one);
+    assert!(two.recv().expect("in order").is_none(), "they end together");
+
+    let [(mut one, _), (mut two, second)] = server.apart();
+    two.send_text("detach").expect("open");
+    server.event(|event| matches!(event, StreamEvent::Life(Event::Detached(_))).then_some(()));
+    one.send_text(&format!("adopt {second}")).expect("open");
+    server.event(|event| matches!(event, StreamEvent::Life(Event::Attached(_))).then_some(()));
+    drop(one);
+    assert!(two.recv().expect("in order").is_none(), "its owner is gone");
+}
+
 #[test]
 fn an_autonomous_stream_that_is_silent_is_closed() {
     let mut settings = Settings::default();

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The bound of a stream is a mark: one write of whatever size may wait below it, or a stream could never be sent a
-//! message that is larger. The bound of the worker is a wall.
+//! message that is larger. The bound of the worker is a wall. What must not get lost goes past both, and is bounded by
+//! whoever asks for it.
 //!
 //! Invariant: what waits for a stream leaves in the order it came, and nothing overtakes it: whoever writes
 //! from elsewhere asks [`Backlog::is_waiting`] first.
@@ -121,15 +122,21 @@ impl<P> Backlog<P> {
     pub fn push(
         &mut self,
         uid: StreamUid,
-        mut write: Foreign<P>,
+        write: Foreign<P>,
     ) -> Result<(), BacklogFull<Foreign<P>>> {
-        write.size += size_of::<Foreign<P>>();
-        let waiting = self.queues.get(&uid).map_or(0, |queue| queue.size);
-        let is_full =
-            waiting >= self.config.stream_size_max || self.size + write.size > self.config.size_max;
-        if is_full {
+        let size = write.size + size_of::<Foreign<P>>();
+        let waiting = self.size_of(uid);
+        if waiting >= self.config.stream_size_max || self.size + size > self.config.size_max {
             return Err(BacklogFull(write));
         }
+        self.push_past(uid, write);
+        Ok(())
+    }
+
+    /// Lets a write wait that must not be refused, however much waits. It counts as any other; whoever calls bounds
+    /// how many there are.
+    pub fn push_past(&mut self, uid: StreamUid, mut write: Foreign<P>) {
+        write.size += size_of::<Foreign<P>>();
         let spare = &mut self.spare;
         let queue = self.queues.entry(uid).or_insert_with(|| Queue {
             writes: spare.take().unwrap_or_default(),
@@ -138,7 +145,6 @@ impl<P> Backlog<P> {
         queue.size += write.size;
         self.size += write.size;
         queue.writes.push_back(write);
-        Ok(())
     }
 
     /// The write that has waited longest for this stream, to be looked at.
@@ -247,6 +253,21 @@ mod tests {
         assert_eq!(backlog.size(), 2 * (COST + 10));
         assert!(backlog.pop(uid(1)).is_some());
         assert!(backlog.push(uid(3), write(3, 0)).is_ok());
+    }
+
+    #[test]
+    fn what_goes_past_the_bounds_waits_in_its_turn_and_counts() {
+        let mut backlog = backlog(1, COST);
+        assert!(backlog.push(uid(1), write(1, 0)).is_ok());
+        backlog.push_past(uid(1), write(2, 0));
+        assert_eq!(
+            (backlog.size(), backlog.size_of(uid(1))),
+            (2 * COST, 2 * COST)
+        );
+        assert!(backlog.push(uid(2), write(3, 0)).is_err());
+        let order = [1, 2].map(|_| backlog.pop(uid(1)).map(|write| write.payload));
+        assert_eq!(order, [Some(1), Some(2)]);
+        assert_eq!((backlog.size(), backlog.is_empty()), (0, true));
     }
 
     #[test]

@@ -151,7 +151,17 @@ impl Core {
             payload: deed,
             size,
         };
-        match self.manager.backlog.push(uid, write) {
+        // A close that nobody is told about comes from here, once for each owner and each half of a proxy: refused, it
+        // would be lost.
+        let is_own = matches!(write.payload, Deed::Close(_)) && !ticket.wants_answer();
+        let backlog = &mut self.manager.backlog;
+        let pushed = if is_own {
+            backlog.push_past(uid, write);
+            Ok(())
+        } else {
+            backlog.push(uid, write)
+        };
+        match pushed {
             Ok(()) if was_waiting => {}
             Ok(()) => self.manager.listed.push(uid),
             Err(_full) => {
