@@ -17,7 +17,7 @@ use hioload::{
 const SOON: Duration = Duration::from_secs(20);
 
 /// Tells each session its UID, and does as it is told: `write UID TEXT`, `adopt UID`, `detach`, `close UID`,
-/// `channel N`. Anything else is sent back.
+/// `crowd UID`, `channel N`. Anything else is sent back.
 struct Obedient {
     events: Sender<StreamEvent>,
 }
@@ -34,6 +34,13 @@ impl Obedient {
             ["close", other] => drop(session.streams().close(uid(other))?),
             ["find", other] => drop(session.streams().find(uid(other))?),
             ["detach"] => drop(session.detach()?),
+            ["crowd", other] => {
+                // So many questions that there is one ticket left.
+                for _ in 1..tickets_max() {
+                    session.streams().write_told(own, Message::text(""))?;
+                }
+                session.streams().proxy(uid(other), own)?;
+            }
             ["channel", number] => {
                 let number = number.parse().expect("a channel");
                 session
@@ -70,6 +77,12 @@ impl Handler for Obedient {
     fn stream(&mut self, _: &mut WorkerContext<'_>, event: &StreamEvent) {
         let _ = self.events.send(event.clone());
     }
+}
+
+fn tickets_max() -> u64 {
+    let mut limits = hioload_streams::LIMITS.iter();
+    let limit = limits.find(|limit| limit.name == "streams.tickets");
+    limit.expect("there is one").default
 }
 
 struct Running {
@@ -429,6 +442,19 @@ fn a_proxy_loses_nothing_however_slow_the_other_side_is() {
     assert_eq!(text(&mut two), "last");
     assert!(two.recv().expect("in order").is_none(), "they end together");
     let _ = held;
+}
+
+#[test]
+fn a_proxy_without_a_ticket_for_each_half_is_not_begun() {
+    let mut settings = Settings::default();
+    settings.streams.foreign_stream = 64 << 20;
+    let server = Running::start(settings);
+    let [(mut one, first), (_two, second)] = server.apart();
+    one.send_text(&format!("crowd {second}")).expect("open");
+    let mut texts: Vec<String> = (0..tickets_max()).map(|_| text(&mut one)).collect();
+    texts.retain(|text| !text.is_empty());
+    assert_eq!(texts, [StreamError::TooMany.to_string()]);
+    assert_eq!(server.streams.proxy(first, second, SOON), Ok(()));
 }
 
 #[test]

@@ -129,17 +129,21 @@ impl<'a> StreamOps<'a> {
         if a == b {
             return Err(StreamError::Refused(Refusal::Unfit));
         }
-        let one = self.question(|ticket| Command::Join {
+        // Half a proxy is none: there are tickets for both halves before the first is asked for, and the second waits
+        // if it must.
+        let second = self.core.issue_ticket(Asker::Handler)?;
+        let first = self.question(|ticket| Command::Join {
             uid: a,
             ticket,
             peer: b,
+        });
+        let first = first.inspect_err(|_| {
+            self.core.manager.tickets.redeem(second);
         })?;
-        let ticket = self.core.issue_ticket(Asker::Handler)?;
-        let (uid, peer) = (b, a);
-        // Half a proxy is none: this one waits if it must.
+        let (uid, ticket, peer) = (b, second, a);
         self.core
             .command_later(&mut self.cx, Command::Join { uid, ticket, peer });
-        Ok([one, ticket])
+        Ok([first, second])
     }
 
     /// Lets a channel of a stream through, or not.
