@@ -401,11 +401,11 @@ impl World {
         let max = side.config.adopted_max;
         let expected = match life {
             None => Err(AttachError::Gone),
-            Some(life) if life.adopted.contains(&uid) => Ok(()),
+            Some(life) if life.adopted.contains(&uid) => Ok(false),
             Some(life) if life.adopted.len() >= max => Err(AttachError::TooMany),
             Some(life) => {
                 life.adopted.push(uid);
-                Ok(())
+                Ok(true)
             }
         };
         assert_eq!(side.registry.adopt(owner, uid), expected);

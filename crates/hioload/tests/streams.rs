@@ -341,6 +341,25 @@ fn ends_that_follow_from_others_find_room_where_nothing_may_wait() {
 }
 
 #[test]
+fn an_owner_that_asks_twice_still_has_what_it_adopted() {
+    let server = Running::start(Settings::default());
+    let [(mut one, first), (mut two, second)] = server.apart();
+    two.send_text("detach").expect("open");
+    server.event(|event| matches!(event, StreamEvent::Life(Event::Detached(_))).then_some(()));
+    for _ in 0..2 {
+        one.send_text(&format!("adopt {second}")).expect("open");
+    }
+    assert!(matches!(server.event(answer), Reply::Done { .. }));
+    let again = server.event(answer);
+    let is_taken = matches!(&again, Reply::Refused { why, .. } if *why == Refusal::Taken);
+    assert!(is_taken, "{again:?}");
+    let info = server.streams.find(second, SOON).expect("it answers");
+    assert_eq!(info.expect("it lives").owner, Some(first));
+    drop(one);
+    assert!(two.recv().expect("in order").is_none(), "its owner is gone");
+}
+
+#[test]
 fn an_autonomous_stream_that_is_silent_is_closed() {
     let mut settings = Settings::default();
     settings.streams.idle_timeout = Duration::from_millis(1);

@@ -411,10 +411,13 @@ fn adoption_is_bounded_and_ends_with_the_owner() {
             .expect("room");
         registry.detach(uid, Time::ZERO);
         match registry.adopt(owner, uid) {
-            Ok(()) => adopted.push(uid),
+            Ok(is_new) => {
+                assert!(is_new);
+                adopted.push(uid);
+                assert_eq!(registry.adopt(owner, uid), Ok(false), "noted already");
+            }
             Err(error) => assert_eq!((error, socket), (AttachError::TooMany, 5)),
         }
-        registry.adopt(owner, uid).ok();
     }
     assert_eq!(adopted.len(), 4);
     registry

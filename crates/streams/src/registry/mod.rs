@@ -292,22 +292,23 @@ impl Registry {
         Ok(())
     }
 
-    /// Notes at the owner, which lives here, that it is to have `uid`, wherever that lives: before asking for it.
+    /// Notes at the owner, which lives here, that it is to have `uid`, wherever that lives: before asking for it. False
+    /// when that was noted already.
     ///
     /// # Errors
     /// [`AttachError`]: there is no such owner, or it has as many as it may.
-    pub fn adopt(&mut self, owner: StreamUid, uid: StreamUid) -> Result<(), AttachError> {
+    pub fn adopt(&mut self, owner: StreamUid, uid: StreamUid) -> Result<bool, AttachError> {
         let max = self.config.adopted_max;
         let stream = self.stream_mut(owner).ok_or(AttachError::Gone)?;
         let adopted = &mut stream.extra.get_or_insert_default().adopted;
         if adopted.contains(&uid) {
-            return Ok(());
+            return Ok(false);
         }
         if adopted.len() >= max {
             return Err(AttachError::TooMany);
         }
         adopted.push(uid);
-        Ok(())
+        Ok(true)
     }
 
     /// The owner does not have it, or has it no longer.

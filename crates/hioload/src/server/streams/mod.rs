@@ -19,6 +19,7 @@
 //!
 //! Those of [`hioload_streams`]; what this worker asked of others and was not answered is bounded by tickets.
 
+mod adoptions;
 mod asks;
 mod handle;
 mod ops;
@@ -42,6 +43,7 @@ pub use self::handle::{StreamList, StreamRow, Streams};
 pub use self::ops::StreamOps;
 pub use self::settings::StreamSettings;
 
+use self::adoptions::Adoptions;
 use self::pair::Pairs;
 use self::remote::Asker;
 pub(crate) use self::remote::StreamCommand;
@@ -81,6 +83,7 @@ pub(crate) struct Manager {
     /// Answers for the handler.
     told: VecDeque<StreamEvent>,
     pairs: Pairs,
+    adoptions: Adoptions,
     /// Why streams end that are closed from here.
     ending: Vec<(StreamUid, End)>,
     /// Silent ones, as a sweep found them.
@@ -98,6 +101,7 @@ impl Manager {
             tickets: Tickets::default(),
             told: VecDeque::new(),
             pairs: Pairs::default(),
+            adoptions: Adoptions::default(),
             ending: Vec::new(),
             idle: Vec::new(),
         }
@@ -134,6 +138,13 @@ impl Manager {
     pub(super) fn socket_of(&self, uid: StreamUid) -> Option<SocketId> {
         let handle = self.registry.peek(uid)?.handle();
         Some(SocketId::from_key(hioload_base::Key::from_bits(handle)))
+    }
+
+    /// A question of `owner` for `uid` is answered: what it does not have it need not end.
+    fn adoption_answered(&mut self, owner: StreamUid, uid: StreamUid, is_done: bool) {
+        if self.adoptions.answer(owner, uid, is_done) {
+            self.registry.disown(owner, uid);
+        }
     }
 
     /// There is something for the end of the next turn.

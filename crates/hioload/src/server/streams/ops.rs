@@ -105,10 +105,11 @@ impl<'a> StreamOps<'a> {
     /// [`StreamError`]; nothing was asked.
     pub fn attach(&mut self, owner: StreamUid, uid: StreamUid) -> Result<Ticket, StreamError> {
         let adopted = self.core.manager.registry.adopt(owner, uid);
-        adopted.map_err(|error| match error {
+        let is_new = adopted.map_err(|error| match error {
             AttachError::TooMany => StreamError::TooMany,
             AttachError::Gone | AttachError::Taken { .. } => StreamError::Refused(Refusal::Gone),
         })?;
+        self.core.manager.adoptions.ask(owner, uid, is_new);
         let asker = Asker::Adopter { owner, uid };
         let asked = self
             .core
@@ -117,7 +118,7 @@ impl<'a> StreamOps<'a> {
                 ticket,
                 owner,
             });
-        asked.inspect_err(|_| self.core.manager.registry.disown(owner, uid))
+        asked.inspect_err(|_| self.core.manager.adoption_answered(owner, uid, false))
     }
 
     /// Joins two streams: what comes on one goes to the other, with backpressure, and they end together. There

@@ -279,9 +279,9 @@ impl Core {
         match self.manager.tickets.redeem(ticket) {
             Some(Asker::Handler) => self.manager.told.push_back(StreamEvent::Answer(reply)),
             Some(Asker::Adopter { owner, uid }) => {
-                if matches!(reply, Reply::Refused { .. }) {
-                    self.manager.registry.disown(owner, uid);
-                } else if !self.manager.registry.exists(owner) {
+                let is_done = !matches!(reply, Reply::Refused { .. });
+                self.manager.adoption_answered(owner, uid, is_done);
+                if is_done && !self.manager.registry.exists(owner) {
                     // It ended while the question was under way: so does what it adopted.
                     let (ticket, owner) = (Ticket::NONE, Some(owner));
                     self.command_later(cx, Command::Close { uid, ticket, owner });
