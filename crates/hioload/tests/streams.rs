@@ -1,6 +1,7 @@
 //! Streams by their UID on a running server: from its threads and from others, on two workers.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -15,6 +16,9 @@ use hioload::{
 };
 
 const SOON: Duration = Duration::from_secs(20);
+const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// Tells each session its UID, and does as it is told: `write UID TEXT`, `adopt UID`, `detach`, `close UID`,
 /// `crowd UID`, `channel N`. Anything else is sent back.
@@ -124,6 +128,24 @@ impl Running {
         let mut client = builder.connect(&url).expect("it listens");
         let uid = text(&mut client).parse().expect("its UID");
         (client, uid)
+    }
+
+    /// A client whose frames are written by hand, several at once.
+    fn by_hand(&self) -> (TcpStream, StreamUid) {
+        let mut stream = TcpStream::connect(self.addr).expect("it listens");
+        stream.write_all(REQUEST).expect("open");
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("a response");
+            head.push(byte[0]);
+        }
+        let mut start = [0; 2];
+        stream.read_exact(&mut start).expect("a frame");
+        let mut uid = vec![0; usize::from(start[1])];
+        stream.read_exact(&mut uid).expect("a text");
+        let uid = std::str::from_utf8(&uid).expect("a text");
+        let uid = uid.parse().expect("its UID");
+        (stream, uid)
     }
 
     /// Two clients on different workers: connections are spread by the system.
@@ -414,13 +436,25 @@ fn channels_are_let_through_or_not_from_another_thread() {
     assert_eq!(server.streams.set_channel(uid, 9, false, SOON), refused);
 }
 
-/// More than all the buffers between the two together, to somebody who does not read yet.
 #[test]
 fn a_proxy_loses_nothing_however_slow_the_other_side_is() {
-    const COUNT: u32 = 3000;
-    const SIZE: usize = 10_000;
     let mut settings = Settings::default();
     settings.streams.proxy_window = 64 << 10;
+    proxy_to_somebody_slow(settings, 3000, 10_000);
+}
+
+/// A window above what may wait for a stream, and one that is as large: messages cost more than their bytes.
+#[test]
+fn a_window_is_within_what_may_wait_for_a_stream() {
+    for (foreign_stream, count, size) in [(1000, 3000, 10_000), (128 << 10, 30_000, 1000)] {
+        let mut settings = Settings::default();
+        settings.streams.foreign_stream = foreign_stream;
+        proxy_to_somebody_slow(settings, count, size);
+    }
+}
+
+/// More than all the buffers between the two together, to somebody who does not read yet.
+fn proxy_to_somebody_slow(settings: Settings, count: u32, size: usize) {
     let server = Running::start(settings);
     let [(mut one, first), (mut two, second)] = server.apart();
     server
@@ -431,8 +465,8 @@ fn a_proxy_loses_nothing_however_slow_the_other_side_is() {
     assert_eq!(server.streams.proxy(first, second, SOON), taken);
     let (go, gone) = mpsc::channel();
     let writer = std::thread::spawn(move || {
-        for number in 0..COUNT {
-            let mut payload = vec![0; SIZE];
+        for number in 0..count {
+            let mut payload = vec![0; size];
             payload[..4].copy_from_slice(&number.to_be_bytes());
             one.send_binary(&payload).expect("it is read in the end");
             if number == 100 {
@@ -442,10 +476,10 @@ fn a_proxy_loses_nothing_however_slow_the_other_side_is() {
         one
     });
     gone.recv_timeout(SOON).expect("some fit");
-    for number in 0..COUNT {
+    for number in 0..count {
         let message = two.recv().expect("no fault").expect("a message");
         let message = message.as_message().expect("a message");
-        assert_eq!(message.payload.len(), SIZE);
+        assert_eq!(message.payload.len(), size);
         assert_eq!(
             message.payload[..4],
             number.to_be_bytes(),
@@ -461,6 +495,36 @@ fn a_proxy_loses_nothing_however_slow_the_other_side_is() {
     assert_eq!(text(&mut two), "last");
     assert!(two.recv().expect("in order").is_none(), "they end together");
     let _ = held;
+}
+
+/// The first of many messages is more than may wait here, and all come at once: those behind it would get through
+/// before its sender hears of it.
+#[test]
+fn a_proxy_ends_where_a_message_is_refused() {
+    let mut settings = Settings::default();
+    settings.streams.foreign_worker = 4096;
+    let server = Running::start(settings);
+    let (mut two, second) = server.client();
+    let mut others = Vec::new();
+    let (mut one, first) = loop {
+        let other = server.by_hand();
+        if other.1.worker() != second.worker() {
+            break other;
+        }
+        others.push(other);
+    };
+    server
+        .streams
+        .proxy(first, second, SOON)
+        .expect("both live");
+    // RFC 6455 5.2: binary, 5000 bytes, masked; then texts.
+    let mut frames = vec![0x82, 0xfe, 0x13, 0x88, 0, 0, 0, 0];
+    frames.resize(frames.len() + 5000, 1);
+    for _ in 0..10 {
+        frames.extend(b"\x81\x84\0\0\0\0late");
+    }
+    one.write_all(&frames).expect("open");
+    assert!(two.recv().expect("in order").is_none(), "nothing passes");
 }
 
 #[test]

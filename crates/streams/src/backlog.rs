@@ -92,6 +92,9 @@ pub struct Backlog<P> {
 }
 
 impl<P> Backlog<P> {
+    /// What a write counts for beside its bytes.
+    pub const WRITE_COST: usize = size_of::<Foreign<P>>();
+
     /// An empty one.
     #[must_use]
     pub fn new(config: BacklogConfig) -> Backlog<P> {
@@ -124,7 +127,7 @@ impl<P> Backlog<P> {
         uid: StreamUid,
         write: Foreign<P>,
     ) -> Result<(), BacklogFull<Foreign<P>>> {
-        let size = write.size + size_of::<Foreign<P>>();
+        let size = write.size + Self::WRITE_COST;
         let waiting = self.size_of(uid);
         if waiting >= self.config.stream_size_max || self.size + size > self.config.size_max {
             return Err(BacklogFull(write));
@@ -136,7 +139,7 @@ impl<P> Backlog<P> {
     /// Lets a write wait that must not be refused, however much waits. It counts as any other; whoever calls bounds
     /// how many there are.
     pub fn push_past(&mut self, uid: StreamUid, mut write: Foreign<P>) {
-        write.size += size_of::<Foreign<P>>();
+        write.size += Self::WRITE_COST;
         let spare = &mut self.spare;
         let queue = self.queues.entry(uid).or_insert_with(|| Queue {
             writes: spare.take().unwrap_or_default(),
@@ -212,7 +215,7 @@ mod tests {
         }
     }
 
-    const COST: usize = size_of::<Foreign<u32>>();
+    const COST: usize = Backlog::<u32>::WRITE_COST;
 
     fn backlog(stream_size_max: usize, size_max: usize) -> Backlog<u32> {
         Backlog::new(BacklogConfig {

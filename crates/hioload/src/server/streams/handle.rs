@@ -327,7 +327,11 @@ impl Streams {
 fn deed(message: Message<'_>) -> Deed {
     let payload = Segment::copy_from(message.payload);
     let kind = message.kind;
-    Deed::Message { kind, payload }
+    Deed::Message {
+        kind,
+        payload,
+        is_proxied: false,
+    }
 }
 
 fn row(info: &StreamInfo, page: &Page) -> StreamRow {

@@ -65,7 +65,12 @@ const QUARTER: u32 = StreamUid::SOCKETS / 4;
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     /// Send this.
-    Message { kind: Kind, payload: Segment },
+    Message {
+        kind: Kind,
+        payload: Segment,
+        /// Of a proxy: without it nothing that comes after it may be sent.
+        is_proxied: bool,
+    },
     /// Close, after everything before.
     Close(End),
 }

@@ -239,6 +239,10 @@ impl<'a> StreamOps<'a> {
             .share(message.payload)
             .ok_or(StreamError::NoMemory)?;
         let kind = message.kind;
-        Ok(Deed::Message { kind, payload })
+        Ok(Deed::Message {
+            kind,
+            payload,
+            is_proxied: false,
+        })
     }
 }

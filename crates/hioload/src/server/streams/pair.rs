@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Each side's worker keeps one half: what came on its session and was not yet taken by the other. The other is not
-//! asked how it is doing: no answer is the answer.
+//! asked how it is doing: no answer is the answer. The window counts as the backlog does, and is within what may wait
+//! for a stream: alone, a half is never refused as full. When others fill the backlog and it is, both sides end.
 //!
 //! A WebSocket has no half-close (RFC 6455 7.1.2): when one side ends, the other is closed behind what was on its way.
 
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 
 use hioload_mem::Segment;
 use hioload_reactor::SocketId;
-use hioload_streams::{Action, Command, End, Proxy, Refusal, Side, StreamUid, Ticket};
+use hioload_streams::{Action, Backlog, Command, End, Proxy, Refusal, Side, StreamUid, Ticket};
 use hioload_ws::Kind;
 
 use super::remote::Asker;
@@ -58,7 +59,9 @@ impl Core {
         if self.manager.pairs.has(uid) {
             return Err(Refusal::Taken);
         }
-        let flow = Proxy::with_window(self.settings.streams.proxy_window);
+        let streams = &self.settings.streams;
+        let window = streams.proxy_window.min(streams.foreign_stream as u64);
+        let flow = Proxy::with_window(window);
         self.manager.pairs.halves.insert(uid, Half { peer, flow });
         Ok(())
     }
@@ -72,8 +75,7 @@ impl Core {
         kind: Kind,
         payload: &[u8],
     ) {
-        // An empty message is on its way, too.
-        let size = payload.len().max(1) as u64;
+        let size = (payload.len() + Backlog::<Deed>::WRITE_COST) as u64;
         let asked = self.issue_ticket(Asker::Half { uid, size }).ok();
         let (Some(ticket), Some(payload)) = (asked, self.share(payload)) else {
             // Nothing may be left out in silence.
@@ -86,7 +88,11 @@ impl Core {
         let peer = half.peer;
         half.flow.received(Side::A, size);
         let pauses = half.flow.poll() == Some(Action::Pause(Side::A));
-        let payload = Deed::Message { kind, payload };
+        let payload = Deed::Message {
+            kind,
+            payload,
+            is_proxied: true,
+        };
         let write = Command::Write {
             uid: peer,
             ticket,

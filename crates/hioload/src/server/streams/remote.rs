@@ -151,6 +151,13 @@ impl Core {
             payload: deed,
             size,
         };
+        let is_proxied = matches!(
+            write.payload,
+            Deed::Message {
+                is_proxied: true,
+                ..
+            }
+        );
         // A close that nobody is told about comes from here, once for each owner and each half of a proxy: refused, it
         // would be lost.
         let is_own = matches!(write.payload, Deed::Close(_)) && !ticket.wants_answer();
@@ -167,6 +174,10 @@ impl Core {
             Err(_full) => {
                 self.manager.registry.stats_mut().writes_refused += 1;
                 self.refuse_command(cx, from, ticket, uid, Refusal::Full);
+                if is_proxied {
+                    // What is on its way behind it must not pass: it ends where the hole is.
+                    self.take_deed(cx, None, Ticket::NONE, uid, Deed::Close(End::Reset));
+                }
             }
         }
     }
@@ -187,7 +198,7 @@ impl Core {
     fn serve_stream(&mut self, cx: &mut Cx<'_>, uid: StreamUid, socket: SocketId) {
         while let Some(write) = self.manager.backlog.front(uid) {
             let sent = match &write.payload {
-                Deed::Message { kind, payload } => {
+                Deed::Message { kind, payload, .. } => {
                     let (kind, payload) = (*kind, payload.clone());
                     self.send(socket, kind, payload.as_slice())
                         .map(|()| payload.len())

@@ -17,7 +17,8 @@ pub struct StreamSettings {
     pub foreign_stream: usize,
     /// Bytes of writes from elsewhere that may wait on a worker.
     pub foreign_worker: usize,
-    /// Bytes on their way from one side of a proxy to the other before it is read no more.
+    /// Bytes on their way from one side of a proxy to the other before it is read no more; `foreign_stream` if that is
+    /// less.
     pub proxy_window: u64,
     /// Streams with a UID of one connection of HTTP/2 at most.
     pub socket_max: u32,
