@@ -100,8 +100,6 @@ struct Judge {
     known: Vec<usize>,
     streams: BTreeMap<u64, Stream>,
     open: BTreeMap<(usize, u64), Asked>,
-    /// Who has asked for whom: each once.
-    wooed: BTreeSet<(u64, u64)>,
     /// Messages that were left out, as a channel was shut.
     left_out: u64,
     digest: u64,
@@ -178,7 +176,7 @@ impl Judge {
         let ticket = reply.ticket();
         if !ticket.wants_answer() {
             // The end of an owner, or of one that is joined, comes too late.
-            let is_gone = matches!(reply, Reply::Refused { why, .. } if *why == Refusal::Gone || *why == Refusal::Full);
+            let is_gone = matches!(reply, Reply::Refused { why, .. } if *why == Refusal::Gone);
             return assert!(is_gone, "{reply:?}");
         }
         let asked = self.open.remove(&(worker, ticket.to_bits()));
@@ -318,8 +316,20 @@ impl Yard {
             }
             15..=24 => {
                 let (owner, adopted) = (own.to_u64(), uid.to_u64());
-                if !self.judge.borrow_mut().wooed.insert((owner, adopted)) {
-                    return;
+                // Some ask again before they are answered.
+                let is_again = self.prng.chance(1, 3);
+                if is_again {
+                    let asked = session.streams().attach(own, uid);
+                    let asked = asked.map(|ticket| {
+                        (
+                            ticket,
+                            Asked::Attach {
+                                owner,
+                                uid: adopted,
+                            },
+                        )
+                    });
+                    self.note(own, asked);
                 }
                 let asked = session.streams().attach(own, uid);
                 asked.map(|ticket| {
@@ -559,10 +569,12 @@ impl Peers {
     }
 }
 
-/// Limits of streams: windows of proxies below what may wait for a stream.
+/// Limits of streams: what may wait for one may be less than windows of proxies, and less than one message.
 pub(crate) fn draw(prng: &mut Prng) -> StreamSettings {
     StreamSettings {
         proxy_window: pick(prng, &[1, 1000, 128 << 10]),
+        foreign_stream: pick(prng, &[300, 4096, 256 << 10]),
+        foreign_worker: pick(prng, &[2000, 64 << 10, 64 << 20]),
         idle_timeout: pick(prng, &[Duration::ZERO, Duration::from_secs(2)]),
         ..StreamSettings::default()
     }
