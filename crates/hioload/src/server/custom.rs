@@ -98,9 +98,6 @@ impl Hub {
         let place = place.ok_or(Refusal::new(501, "no such protocol is spoken here"))?;
         let agreed = self.agree(cx, socket, place, token, &request);
         let agreed = agreed.inspect_err(|_| self.core.stats.handshakes_refused += 1)?;
-        if self.http.date.is_empty() {
-            self.tick_http();
-        }
         let lines = [&*self.http.date, &agreed.fields];
         if self.core.stream_respond(socket, 200, &lines, None, false) {
             self.open_custom(cx, socket, &agreed, request.path());

@@ -116,7 +116,6 @@ impl Hub {
     /// Blocks are stored and served here.
     pub(crate) fn keep_store(&mut self, store: Store) {
         self.store = Some(store);
-        self.tick_http();
     }
 
     fn apply(&mut self, settings: Arc<Settings>) {
@@ -600,6 +599,7 @@ impl Service for Hub {
     type Message = Message;
 
     fn start(&mut self, cx: &mut Cx<'_>) {
+        self.tick_http();
         self.start_streams(cx.index(), self.shared.streams.clone());
         self.accept(cx);
         cx.timer(cx.now() + self.sweep_interval(), TIMER_SWEEP);
@@ -665,8 +665,8 @@ impl Service for Hub {
                 self.core.sweep_streams(cx);
                 self.core.feed_starved(cx);
                 self.publish_stats(cx);
+                self.tick_http();
                 if self.store.is_some() {
-                    self.tick_http();
                     self.show_store(cx.index());
                 }
                 cx.timer(cx.now() + self.sweep_interval(), TIMER_SWEEP);

@@ -495,7 +495,7 @@ impl Hub {
         }
     }
 
-    /// Keeps `Date` up to date; called a few times a second.
+    /// Keeps `Date` up to date; called at the start and a few times a second.
     pub(super) fn tick_http(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let date = http_date(now.map_or(0, |now| now.as_secs()));

@@ -106,9 +106,6 @@ impl Hub {
         if !fields.is_empty() {
             fields.push_str("Access-Control-Expose-Headers: Hioload-Next\r\n");
         }
-        if self.http.date.is_empty() {
-            self.tick_http();
-        }
         let waiter = Waiter {
             worker: cx.index(),
             socket,

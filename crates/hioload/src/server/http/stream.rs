@@ -143,9 +143,6 @@ impl Hub {
             let answer = Answer::text(403, "this origin may not connect here").last();
             return self.answer(cx, socket, &answer);
         };
-        if self.http.date.is_empty() {
-            self.tick_http();
-        }
         let (path, since) = (request.path(), last_event(request));
         if let Some(exchange) = self.exchange(socket) {
             // The end of the connection is the end of the stream.
