@@ -99,6 +99,25 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
+impl Outcome {
+    /// What a run without a disk came to: its digest, or what was broken.
+    fn of(seed: u64, net: &SimNet, notes: &Notes, result: Result<u64, String>) -> Self {
+        let (digest, failure) = match result {
+            Ok(digest) => (digest, None),
+            Err(message) => (0, Some(message)),
+        };
+        Self {
+            seed,
+            trace: net.trace() ^ digest,
+            seconds: net.now().as_nanos() as f64 / 1e9,
+            faults: net.faults(),
+            disk: DiskFaultCounts::default(),
+            events: notes.counts(),
+            failure,
+        }
+    }
+}
+
 /// The plan that a seed draws.
 #[must_use]
 pub fn plan(seed: u64) -> Plan {
@@ -132,19 +151,7 @@ fn run_sessions(seed: u64) -> Outcome {
     let notes = Notes::default();
     let (stage_net, stage_notes) = (net.clone(), notes.clone());
     let result = quietly(|| stage::run(&plan, &stage_net, &stage_notes, &mut prng));
-    let (digest, failure) = match result {
-        Ok(digest) => (digest, None),
-        Err(message) => (0, Some(message)),
-    };
-    Outcome {
-        seed,
-        trace: net.trace() ^ digest,
-        seconds: net.now().as_nanos() as f64 / 1e9,
-        faults: net.faults(),
-        disk: DiskFaultCounts::default(),
-        events: notes.counts(),
-        failure,
-    }
+    Outcome::of(seed, &net, &notes, result)
 }
 
 thread_local! {

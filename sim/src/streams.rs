@@ -19,7 +19,7 @@ use std::time::Duration;
 use hioload::streams::{Event as Life, Reply, StreamError, StreamEvent, StreamUid};
 use hioload::{Handler, Message, Session, WorkerContext};
 use hioload_base::{Prng, Time};
-use hioload_reactor::sim::{DiskFaultCounts, SimNet};
+use hioload_reactor::sim::SimNet;
 use hioload_ws::{CloseCode, Kind};
 
 use crate::client::{Client, Received, Wish};
@@ -75,19 +75,7 @@ pub(crate) fn run(seed: u64) -> Outcome {
             play(&plan, stage_net, &stage_notes, &mut prng)
         }
     });
-    let (digest, failure) = match result {
-        Ok(digest) => (digest, None),
-        Err(message) => (0, Some(message)),
-    };
-    Outcome {
-        seed,
-        trace: net.trace() ^ digest,
-        seconds: net.now().as_nanos() as f64 / 1e9,
-        faults: net.faults(),
-        disk: DiskFaultCounts::default(),
-        events: notes.counts(),
-        failure,
-    }
+    Outcome::of(seed, &net, &notes, result)
 }
 
 /// A write: to whom, by which worker, which of its writes to that stream.

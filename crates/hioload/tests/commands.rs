@@ -72,50 +72,9 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn what_is_published_is_printed() {
-    let server = Server::start("serve");
-    let mut reader = hioload(&["sub", &server.addr, "-n", "3"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let mut writer = hioload(&["pub", &server.addr])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
-    let mut lines = writer.stdin.take().expect("piped");
-    // The subscriber connects at some time; from then on it gets every line.
-    let mut number = 0;
-    while reader.try_wait().expect("a child").is_none() {
-        writeln!(lines, "line {number}").expect("pub reads");
-        number += 1;
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    drop(lines);
-    assert!(writer.wait().expect("a child").success());
-    let mut printed = String::new();
-    reader
-        .stdout
-        .take()
-        .expect("piped")
-        .read_to_string(&mut printed)
-        .expect("text");
-    let numbers: Vec<u32> = printed
-        .lines()
-        .map(|line| line["line ".len()..].parse().expect("a number"))
-        .collect();
-    assert_eq!(numbers.len(), 3);
-    assert!(
-        numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
-        "{numbers:?}"
-    );
-}
-
-#[test]
-fn events_are_printed_in_order() {
-    let server = Server::start("serve");
-    let mut reader = hioload(&["sub", "--sse", "--reconnect", &server.addr, "-n", "3"])
+/// Publishes lines until a reader has printed three of them and ends: those that follow each other.
+fn three_lines_are_printed(server: &Server, reader: &[&str]) {
+    let mut reader = hioload(reader)
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary runs");
@@ -142,7 +101,21 @@ fn events_are_printed_in_order() {
         .map(|line| line["line ".len()..].parse().expect("a number"))
         .collect();
     assert_eq!(numbers.len(), 3);
-    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    let is_next = |pair: &[u32]| pair[1] == pair[0] + 1;
+    assert!(numbers.windows(2).all(is_next), "{numbers:?}");
+}
+
+#[test]
+fn what_is_published_is_printed() {
+    let server = Server::start("serve");
+    three_lines_are_printed(&server, &["sub", &server.addr, "-n", "3"]);
+}
+
+#[test]
+fn events_are_printed_in_order() {
+    let server = Server::start("serve");
+    let reader = ["sub", "--sse", "--reconnect", &server.addr, "-n", "3"];
+    three_lines_are_printed(&server, &reader);
 
     let refused = output(&["sub", "--sse", "ws://127.0.0.1:1"]);
     assert_eq!(refused.status.code(), Some(2));

@@ -58,17 +58,8 @@ pub(crate) fn run(seed: u64) -> Outcome {
     let disk = quietly(|| machine.faults()).unwrap_or_else(|_| DiskFaultCounts::default());
     let failed = quietly(|| machine.commits_failed()).unwrap_or_default();
     notes.add_many(Event::CommitFailed, failed);
-    let (digest, failure) = match result {
-        Ok(digest) => (digest, None),
-        Err(message) => (0, Some(message)),
-    };
     Outcome {
-        seed,
-        trace: net.trace() ^ digest,
-        seconds: net.now().as_nanos() as f64 / 1e9,
-        faults: net.faults(),
         disk,
-        events: notes.counts(),
-        failure,
+        ..Outcome::of(seed, &net, &notes, result)
     }
 }

@@ -21,7 +21,6 @@ use crate::server::core::Cx;
 use crate::server::hub::Hub;
 use crate::server::poll::{PollAnswer, PollAsk, Said, Waiter};
 use crate::server::sse::CLASS;
-use crate::session::Session;
 
 /// Where sessions are polled.
 pub(super) const POLL_PATH: &str = "/poll";
@@ -194,13 +193,7 @@ impl Hub {
         self.core.flush(cx, exchange);
         self.core.begin_poll(socket, uid, waiter);
         self.core.detach_stream(cx, uid);
-        self.core.stats.sessions += 1;
-        self.core.stats.event_streams += 1;
-        self.core.stats.event_streams_opened += 1;
-        self.rearm(cx, socket);
-        self.handler
-            .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
-        self.core.flush(cx, socket);
+        self.open_reader(cx, socket);
         Next::Go
     }
 

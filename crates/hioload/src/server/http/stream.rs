@@ -170,6 +170,12 @@ impl Hub {
         cold.since = since;
         cold.path = (path != "/").then(|| path.into());
         connection.trim();
+        self.open_reader(cx, socket);
+        Next::Stop
+    }
+
+    /// A session that reads events has begun.
+    pub(super) fn open_reader(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         self.core.stats.sessions += 1;
         self.core.stats.event_streams += 1;
         self.core.stats.event_streams_opened += 1;
@@ -177,7 +183,6 @@ impl Hub {
         self.handler
             .open(&mut Session::new(&mut self.core, cx.reborrow(), socket));
         self.core.flush(cx, socket);
-        Next::Stop
     }
 
     /// How long this client is to wait before it comes back: another time for each, so that those of a server
