@@ -45,6 +45,7 @@ impl Obedient {
                 }
                 session.streams().proxy(uid(other), own)?;
             }
+            ["proxy", other] => drop(session.streams().proxy(own, uid(other))?),
             ["channel", number] => {
                 let number = number.parse().expect("a channel");
                 session
@@ -538,6 +539,20 @@ fn a_proxy_without_a_ticket_for_each_half_is_not_begun() {
     texts.retain(|text| !text.is_empty());
     assert_eq!(texts, [StreamError::TooMany.to_string()]);
     assert_eq!(server.streams.proxy(first, second, SOON), Ok(()));
+}
+
+/// Its half has the ticket of a stream that cannot be: the ticket is answered, like those of streams that are gone.
+#[test]
+fn a_proxy_with_a_stream_of_no_worker_is_refused() {
+    let server = Running::start(Settings::default());
+    let (mut one, _) = server.client();
+    let nowhere = StreamUid::new(99, 1, 0, 1).expect("well-formed");
+    one.send_text(&format!("proxy {nowhere}")).expect("open");
+    let refused = server.event(|event| match event {
+        StreamEvent::Answer(Reply::Refused { uid, why, .. }) => Some((*uid, *why)),
+        _ => None,
+    });
+    assert_eq!(refused, (nowhere, Refusal::Gone));
 }
 
 #[test]

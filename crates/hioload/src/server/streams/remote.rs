@@ -60,9 +60,9 @@ impl Core {
     /// calls: windows of proxies, lists of adopted streams.
     pub(super) fn command_later(&mut self, cx: &mut Cx<'_>, command: StreamCommand) {
         match self.manager.router.route(command.uid()) {
-            Route::Here => self.execute(cx, Some(cx.index()), command),
+            // What no worker has is not here either, and that is told.
+            Route::Here | Route::Nowhere => self.execute(cx, Some(cx.index()), command),
             Route::There(to) => self.outlet.send(cx, to, Message::Stream(command)),
-            Route::Nowhere => {}
         }
     }
 
