@@ -54,6 +54,9 @@ use crate::recv_pool::RecvPool;
 /// How long a dropped driver waits for what is in flight before it leaks the memory.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+/// Sends from which on waiting past them is worth a timer: for one alone the timer costs more than the turn it saves.
+const GATHER_SENDS_MIN: usize = 2;
+
 /// The io_uring driver of one worker. Lives and dies on the thread that made it
 /// (`SINGLE_ISSUER`).
 pub struct UringDriver {
@@ -312,7 +315,7 @@ impl UringDriver {
         quick: usize,
         args: SubmitArgs<'a, 'b>,
     ) -> (usize, SubmitArgs<'a, 'b>) {
-        if self.config.gather.is_zero() || !self.caps.gather {
+        if quick < GATHER_SENDS_MIN || self.config.gather.is_zero() || !self.caps.gather {
             return (1, args);
         }
         let micros = u32::try_from(self.config.gather.as_micros()).unwrap_or(u32::MAX);
