@@ -15,6 +15,10 @@
 //!
 //! Spec: RFC 9113 5.2, 6.9.
 
+/// Windows are given back in whole pieces of so many bytes: a frame ends where the window does, and a peer whose windows
+/// end anywhere sends crumbs. Those of less than four pieces are given back to the byte.
+const PIECE: i64 = 1024;
+
 /// The largest window (RFC 9113 6.9.1).
 const WINDOW_MAX: i64 = (1 << 31) - 1;
 
@@ -96,8 +100,13 @@ impl ReceiveWindow {
         if gap <= 0 || gap * 2 < self.target {
             return None;
         }
-        self.room += gap;
-        Some(gap as u32)
+        let told = if self.target < 4 * PIECE {
+            gap
+        } else {
+            gap - gap % PIECE
+        };
+        self.room += told;
+        Some(told as u32)
     }
 
     /// How far ahead the peer may be.
@@ -168,6 +177,19 @@ mod tests {
         assert_eq!(window.receive(1), Ok(()));
         window.consume(1);
         assert_eq!(window.announce(), Some(5));
+    }
+
+    #[test]
+    fn a_window_is_told_in_whole_pieces() {
+        let mut window = ReceiveWindow::new(4096);
+        assert_eq!(window.receive(4096), Ok(()));
+        window.consume(3000);
+        assert_eq!(window.announce(), Some(2048));
+        window.consume(1000);
+        assert_eq!(window.announce(), None);
+        window.consume(96);
+        assert_eq!(window.announce(), Some(2048));
+        assert_eq!(window.receive(4096), Ok(()));
     }
 
     #[test]

@@ -42,7 +42,14 @@ pub(super) const ROWS: &[Row] = &[
         text: "p99 of 64 B beside PUTs of 512 KiB, × (twice the p99 alone and the time of a frame)",
         unit: "µs",
         bound: Bound::AtMost(1.0),
-        measure: beside_put,
+        measure: |lab, round| beside_put(lab, round, UPLOADS),
+    },
+    Row {
+        name: "tunnel-beside-one-put",
+        text: "the same, one PUT at a time",
+        unit: "µs",
+        bound: Bound::AtMost(1.0),
+        measure: |lab, round| beside_put(lab, round, UPLOAD),
     },
 ];
 
@@ -55,6 +62,7 @@ const TUNNELS: &[&str] = &["--tunnels", "100", "--size", "64"];
 const RELAY: &[&str] = &["--tunnels", "2", "--relay", "--size", "64"];
 /// Enough that one is always on its way while others wait for their answer.
 const UPLOADS: &[&str] = &["--uploads", "4", "--upload-size", "524288"];
+const UPLOAD: &[&str] = &["--uploads", "1", "--upload-size", "524288"];
 
 fn get(lab: &Lab, round: usize, theirs: fn(&Lab) -> Outcome<Measured>) -> Outcome<Sample> {
     let ours = || {
@@ -115,13 +123,13 @@ fn echo(lab: &Lab, round: usize) -> Outcome<Sample> {
     })
 }
 
-fn beside_put(lab: &Lab, round: usize) -> Outcome<Sample> {
+fn beside_put(lab: &Lab, round: usize, uploads: &[&str]) -> Outcome<Sample> {
     let load = |more: &[&str]| {
         let server = lab.serve(&[])?;
         let args = [RELAY, more].concat();
         tunnels::measure(lab, server.addr(), server.pid(), &args)
     };
-    let (beside, alone) = lab.both(round, || load(UPLOADS), || load(&[]))?;
+    let (beside, alone) = lab.both(round, || load(uploads), || load(&[]))?;
     let p99 = |report| Ok::<_, Stop>(number(report, &["latency_ns", "p99"])? / 1e3);
     let (beside_p99, alone_p99) = (p99(&beside)?, p99(&alone)?);
     let bytes_per_second = number(&beside, &["uploaded_bytes_per_second"])?;

@@ -72,32 +72,15 @@ impl Connection {
 
     /// Our settings are in force.
     fn settings_acked(&mut self) -> Result<(), Offence> {
-        // There was one SETTINGS frame, and that is all there is.
-        if self.is_settings_acked {
+        let Some(difference) = self.pacing.acknowledged(self.now) else {
             return self.count_glitch(1);
-        }
-        self.is_settings_acked = true;
+        };
         self.timers.settings_acked();
         self.decoder
             .set_table_size_max(u32::from(self.limits.decoder_table_size));
-        let window = self.limits.stream_window;
-        let difference = i64::from(window) - i64::from(super::WINDOW_INITIAL);
-        for (_, stream) in self.streams.iter_mut() {
-            stream.receive.shift(difference);
-            if !stream.has_own_window {
-                stream.receive.set_target(window);
-            }
-        }
+        self.shift_receive_windows(difference);
+        self.pace();
         Ok(())
-    }
-
-    /// What the peer takes for the window of a new stream.
-    pub(super) fn stream_window(&self) -> u32 {
-        if self.is_settings_acked {
-            self.limits.stream_window
-        } else {
-            super::WINDOW_INITIAL
-        }
     }
 
     pub(super) fn take_ping<'a>(

@@ -94,6 +94,9 @@ impl Connection {
         if self.is_peers(stream.id) {
             self.peer_streams -= 1;
             self.tunnels -= u16::from(is_tunnel);
+            if is_tunnel && self.tunnels == 0 {
+                self.pace();
+            }
         }
     }
 

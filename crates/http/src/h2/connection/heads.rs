@@ -216,7 +216,7 @@ impl Connection {
         let mut stream = Stream::new(
             part.stream,
             self.peer.initial_window_size,
-            self.stream_window(),
+            self.pacing.window(),
             self.now,
         );
         stream.is_head_received = true;
@@ -237,7 +237,15 @@ impl Connection {
         }
         self.peer_streams += 1;
         self.tunnels += u16::from(stream.is_tunnel);
-        self.streams.insert(stream)
+        if part.end_stream {
+            return self.streams.insert(stream);
+        }
+        if stream.is_tunnel {
+            self.widen(&mut stream);
+        }
+        let reference = self.streams.insert(stream);
+        self.pace();
+        reference
     }
 
     /// Why the peer can have no more streams now.

@@ -9,6 +9,7 @@
 //! | `control` | all other frames |
 //! | `output` | heads, trailers and grants |
 //! | `ending` | content that is done with; streams that are reset and released |
+//! | `pacing` | the windows of content beside tunnels |
 //! | `timers` | what time brings; how a connection ends in order |
 //!
 //! Invariants:
@@ -23,6 +24,7 @@ mod ending;
 mod heads;
 mod input;
 mod output;
+mod pacing;
 mod timers;
 
 use std::collections::VecDeque;
@@ -30,6 +32,7 @@ use std::collections::VecDeque;
 use hioload_base::Time;
 
 use self::input::Reading;
+use self::pacing::Pacing;
 use self::timers::Timers;
 use super::abuse::{Bucket, Ledger, Reason};
 use super::error_code::ErrorCode;
@@ -82,7 +85,7 @@ pub struct Connection {
     send: SendWindow,
     receive: ReceiveWindow,
     peer: PeerSettings,
-    is_settings_acked: bool,
+    pacing: Pacing,
     /// The highest number of a stream that the peer opened.
     peer_last: u32,
     /// The number of the next stream that we open.
@@ -183,7 +186,7 @@ impl Connection {
             send: SendWindow::new(WINDOW_INITIAL),
             receive: ReceiveWindow::new(WINDOW_INITIAL),
             peer: PeerSettings::default(),
-            is_settings_acked: false,
+            pacing: Pacing::new(limits, now),
             peer_last: 0,
             own_next: 1,
             peer_streams: 0,

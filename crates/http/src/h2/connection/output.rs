@@ -106,7 +106,7 @@ impl Connection {
         let id = self.own_next;
         self.own_next += 2;
         self.buckets.streams_seen += 1;
-        let mut stream = Stream::new(id, self.peer.initial_window_size, self.stream_window(), now);
+        let mut stream = Stream::new(id, self.peer.initial_window_size, self.pacing.window(), now);
         stream.is_head_sent = true;
         stream.is_tunnel = head.method == "CONNECT";
         stream.is_head_request = head.method == "HEAD";

@@ -39,6 +39,8 @@ pub(super) struct Timers {
     sent: u32,
     /// The PING that is under way, and when it was sent.
     ping: Option<(u64, Time)>,
+    /// Its answer is for the owner.
+    is_ping_asked: bool,
     ping_next: u64,
     /// When the first GOAWAY becomes the second.
     last: Time,
@@ -58,6 +60,7 @@ impl Timers {
             sent_since: now,
             sent: 0,
             ping: None,
+            is_ping_asked: false,
             ping_next: 0,
             last: Time::MAX,
             drain: Time::MAX,
@@ -68,6 +71,10 @@ impl Timers {
     /// A stream was abandoned.
     pub(super) fn watch_abandoned(&mut self, now: Time) {
         self.abandoned = self.abandoned.min(now + ABANDONED_TIMEOUT);
+    }
+
+    pub(super) fn settings_sent(&mut self, limits: &Limits, now: Time) {
+        self.settings = now + limits.settings_timeout;
     }
 
     pub(super) fn settings_acked(&mut self) {
@@ -226,6 +233,12 @@ impl Connection {
 
     /// Sends a PING, unless one is under way; the answer is [`Event::Pong`].
     pub fn ping(&mut self, now: Time) {
+        self.timers.is_ping_asked = true;
+        self.measure(now);
+    }
+
+    /// The same, and nobody is told.
+    pub(super) fn measure(&mut self, now: Time) {
         if self.timers.ping.is_some() || !self.is_open() {
             return;
         }
@@ -243,9 +256,11 @@ impl Connection {
         match self.timers.ping {
             Some((sent_number, sent)) if sent_number == number => {
                 self.timers.ping = None;
-                Ok(Some(Event::Pong {
-                    round_trip: self.now - sent,
-                }))
+                let round_trip = self.now - sent;
+                self.pacing.answered(round_trip);
+                self.pace();
+                let is_asked = std::mem::take(&mut self.timers.is_ping_asked);
+                Ok(is_asked.then_some(Event::Pong { round_trip }))
             }
             _ => self.count_glitch(1).map(|()| None),
         }
