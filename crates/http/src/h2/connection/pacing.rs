@@ -153,21 +153,17 @@ impl Connection {
         }
     }
 
-    /// All windows of streams that are open change by what SETTINGS changed (RFC 9113 6.9.2); tunnels get it back.
+    /// All windows of streams that are open change by what SETTINGS changed (RFC 9113 6.9.2). Tunnels get it back, and
+    /// so do streams whose owner has set their window.
     pub(super) fn shift_receive_windows(&mut self, difference: i64) {
         let window = self.pacing.in_force;
         for (reference, stream) in self.streams.iter_mut() {
             stream.receive.shift(difference);
-            if stream.has_own_window {
-                continue;
+            if stream.is_tunnel && !stream.has_own_window {
+                stream.receive.set_target(self.limits.stream_window);
+            } else if !stream.has_own_window {
+                stream.receive.set_target(window);
             }
-            let is_tunnel = stream.is_tunnel;
-            let target = if is_tunnel {
-                self.limits.stream_window
-            } else {
-                window
-            };
-            stream.receive.set_target(target);
             if stream.state.can_receive()
                 && let Some(increment) = stream.receive.announce()
             {
