@@ -1,13 +1,12 @@
 //! The foreign client: tungstenite over a blocking socket with a deadline.
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
 
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::TIME_MAX;
+use crate::{Patience, TIME_MAX};
 
 /// A connection of the foreign client.
 pub type Foreign = WebSocket<TcpStream>;
@@ -93,9 +92,9 @@ pub fn connect_with(
 /// When the connection ends without one.
 #[track_caller]
 pub fn expect_close(client: &mut Foreign) -> u16 {
-    let start = Instant::now();
+    let mut patience = Patience::new();
     loop {
-        assert!(start.elapsed() < TIME_MAX, "no close frame");
+        assert!(!patience.is_over(), "no close frame");
         match client.read() {
             Ok(Message::Close(frame)) => {
                 let code = frame.map_or(1005, |frame| frame.code.into());

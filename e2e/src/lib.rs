@@ -12,16 +12,18 @@
 #![forbid(unsafe_code)]
 
 mod foreign;
+mod patience;
 mod running;
 mod web;
 mod wire;
 
 pub use foreign::{Foreign, connect, connect_small, connect_to, connect_with, expect_close};
+pub use patience::Patience;
 pub use running::{Running, uring_works};
 pub use web::{Answer, Web, hash_of, request as http_request};
 pub use wire::{Frame, Heard, KEY, Opcode, Wire, close_body, frame_bytes, request};
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a test waits at most for anything: turns a hang into a failure.
 pub const TIME_MAX: Duration = Duration::from_secs(20);
@@ -29,12 +31,12 @@ pub const TIME_MAX: Duration = Duration::from_secs(20);
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// When it does not within [`TIME_MAX`]; `what` says what was waited for.
+/// When it does not within [`TIME_MAX`] of time that was ours ([`Patience`]); `what` says what was waited for.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let mut patience = Patience::new();
     while !condition() {
-        assert!(start.elapsed() < TIME_MAX, "waited too long for: {what}");
+        assert!(!patience.is_over(), "waited too long for: {what}");
         // Not a wait for the event, only for the processor that the server needs as well.
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -1,10 +1,10 @@
 //! A server with a store in a directory of its own.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hioload::{Broadcast, DriverChoice, ServerBuilder, Settings, StoreConfig};
-use hioload_e2e::{Answer, Running, TIME_MAX, Web, until};
+use hioload_e2e::{Answer, Patience, Running, Web, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -96,13 +96,9 @@ impl Scene {
                 && sum(&space["retired"], None) == 0
                 && self.server.stats().connections == 1
         };
-        let start = Instant::now();
+        let mut patience = Patience::new();
         while !is_at_rest() {
-            assert!(
-                start.elapsed() < TIME_MAX,
-                "{:?} {found}",
-                self.server.stats()
-            );
+            assert!(!patience.is_over(), "{:?} {found}", self.server.stats());
             std::thread::sleep(Duration::from_millis(2));
         }
         found
