@@ -1,9 +1,9 @@
 //! Scripts about bytes: sending, receiving, half-closing, resetting.
 
 use hioload_mem::Segment;
-use hioload_reactor::{Connect, Op, OpId, Payload, RecvEnd, Reject};
+use hioload_reactor::{Connect, DriverConfig, Op, OpId, Payload, RecvEnd, Reject};
 
-use crate::kit::{Event, Kit, both, pattern, segment};
+use crate::kit::{Event, Kit, Pair, both, pattern, segment};
 
 pub(crate) fn bytes_go_both_ways_in_order(kit: &Kit) {
     let mut pair = kit.pair();
@@ -239,6 +239,78 @@ pub(crate) fn closing_with_unread_input_resets_the_peer(kit: &Kit) {
     assert!(pair.server.saw(&Event::Sent(s, Err(libc::EPIPE))));
     pair.server.close(s);
     pair.until(|server, _| server.saw(&Event::Closed(s)));
+}
+
+/// A pair whose connecting end has input that nobody reads: it resets the connection when it closes.
+fn about_to_reset(kit: &Kit, tweak: impl FnOnce(&mut DriverConfig)) -> Pair {
+    let mut pair = kit.pair_with(tweak, |_| {});
+    let s = pair.server_socket;
+    pair.server.send(s, segment(500, 1));
+    pair.until(|server, _| server.saw(&Event::Sent(s, Ok(500))));
+    pair.settle();
+    pair
+}
+
+/// Sends and resets; all of it has happened before the accepting end looks again.
+fn send_and_reset(pair: &mut Pair, size: usize) {
+    let c = pair.client_socket;
+    pair.client.send(c, segment(size, 2));
+    pair.client.close(c);
+    for _ in 0..20 {
+        pair.client.turn();
+    }
+    assert!(pair.client.saw(&Event::Closed(c)));
+}
+
+/// Turns until the receive has ended; returns what was received.
+fn until_reset(pair: &mut Pair) -> Vec<u8> {
+    let s = pair.server_socket;
+    pair.until(|server, _| server.recv_end(s).is_some());
+    let end = pair.server.recv_end(s);
+    assert_eq!(end, Some(RecvEnd::Failed(libc::ECONNRESET)));
+    pair.server.bytes(s)
+}
+
+pub(crate) fn a_reset_right_behind_bytes_is_told(kit: &Kit) {
+    let mut pair = about_to_reset(kit, |_| {});
+    pair.server.recv(pair.server_socket);
+    pair.server.turn();
+    send_and_reset(&mut pair, 100);
+    assert_eq!(until_reset(&mut pair), pattern(100, 2));
+}
+
+pub(crate) fn a_reset_while_nobody_receives_is_told_when_somebody_does(kit: &Kit) {
+    let mut pair = about_to_reset(kit, |_| {});
+    let s = pair.server_socket;
+    pair.server.recv(s);
+    pair.server.turn();
+    pair.server.driver.cancel(OpId::recv(s));
+    pair.until(|server, _| server.recv_end(s) == Some(RecvEnd::Cancelled));
+    pair.server.seen.clear();
+    send_and_reset(&mut pair, 100);
+    pair.settle();
+    assert_eq!(
+        (pair.server.byte_count(s), pair.server.recv_end(s)),
+        (0, None)
+    );
+    pair.server.recv(s);
+    // RFC 9293 3.10.7.4 lets a reset discard what nobody has received yet.
+    let bytes = until_reset(&mut pair);
+    assert!(bytes.is_empty() || bytes == pattern(100, 2));
+}
+
+pub(crate) fn a_reset_while_there_are_no_buffers_is_told_when_there_are(kit: &Kit) {
+    let mut pair = about_to_reset(kit, |config| {
+        config.recv_buffer_size = 1024;
+        config.recv_buffer_count = 2;
+    });
+    pair.server.held = Some(Vec::new());
+    pair.server.recv(pair.server_socket);
+    pair.server.turn();
+    send_and_reset(&mut pair, 10_000);
+    pair.until(|server, _| server.driver.stats().no_buffers > 0);
+    pair.server.held = None;
+    assert_eq!(until_reset(&mut pair), pattern(10_000, 2));
 }
 
 pub(crate) fn close_flushes_a_send_submitted_before_it(kit: &Kit) {
