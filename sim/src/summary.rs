@@ -9,9 +9,6 @@ use hioload_reactor::sim::{DiskFault, DiskFaultCounts, Fault, FaultCounts};
 use crate::event::{Event, EventCounts};
 use crate::{Outcome, Suite, run};
 
-/// A set of at least so many seeds has to show every fault and event.
-pub const COVERAGE_SEEDS_MIN: u64 = 100;
-
 /// What a set of seeds came to.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -41,6 +38,12 @@ impl Summary {
             self.failures.push((outcome.seed, failure.clone()));
             self.failures.sort();
         }
+    }
+
+    /// Whether so many seeds of that suite have to show every fault and event.
+    #[must_use]
+    pub fn has_to_cover(&self, suite: Suite) -> bool {
+        self.count >= suite.coverage_seeds_min()
     }
 
     /// Names of faults and events of that suite that never came up.
@@ -77,4 +80,24 @@ pub fn run_many(suite: Suite, first: u64, count: u64, each: impl Fn(&Outcome) + 
         }
     });
     summary.into_inner().expect("invariant: runs do not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_to_show_everything_from_the_size_of_its_suite_on() {
+        for suite in Suite::ALL {
+            let min = suite.coverage_seeds_min();
+            for (count, has_to) in [(0, false), (1, false), (min - 1, false), (min, true)] {
+                let summary = Summary {
+                    count,
+                    ..Summary::default()
+                };
+                assert_eq!(summary.has_to_cover(suite), has_to, "{count} seeds");
+                assert!(!summary.never(suite).is_empty());
+            }
+        }
+    }
 }
