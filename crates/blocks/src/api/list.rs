@@ -5,7 +5,10 @@
 use std::io::Write as _;
 
 use super::Refused;
-use crate::Hash;
+use crate::fault::Fault;
+use crate::hash::Hash;
+use crate::index::{EachBlock, IndexError};
+use crate::record::Record;
 
 /// Blocks of one page when nothing else is asked for.
 pub const LIST_DEFAULT: u64 = 1000;
@@ -140,6 +143,63 @@ impl ListWriter {
     }
 }
 
+/// A page that comes about in several walks, so that nobody has to wait for all of it.
+#[derive(Debug)]
+pub struct Listing {
+    page: ListWriter,
+    /// Where the next walk begins; `None` when there is nothing behind.
+    from: Option<Hash>,
+    /// Rows that the page still takes.
+    left: u64,
+}
+
+impl Listing {
+    /// The page that is wanted, nothing of it yet.
+    #[must_use]
+    pub fn new(query: &ListQuery) -> Self {
+        Self {
+            page: ListWriter::new(),
+            from: query.from(),
+            left: query.limit,
+        }
+    }
+
+    /// Walks at most `count_max` rows further: `walk` takes where from and how many, and says where to go on. Returns how many there were.
+    ///
+    /// # Errors
+    /// What `walk` returned: the page comes to nothing.
+    pub fn walk(
+        &mut self,
+        count_max: u64,
+        walk: impl FnOnce(&Hash, u64, EachBlock<'_>) -> Result<Option<Hash>, Fault>,
+    ) -> Result<u64, Fault> {
+        let count_max = count_max.min(self.left);
+        let Some(from) = self.from.filter(|_| count_max > 0) else {
+            return Ok(0);
+        };
+        let (page, mut count) = (&mut self.page, 0);
+        let mut note = |row: Result<(&Hash, &Record), IndexError>| {
+            count += 1;
+            match row {
+                Ok((hash, record)) => {
+                    page.block(hash, record.length, record.created, record.is_damaged());
+                }
+                Err(_) => page.unreadable(),
+            }
+            Ok(())
+        };
+        self.from = walk(&from, count_max, &mut note)?;
+        self.left = self.left.saturating_sub(count);
+        Ok(count)
+    }
+
+    /// The page, once, when nothing is to be added to it.
+    pub fn take_page(&mut self) -> Option<Vec<u8>> {
+        let is_over = self.left == 0 || self.from.is_none();
+        is_over.then(|| std::mem::take(&mut self.page).finish(self.from))
+    }
+}
+
 /// Adds the decimal digits of `value`.
 fn number(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
@@ -214,6 +274,38 @@ mod tests {
         assert_eq!(query(None), Some(Hash::MIN));
         assert_eq!(query(Some(Hash::of(b"a"))), Hash::of(b"a").next());
         assert_eq!(query(Some(last)), None);
+    }
+
+    #[test]
+    fn a_page_in_many_walks_is_the_page_in_one() {
+        let hash = |number: u8| Hash::from_bytes([number; 32]);
+        let page_of = |query: &ListQuery, step: u64| {
+            let mut listing = Listing::new(query);
+            loop {
+                let walked = listing.walk(step, |from, count, each| {
+                    assert!(count <= step, "{count} of {step}");
+                    let mut rows = (1..=100).map(hash).filter(|hash| hash >= from);
+                    let record = Record::blank();
+                    for hash in rows.by_ref().take(count as usize) {
+                        each(Ok((&hash, &record))).expect("it is noted");
+                    }
+                    Ok(rows.next())
+                });
+                assert!(walked.expect("no fault") <= step);
+                if let Some(page) = listing.take_page() {
+                    return String::from_utf8(page).expect("text");
+                }
+            }
+        };
+        for limit in [1, 10, 99, 100, 101, LIST_MAX] {
+            for after in [None, Some(hash(50)), Some(hash(100)), Some(hash(0xFF))] {
+                let query = ListQuery { after, limit };
+                let whole = page_of(&query, LIST_MAX);
+                for step in [1, 7, 100] {
+                    assert_eq!(page_of(&query, step), whole, "{query:?} by {step}");
+                }
+            }
+        }
     }
 
     #[test]

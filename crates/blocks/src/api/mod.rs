@@ -11,7 +11,7 @@ mod list;
 mod route;
 
 pub use hashes::{HASHES_MAX, HashesError, parse_hashes, write_hashes};
-pub use list::{LIST_DEFAULT, LIST_MAX, ListQuery, ListWriter};
+pub use list::{LIST_DEFAULT, LIST_MAX, ListQuery, ListWriter, Listing};
 pub use route::{Call, NAME_SIZE_MAX, ROUTES, Refused, VALUE_SIZE_MAX, route};
 
 /// The OpenAPI 3.1 description, served at `/openapi.json`.

@@ -1,6 +1,7 @@
 //! Everything of a worker but the application: connections, memory, channels, counters. What a
 //! [`Session`](crate::Session) acts on.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hioload_base::Prng;
@@ -71,6 +72,8 @@ pub(crate) struct Core {
     pub(super) ended: Vec<SocketId>,
     /// What connections began with the store and cannot end; the store is told at the end of the turn.
     pub(super) given_up: Vec<Work>,
+    /// Whose page of names is not complete, in the order they asked.
+    pub(super) pages: VecDeque<SocketId>,
     /// What sessions are to be told of their channels, at the end of the turn.
     pub(super) news: Vec<News>,
     /// The last one given out.
@@ -121,6 +124,7 @@ impl Core {
             resume: Vec::new(),
             ended: Vec::new(),
             given_up: Vec::new(),
+            pages: VecDeque::new(),
             news: Vec::new(),
             ticket: Ticket::NONE,
             outlet: Outlet::new(workers),

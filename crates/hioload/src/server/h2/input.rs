@@ -217,7 +217,7 @@ impl Hub {
         // began (CVE-2023-44487, CVE-2025-8671).
         let waits = self
             .exchange(socket)
-            .is_some_and(|exchange| matches!(exchange.work, Work::Asked(_)));
+            .is_some_and(|exchange| matches!(exchange.work, Work::Asked(_) | Work::Page(_)));
         if !waits {
             self.recv_ended(cx, socket, RecvEnd::Failed(libc::ECONNRESET));
         }

@@ -1,11 +1,7 @@
 //! From a request to the store.
 
-use hioload_blocks::api::{
-    Call, ListQuery, ListWriter, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route,
-};
-use hioload_blocks::{
-    BLOCK_SIZE_MAX, Fault, GetBegin, Hash, IndexError, LocalStore, PutError, Record, Refer, Unrefer,
-};
+use hioload_blocks::api::{Call, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route};
+use hioload_blocks::{BLOCK_SIZE_MAX, Fault, GetBegin, Hash, LocalStore, PutError, Refer, Unrefer};
 use hioload_http::{Body, Request, h1};
 use hioload_reactor::SocketId;
 
@@ -240,7 +236,9 @@ impl Hub {
                 }
                 size_max
             }
-            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Poll(_) => return Next::Go,
+            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Page(_) | Work::Poll(_) => {
+                return Next::Go;
+            }
         };
         self.give_up(socket);
         let line = format!("the body has more than {size_max} bytes, or there is no memory for it");
@@ -365,38 +363,6 @@ impl Hub {
             Some(head) => self.begin_content(cx, socket, head),
             None => Next::Go,
         }
-    }
-
-    /// Some of the names there are.
-    fn page(&mut self, cx: &mut Cx<'_>, socket: SocketId, request: &Request<'_>) -> Next {
-        let query = match ListQuery::parse(request.query()) {
-            Ok(query) => query,
-            Err(refused) => {
-                let answer = Answer::text(refused.status, refused.reason);
-                return self.answer(cx, socket, &answer);
-            }
-        };
-        let Some(store) = &mut self.store else {
-            return Next::Stop;
-        };
-        let mut page = ListWriter::new();
-        let mut note = |row: Result<(&Hash, &Record), IndexError>| {
-            match row {
-                Ok((hash, record)) => {
-                    page.block(hash, record.length, record.created, record.is_damaged());
-                }
-                Err(_) => page.unreadable(),
-            }
-            Ok(())
-        };
-        let walked = query.from().map_or(Ok(None), |from| {
-            store.local.list(&from, query.limit, &mut note)
-        });
-        let answer = match walked {
-            Ok(next) => Answer::json(page.finish(next)),
-            Err(fault) => Answer::fault(fault),
-        };
-        self.answer(cx, socket, &answer)
     }
 
     fn reference(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash, name: &str) -> Next {

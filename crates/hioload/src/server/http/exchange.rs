@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use hioload_base::Time;
+use hioload_blocks::api::Listing;
 use hioload_blocks::{GetKey, Hash, PutKey};
 use hioload_http::h1::Server;
 use hioload_http::{RangeSpec, Request, lists_tag};
@@ -51,6 +52,8 @@ pub(in crate::server) enum Work {
     Asked(Asked),
     /// Room for the rest of the answer.
     Get { key: GetKey, wish: Wish },
+    /// The rest of the names: some in each turn.
+    Page(Box<Listing>),
     /// A session, for something to say.
     Poll(Box<Waiting>),
 }

@@ -18,6 +18,7 @@ mod calls;
 mod events;
 mod exchange;
 mod machine;
+mod page;
 mod poll;
 mod stream;
 
@@ -163,7 +164,7 @@ impl Hub {
                 None => return Next::Stop,
             },
             // One request at a time.
-            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Poll(_) => {
+            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Page(_) | Work::Poll(_) => {
                 return if input.rest().is_empty() {
                     Next::Wait
                 } else {
@@ -417,7 +418,7 @@ impl Hub {
         if cx.now() < deadline {
             return self.rearm_http(cx, socket);
         }
-        if matches!(exchange.work, Work::Asked(_)) {
+        if matches!(exchange.work, Work::Asked(_) | Work::Page(_)) {
             // The store always answers.
             exchange.touch(cx.now());
             return self.rearm_http(cx, socket);
@@ -529,7 +530,7 @@ impl Hub {
                 Work::Put { key, .. } => store.local.put_abort(now, key),
                 Work::Get { key, .. } => store.local.get_abort(now, key),
                 Work::List { body, .. } => self.core.assembly_size -= body.len(),
-                Work::Idle | Work::Asked(_) | Work::Poll(_) => {}
+                Work::Idle | Work::Asked(_) | Work::Page(_) | Work::Poll(_) => {}
             }
         }
     }

@@ -220,6 +220,7 @@ impl Hub {
             left -= 1;
             self.store_event(cx, event);
         }
+        let has_pages = self.serve_pages(cx);
         let Some(store) = &mut self.store else {
             return false;
         };
@@ -231,7 +232,7 @@ impl Hub {
         {
             store.due = Some(due);
         }
-        left == 0 || is_behind
+        left == 0 || is_behind || has_pages
     }
 
     /// The local part's own time is up; the end of the turn calls it.
