@@ -11,7 +11,7 @@ use crate::TIME_MAX;
 /// What one step between two questions counts for at most.
 const STEP_MAX: Duration = Duration::from_millis(100);
 
-/// [`TIME_MAX`], counted in steps.
+/// Some time, counted in steps.
 #[derive(Debug)]
 pub struct Patience {
     left: Duration,
@@ -19,11 +19,17 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Begins now.
+    /// Begins now, and has [`TIME_MAX`].
     #[must_use]
     pub fn new() -> Self {
+        Self::of(TIME_MAX)
+    }
+
+    /// Begins now, and has so long.
+    #[must_use]
+    pub fn of(time: Duration) -> Self {
         Self {
-            left: TIME_MAX,
+            left: time,
             asked: Instant::now(),
         }
     }
