@@ -144,6 +144,8 @@ pub enum Event {
     Joined,
     /// A stream was not joined, as it is joined already.
     JoinRefused,
+    /// Half of a proxy ended, as the other would not be joined.
+    HalfRefused,
     /// An autonomous stream was adopted.
     Adopted,
     /// A stream was not adopted, as it is somebody's.
@@ -156,7 +158,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 71] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -223,6 +225,7 @@ impl Event {
         Self::WriteBusy,
         Self::Joined,
         Self::JoinRefused,
+        Self::HalfRefused,
         Self::Adopted,
         Self::AdoptRefused,
         Self::OwnerEnded,
@@ -324,6 +327,7 @@ impl Event {
             Self::WriteBusy => "write finds the mailbox full",
             Self::Joined => "one way of a proxy joined",
             Self::JoinRefused => "joined already",
+            Self::HalfRefused => "half of a proxy ends alone",
             Self::Adopted => "stream adopted",
             Self::AdoptRefused => "adopted already",
             Self::OwnerEnded => "stream ends with its owner",

@@ -12,7 +12,7 @@
 //! the one session it was joined to; nothing is left out but what comes on a channel that is shut, or behind the
 //! last that arrives when a session ends; a channel that was told as shut lets nothing through, one told as open
 //! everything; each question is answered; a stream is adopted only when it is nobody's, and ends with whoever adopted
-//! it; sessions that are joined end together; streams born are streams ended, and none outlives a shutdown.
+//! it; sessions that are joined end together, and one that could not be joined both ways ends alone; streams born are streams ended, and none outlives a shutdown.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +45,19 @@ const KNOWN_MAX: usize = 16;
 /// What one worker waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    Join { from: usize, to: usize },
+    Join { from: usize, to: usize, half: Half },
     Attach { owner: u64, uid: u64 },
     Gate { of: usize, is_open: bool },
     Other,
+}
+
+/// Of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// The ticket of the other.
+    First { second: u64 },
+    /// The other is there.
+    Second { has_first: bool },
 }
 
 /// Whether a channel lets through, as far as was told.
@@ -82,6 +91,8 @@ struct Talk {
     /// Whom it may be joined to, and whom it is.
     asked: BTreeSet<usize>,
     joined: Option<usize>,
+    /// Whom it was joined to would not be joined to it.
+    is_alone: bool,
 }
 
 /// What is known of one stream.
@@ -117,6 +128,7 @@ impl Judge {
             place: Place::Handler,
             asked: BTreeSet::new(),
             joined: None,
+            is_alone: false,
         };
         assert!(self.talks.insert(number, talk).is_none());
         if self.known.len() == KNOWN_MAX {
@@ -186,12 +198,31 @@ impl Judge {
             Reply::Done { .. } | Reply::Found { .. } => None,
         };
         match (asked, refusal) {
-            (Asked::Join { from, to }, None) => {
+            (Asked::Join { from, to, half }, None) => {
                 let talk = self.talks.get_mut(&from).expect("it is open");
                 assert_eq!(talk.joined.replace(to), None, "{from} is joined twice");
                 notes.add(Event::Joined);
+                match half {
+                    Half::First { second } => {
+                        let asked = self.open.get_mut(&(worker, second));
+                        let Some(Asked::Join { half, .. }) = asked else {
+                            panic!("the second half is answered before the first");
+                        };
+                        *half = Half::Second { has_first: true };
+                    }
+                    Half::Second { has_first } => assert!(has_first, "{from} is half a proxy"),
+                }
             }
-            (Asked::Join { .. }, Some(Refusal::Taken)) => notes.add(Event::JoinRefused),
+            (Asked::Join { to, half, .. }, Some(why @ (Refusal::Taken | Refusal::Gone))) => {
+                if why == Refusal::Taken {
+                    notes.add(Event::JoinRefused);
+                }
+                if half == (Half::Second { has_first: true }) {
+                    let first = self.talks.get_mut(&to).expect("it is open");
+                    (first.joined, first.is_alone) = (None, true);
+                    notes.add(Event::HalfRefused);
+                }
+            }
             (Asked::Attach { owner, uid }, None) => {
                 let stream = &self.streams[&uid];
                 let is_its = stream.owner == Some(owner) || stream.has_ended;
@@ -254,12 +285,15 @@ impl Judge {
         stream.is_some_and(|stream| stream.has_ended)
     }
 
-    /// A stream that goes on though its owner, or the one it is joined to, has ended.
+    /// A stream that goes on though its owner, or the one it is joined to, has ended, or would not be joined to it.
     fn orphan(&self) -> Option<u64> {
         let has_ended = |uid: &u64| self.streams.get(uid).is_some_and(|stream| stream.has_ended);
         let mut streams = self.streams.iter().filter(|(_, stream)| !stream.has_ended);
         let adopted = streams.find(|(_, stream)| stream.owner.as_ref().is_some_and(has_ended));
         let left = adopted.map(|(uid, _)| *uid);
+        let mut talks = self.talks.values();
+        let alone = talks.find(|talk| talk.is_alone && !self.has_ended(talk.uid));
+        let left = left.or_else(|| alone.map(|talk| talk.uid.to_u64()));
         left.or_else(|| {
             let mut ended = self.talks.values().filter(|talk| self.has_ended(talk.uid));
             ended.find_map(|talk| {
@@ -374,12 +408,19 @@ impl Yard {
         let own = session.uid().expect("it has one");
         match session.streams().proxy(uid, other) {
             Ok([first, second]) => {
-                for (from, to, ticket) in [(one, two, first), (two, one, second)] {
+                let halves = [
+                    Half::First {
+                        second: second.to_bits(),
+                    },
+                    Half::Second { has_first: false },
+                ];
+                let ways = [(one, two, first), (two, one, second)];
+                for ((from, to, ticket), half) in ways.into_iter().zip(halves) {
                     let mut judge = self.judge.borrow_mut();
                     let talk = judge.talks.get_mut(&from).expect("it is open");
                     talk.asked.insert(to);
                     drop(judge);
-                    self.note(own, Ok((ticket, Asked::Join { from, to })));
+                    self.note(own, Ok((ticket, Asked::Join { from, to, half })));
                 }
             }
             Err(error) => self.note(own, Err(error)),

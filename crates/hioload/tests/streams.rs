@@ -21,7 +21,7 @@ const REQUEST: &[u8] =
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// Tells each session its UID, and does as it is told: `write UID TEXT`, `adopt UID`, `detach`, `close UID`,
-/// `crowd UID`, `channel N`. Anything else is sent back.
+/// `crowd UID`, `proxy UID`, `proxy UID UID`, `channel N`. Anything else is sent back.
 struct Obedient {
     events: Sender<StreamEvent>,
 }
@@ -45,6 +45,7 @@ impl Obedient {
                 }
                 session.streams().proxy(uid(other), own)?;
             }
+            ["proxy", one, other] => drop(session.streams().proxy(uid(one), uid(other))?),
             ["proxy", other] => drop(session.streams().proxy(own, uid(other))?),
             ["channel", number] => {
                 let number = number.parse().expect("a channel");
@@ -159,6 +160,21 @@ impl Running {
                 return [one, other];
             }
             others.push(other);
+        }
+    }
+
+    /// The next answer: of which stream, and why it was refused if it was.
+    fn joining(&self) -> (StreamUid, Option<Refusal>) {
+        match self.event(answer) {
+            Reply::Refused { uid, why, .. } => (uid, Some(why)),
+            reply => (reply.uid(), None),
+        }
+    }
+
+    /// Waits until a stream is there no more.
+    fn wait_gone(&self, uid: StreamUid) {
+        while self.streams.exists(uid, SOON) == Ok(true) {
+            std::thread::yield_now();
         }
     }
 
@@ -553,6 +569,55 @@ fn a_proxy_with_a_stream_of_no_worker_is_refused() {
         _ => None,
     });
     assert_eq!(refused, (nowhere, Refusal::Gone));
+}
+
+/// Refused is a second half as its stream is joined to another already; that one goes on undisturbed.
+#[test]
+fn a_first_half_whose_second_is_refused_ends_at_once() {
+    let server = Running::start(Settings::default());
+    let [(mut two, second), (mut three, third)] = server.apart();
+    assert_eq!(server.streams.proxy(second, third, SOON), Ok(()));
+    let taken = |uid| (uid, Some(Refusal::Taken));
+    for is_asked_by_handler in [true, false] {
+        for _ in 0..4 {
+            let (mut one, first) = server.client();
+            if is_asked_by_handler {
+                one.send_text(&format!("proxy {second}")).expect("open");
+                assert_eq!(server.joining(), (first, None));
+                assert_eq!(server.joining(), taken(second));
+            } else {
+                let refused = Err(StreamError::Refused(Refusal::Taken));
+                assert_eq!(server.streams.proxy(first, second, SOON), refused);
+            }
+            assert!(one.recv().expect("in order").is_none(), "it goes nowhere");
+            server.wait_gone(first);
+        }
+    }
+    two.send_text("there").expect("open");
+    assert_eq!(text(&mut three), "there");
+    three.send_text("back").expect("open");
+    assert_eq!(text(&mut two), "back");
+}
+
+#[test]
+fn a_second_half_whose_first_is_refused_is_left_alone() {
+    let server = Running::start(Settings::default());
+    let [(mut two, second), (mut three, third)] = server.apart();
+    assert_eq!(server.streams.proxy(second, third, SOON), Ok(()));
+    let (mut one, first) = server.client();
+    for taken in [second, third] {
+        let words = format!("proxy {taken} {first}");
+        one.send_text(&words).expect("open");
+        for uid in [taken, first] {
+            assert_eq!(server.joining(), (uid, Some(Refusal::Taken)));
+        }
+    }
+    one.send_text("not joined").expect("open");
+    assert_eq!(text(&mut one), "not joined");
+    drop(one);
+    server.wait_gone(first);
+    two.send_text("there").expect("open");
+    assert_eq!(text(&mut three), "there");
 }
 
 #[test]

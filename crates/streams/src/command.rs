@@ -61,6 +61,15 @@ pub enum Command<P> {
         /// Where it goes.
         peer: StreamUid,
     },
+    /// Close it unless it is joined to another: that one has ended, or would not be joined to it.
+    Unjoin {
+        /// The stream.
+        uid: StreamUid,
+        /// For the answer.
+        ticket: Ticket,
+        /// Who it was, or was to be, joined to.
+        peer: StreamUid,
+    },
     /// Lets messages of a channel through, or not.
     SetChannel {
         /// The stream.
@@ -86,6 +95,7 @@ impl<P> Command<P> {
             | Command::Detach { uid, .. }
             | Command::Attach { uid, .. }
             | Command::Join { uid, .. }
+            | Command::Unjoin { uid, .. }
             | Command::SetChannel { uid, .. } => uid,
         }
     }
@@ -101,6 +111,7 @@ impl<P> Command<P> {
             | Command::Detach { ticket, .. }
             | Command::Attach { ticket, .. }
             | Command::Join { ticket, .. }
+            | Command::Unjoin { ticket, .. }
             | Command::SetChannel { ticket, .. } => ticket,
         }
     }

@@ -188,7 +188,12 @@ impl Streams {
         self.ask(a, timeout, join(a, b))?;
         let second = self.ask(b, timeout, join(b, a));
         if second.is_err() {
-            let _ = self.close(a, timeout);
+            let unjoin = move |ticket| Command::Unjoin {
+                uid: a,
+                ticket,
+                peer: b,
+            };
+            let _ = self.ask(a, timeout, unjoin);
         }
         second.map(|_| ())
     }

@@ -122,7 +122,8 @@ impl<'a> StreamOps<'a> {
     }
 
     /// Joins two streams: what comes on one goes to the other, with backpressure, and they end together. There
-    /// are two answers, one for each way, in the order of the tickets.
+    /// are two answers, one for each way, in the order of the tickets. When `a` is refused, `b` is for the same reason,
+    /// and nothing has happened to it; when `b` is, `a` is closed: what comes on it would lead nowhere.
     ///
     /// # Errors
     /// [`StreamError`]; nothing was asked.
@@ -132,18 +133,18 @@ impl<'a> StreamOps<'a> {
         }
         // Half a proxy is none: there are tickets for both halves before the first is asked for, and the second waits
         // if it must.
-        let second = self.core.issue_ticket(Asker::Handler)?;
-        let first = self.question(|ticket| Command::Join {
-            uid: a,
-            ticket,
-            peer: b,
-        });
+        let second = self.core.issue_ticket(Asker::Second { first: a })?;
+        let asker = Asker::First { peer: b, second };
+        let first = self
+            .core
+            .question(&mut self.cx, asker, |ticket| Command::Join {
+                uid: a,
+                ticket,
+                peer: b,
+            });
         let first = first.inspect_err(|_| {
             self.core.manager.tickets.redeem(second);
         })?;
-        let (uid, ticket, peer) = (b, second, a);
-        self.core
-            .command_later(&mut self.cx, Command::Join { uid, ticket, peer });
         Ok([first, second])
     }
 

@@ -10,22 +10,30 @@
 //! asked how it is doing: no answer is the answer. The window counts as the backlog does, and is within what may wait
 //! for a stream: alone, a half is never refused as full. When others fill the backlog and it is, both sides end.
 //!
+//! The second half is asked for when the first is there. Refused, the first ends, and whoever refused is none of its
+//! business: it may be joined to another.
+//!
 //! A WebSocket has no half-close (RFC 6455 7.1.2): when one side ends, the other is closed behind what was on its way.
 
 use std::collections::HashMap;
 
 use hioload_mem::Segment;
 use hioload_reactor::SocketId;
-use hioload_streams::{Action, Backlog, Command, End, Proxy, Refusal, Side, StreamUid, Ticket};
+use hioload_streams::{
+    Action, Backlog, Command, End, Proxy, Refusal, Reply, Side, StreamUid, Ticket,
+};
 use hioload_ws::Kind;
 
 use super::remote::Asker;
 use super::{Core, Cx, Deed};
 use crate::server::connection::Facts;
+use crate::streams::StreamEvent;
 
 /// What comes on one session goes to another.
 struct Half {
     peer: StreamUid,
+    /// The peer has ended, or would not be joined: nothing goes there any more, and this one ends, alone.
+    is_alone: bool,
     /// Used one way only: from [`Side::A`], the session here.
     flow: Proxy,
 }
@@ -62,8 +70,63 @@ impl Core {
         let streams = &self.settings.streams;
         let window = streams.proxy_window.min(streams.foreign_stream as u64);
         let flow = Proxy::with_window(window);
-        self.manager.pairs.halves.insert(uid, Half { peer, flow });
+        let half = Half {
+            peer,
+            is_alone: false,
+            flow,
+        };
+        self.manager.pairs.halves.insert(uid, half);
         Ok(())
+    }
+
+    /// `peer` has ended, or would not be joined to `uid`, which ends unless it is joined to another.
+    pub(super) fn unjoin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        uid: StreamUid,
+        peer: StreamUid,
+    ) -> Result<(), Refusal> {
+        match self.manager.pairs.halves.get_mut(&uid) {
+            Some(half) if half.peer != peer => return Err(Refusal::Unfit),
+            Some(half) => half.is_alone = true,
+            // It was just to be joined.
+            None => {}
+        }
+        self.take_deed(cx, None, Ticket::NONE, uid, Deed::Close(End::Asked));
+        Ok(())
+    }
+
+    /// The first half of a proxy of the handler's is there, and the second is asked for; or there is no proxy.
+    pub(super) fn first_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        reply: &Reply,
+        peer: StreamUid,
+        second: Ticket,
+    ) {
+        let first = reply.uid();
+        self.manager
+            .told
+            .push_back(StreamEvent::Answer(reply.clone()));
+        if let Reply::Refused { why, .. } = *reply {
+            self.manager.tickets.redeem(second);
+            let (ticket, uid) = (second, peer);
+            let refused = Reply::Refused { ticket, uid, why };
+            return self.manager.told.push_back(StreamEvent::Answer(refused));
+        }
+        let (uid, ticket, peer) = (peer, second, first);
+        self.command_later(cx, Command::Join { uid, ticket, peer });
+    }
+
+    /// The second half of a proxy of the handler's is there, too, or the first is to end.
+    pub(super) fn second_answered(&mut self, cx: &mut Cx<'_>, reply: &Reply, first: StreamUid) {
+        self.manager
+            .told
+            .push_back(StreamEvent::Answer(reply.clone()));
+        if matches!(reply, Reply::Refused { .. }) {
+            let (uid, ticket, peer) = (first, Ticket::NONE, reply.uid());
+            self.command_later(cx, Command::Unjoin { uid, ticket, peer });
+        }
     }
 
     /// A message came on a session that is joined to another.
@@ -75,6 +138,11 @@ impl Core {
         kind: Kind,
         payload: &[u8],
     ) {
+        let half = self.manager.pairs.halves.get(&uid);
+        if half.is_some_and(|half| half.is_alone) {
+            // Its end is under way, behind what was written to it.
+            return;
+        }
         let size = (payload.len() + Backlog::<Deed>::WRITE_COST) as u64;
         let asked = self.issue_ticket(Asker::Half { uid, size }).ok();
         let (Some(ticket), Some(payload)) = (asked, self.share(payload)) else {
@@ -143,16 +211,16 @@ impl Core {
         }
     }
 
-    /// The session is gone: the other side ends behind what is on its way to it.
+    /// The session is gone: if nobody knows yet, the other side ends behind what is on its way to it.
     pub(super) fn unpair(&mut self, cx: &mut Cx<'_>, uid: StreamUid) {
         let Some(half) = self.manager.pairs.halves.remove(&uid) else {
             return;
         };
-        let close = Command::Close {
-            uid: half.peer,
-            ticket: Ticket::NONE,
-            owner: None,
-        };
-        self.command_later(cx, close);
+        if half.is_alone {
+            return;
+        }
+        let (ticket, peer) = (Ticket::NONE, uid);
+        let uid = half.peer;
+        self.command_later(cx, Command::Unjoin { uid, ticket, peer });
     }
 }

@@ -19,6 +19,10 @@ pub(super) enum Asker {
     Handler,
     /// The handler; and the owner, which has the stream noted as adopted already.
     Adopter { owner: StreamUid, uid: StreamUid },
+    /// The handler, for the first half of a proxy; the second, of `peer`, is asked for with its own ticket.
+    First { peer: StreamUid, second: Ticket },
+    /// The handler, for the second half of a proxy; the first is that of `first`.
+    Second { first: StreamUid },
     /// Half of a proxy: so many bytes of this stream are on their way.
     Half { uid: StreamUid, size: u64 },
     /// Another thread.
@@ -114,6 +118,11 @@ impl Core {
                 })
             }
             Command::Join { peer, .. } => self.join(uid, peer),
+            Command::Unjoin { peer, .. } => match self.unjoin(cx, uid, peer) {
+                // Whom it is joined to has not ended.
+                Err(_) if !ticket.wants_answer() => return,
+                outcome => outcome,
+            },
             Command::SetChannel {
                 channel,
                 is_enabled,
@@ -132,7 +141,7 @@ impl Core {
     }
 
     /// Lets a message, or the end, wait for the end of the turn.
-    fn take_deed(
+    pub(super) fn take_deed(
         &mut self,
         cx: &mut Cx<'_>,
         from: Option<usize>,
@@ -299,6 +308,10 @@ impl Core {
                 }
                 self.manager.told.push_back(StreamEvent::Answer(reply));
             }
+            Some(Asker::First { peer, second }) => {
+                self.first_answered(cx, &reply, peer, second);
+            }
+            Some(Asker::Second { first }) => self.second_answered(cx, &reply, first),
             Some(Asker::Half { uid, size }) => {
                 self.half_answered(cx, uid, size, matches!(reply, Reply::Done { .. }));
             }
