@@ -8,6 +8,7 @@
 //! level 2   64 slots of 4,096 ticks   │ when time reaches a slot above level 0, its entries move down
 //! ...                                 │
 //! level 10  the rest of 64 bits      ─┘
+//! moving    what is left of a slot whose entries move down, some at a time
 //! due       entries whose tick has come, handed out one at a time by `expire`
 //! ```
 //!
@@ -16,12 +17,17 @@
 //! level with any is what happens next, and an entry need not remember where it is linked.
 //!
 //! Invariants: an entry never expires before its deadline, and at the first `expire` a tick or more
-//! after it. Entries come out in order of their ticks; those of one tick in the order they went in.
+//! after it, unless more has to move down than one turn of the caller may move: then some turns later.
+//! Entries come out in order of their ticks; those of one tick in the order they went in. A tick that
+//! the wheel has reached counts as the one it is at.
+//!
+//! While a slot moves, whatever starts within it goes behind what still has to move, or it would
+//! overtake. Nothing is handed out for a later tick, and the wheel stands where the slot begins.
 //!
 //! Limits: the number of entries (a slab's limit). Insert, cancel and reschedule are O(1). An entry
-//! moves down at most ten times in its life, in practice once or twice; one call of `expire` moves the
-//! entries of the slots that time has reached since the last. That is the one step without a bound of
-//! its own: 100,000 timers that fall into one slot of level 2 cost the call that reaches it some 8 ms.
+//! moves down at most ten times in its life, in practice once or twice, some 30 ns to 100 ns each time;
+//! `MOVES_MAX` of them before `expire` says `None`, so that a million timers in one slot cost a turn
+//! 0.3 ms and not 50 ms (`bench/src/bin/timers.rs`).
 //!
 //! Source: Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987.
 
@@ -33,6 +39,9 @@ const DIGIT_BITS: u32 = 6;
 const SLOT_COUNT: usize = 1 << DIGIT_BITS;
 const LEVEL_COUNT: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
 const NONE: u32 = u32::MAX;
+
+/// Entries that move down before `expire` says `None`: well below a millisecond.
+const MOVES_MAX: usize = 4096;
 
 /// Names one timer of a [`TimerWheel`], and only until it has expired or was cancelled.
 pub type TimerKey = Key;
@@ -51,6 +60,7 @@ type Head = u32;
 #[derive(Clone, Copy)]
 enum List {
     Due,
+    Moving,
     Slot { level: usize, slot: usize },
 }
 
@@ -74,9 +84,15 @@ enum List {
 pub struct TimerWheel<T> {
     tick_ns: u64,
     start: Time,
-    /// Every entry whose tick is at most this one is due, and no other.
+    /// Every entry whose tick is at most this one is due, or moves, and no other is due.
     elapsed: u64,
     due: Head,
+    moving: Head,
+    /// The last tick of the slot that moves.
+    moving_tick_last: u64,
+    /// Entries that moved since `expire` said `None`.
+    moves: usize,
+    moves_max: usize,
     levels_occupied: u16,
     slots_occupied: [u64; LEVEL_COUNT],
     heads: Box<[[Head; SLOT_COUNT]; LEVEL_COUNT]>,
@@ -95,11 +111,26 @@ impl<T> TimerWheel<T> {
             start,
             elapsed: 0,
             due: NONE,
+            moving: NONE,
+            moving_tick_last: 0,
+            moves: 0,
+            moves_max: MOVES_MAX,
             levels_occupied: 0,
             slots_occupied: [0; LEVEL_COUNT],
             heads: Box::new([[NONE; SLOT_COUNT]; LEVEL_COUNT]),
             entries: Slab::with_limit(limit),
         }
+    }
+
+    /// The same, where at most so many timers move closer before [`TimerWheel::expire`] says `None`.
+    ///
+    /// # Panics
+    /// When `max` is zero: time would stand still.
+    #[must_use]
+    pub fn with_moves_max(mut self, max: usize) -> TimerWheel<T> {
+        assert!(max > 0, "time moves on");
+        self.moves_max = max;
+        self
     }
 
     /// Starts a timer. A deadline in the past expires at the next [`TimerWheel::expire`].
@@ -150,7 +181,8 @@ impl<T> TimerWheel<T> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// Takes out one timer that has expired by `now`; `None` when there is no other.
+    /// Takes out one timer that has expired by `now`; `None` when there is no other, or so many timers moved
+    /// closer that the rest is left for the next turn: then [`TimerWheel::next_deadline`] is not after `now`.
     ///
     /// Each call hands out one, so the caller bounds how many a turn deals with. Time never goes
     /// back: a `now` before that of an earlier call counts as that one.
@@ -160,6 +192,7 @@ impl<T> TimerWheel<T> {
             self.advance(self.tick_at_or_before(now));
         }
         if self.due == NONE {
+            self.moves = 0;
             return None;
         }
         let index = self.due;
@@ -176,7 +209,7 @@ impl<T> TimerWheel<T> {
     /// that wakes then finds nothing expired and asks again.
     #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
-        if self.due != NONE {
+        if self.due != NONE || self.moving != NONE {
             return Some(self.time_of(self.elapsed));
         }
         self.next_slot().map(|(_, _, tick)| self.time_of(tick))
@@ -202,9 +235,13 @@ impl<T> TimerWheel<T> {
         Slab::<Entry<T>>::entry_size()
     }
 
-    /// Moves the wheel towards `target` until something is due or the target is reached.
+    /// Moves the wheel towards `target` until something is due, the target is reached, or enough has moved.
     fn advance(&mut self, target: u64) {
         while self.due == NONE {
+            self.move_down();
+            if self.due != NONE || self.moving != NONE {
+                return;
+            }
             match self.next_slot() {
                 Some((level, slot, tick)) if tick <= target => {
                     self.elapsed = tick;
@@ -219,7 +256,7 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Links the entries of a slot that starts now where they belong from here on.
+    /// Takes out the entries of a slot that starts now.
     fn empty_slot(&mut self, level: usize, slot: usize) {
         let first = std::mem::replace(&mut self.heads[level][slot], NONE);
         self.clear_occupied(level, slot);
@@ -228,15 +265,23 @@ impl<T> TimerWheel<T> {
             self.due = first;
             return;
         }
-        let last = self.entries.value_at_mut(first).previous;
-        let mut index = first;
-        loop {
-            let &mut Entry { tick, next, .. } = self.entries.value_at_mut(index);
-            self.link(index, tick);
-            if index == last {
-                return;
-            }
-            index = next;
+        self.moving = first;
+        self.moving_tick_last = self.elapsed | ((1 << (level as u32 * DIGIT_BITS)) - 1);
+    }
+
+    /// Links entries that move where they belong from here on, as many as may.
+    fn move_down(&mut self) {
+        while self.moving != NONE && self.moves < self.moves_max {
+            self.moves += 1;
+            let index = self.moving;
+            let &mut Entry {
+                tick,
+                previous,
+                next,
+                ..
+            } = self.entries.value_at_mut(index);
+            self.unlink(index, tick, previous, next);
+            self.append(self.list_of(tick), index);
         }
     }
 
@@ -271,11 +316,17 @@ impl<T> TimerWheel<T> {
     /// Appends the entry to the list its tick belongs to.
     #[inline]
     fn link(&mut self, index: u32, tick: u64) {
-        let list = self.list_of(tick);
-        let head = match list {
-            List::Due => self.due,
-            List::Slot { level, slot } => self.heads[level][slot],
+        let list = if self.moving != NONE && tick <= self.moving_tick_last {
+            List::Moving
+        } else {
+            self.list_of(tick)
         };
+        self.append(list, index);
+    }
+
+    #[inline]
+    fn append(&mut self, list: List, index: u32) {
+        let head = self.head_of(list);
         if head == NONE {
             let entry = self.entries.value_at_mut(index);
             (entry.previous, entry.next) = (index, index);
@@ -288,22 +339,32 @@ impl<T> TimerWheel<T> {
         (entry.previous, entry.next) = (last, head);
     }
 
-    /// Takes the entry out of the list its tick belongs to. The entry itself may be gone already.
+    /// Takes the entry out of its list, by its tick: the list matters only where the entry is the first, and the
+    /// first of those that move is known. The entry itself may be gone already.
     #[inline]
     fn unlink(&mut self, index: u32, tick: u64, previous: u32, next: u32) {
-        let list = self.list_of(tick);
+        let list = if self.moving == index {
+            List::Moving
+        } else {
+            self.list_of(tick)
+        };
         if next == index {
             self.set_head(list, NONE);
             return;
         }
         self.entries.value_at_mut(previous).next = next;
         self.entries.value_at_mut(next).previous = previous;
-        let head = match list {
-            List::Due => self.due,
-            List::Slot { level, slot } => self.heads[level][slot],
-        };
-        if head == index {
+        if self.head_of(list) == index {
             self.set_head(list, next);
+        }
+    }
+
+    #[inline]
+    fn head_of(&self, list: List) -> Head {
+        match list {
+            List::Due => self.due,
+            List::Moving => self.moving,
+            List::Slot { level, slot } => self.heads[level][slot],
         }
     }
 
@@ -311,6 +372,7 @@ impl<T> TimerWheel<T> {
     fn set_head(&mut self, list: List, head: Head) {
         match list {
             List::Due => self.due = head,
+            List::Moving => self.moving = head,
             List::Slot { level, slot } => {
                 self.heads[level][slot] = head;
                 if head == NONE {

@@ -44,16 +44,17 @@ struct Model {
     given: Vec<TimerKey>,
     start: Time,
     now: Time,
-    /// The latest tick asked for: time never goes back, and earlier deadlines count as this tick.
+    /// The tick the wheel is at: time never goes back, and earlier deadlines count as this tick.
     tick_now: u64,
     tick_ns: u64,
     arrivals: u64,
 }
 
 impl Model {
-    fn new(tick_ns: u64, start: Time, limit: usize) -> Model {
+    fn new(tick_ns: u64, start: Time, limit: usize, moves_max: usize) -> Model {
+        let wheel = TimerWheel::new(Duration::from_nanos(tick_ns), start, limit);
         Model {
-            wheel: TimerWheel::new(Duration::from_nanos(tick_ns), start, limit),
+            wheel: wheel.with_moves_max(moves_max),
             running: Vec::new(),
             given: Vec::new(),
             start,
@@ -107,21 +108,45 @@ impl Model {
         Ok(())
     }
 
-    /// Takes out everything that has expired, in the same order as the model.
-    fn expire(&mut self) -> Result<(), TestCaseError> {
-        let since_start =
-            u64::try_from((self.now - self.start).as_nanos()).expect("64 bits of nanoseconds");
-        self.tick_now = since_start / self.tick_ns;
+    fn tick_at(&self, now: Time) -> u64 {
+        let since_start = (now - self.start).as_nanos();
+        u64::try_from(since_start).expect("64 bits of nanoseconds") / self.tick_ns
+    }
+
+    /// One turn: takes out what has expired, in the same order as the model, until the wheel says that this is all,
+    /// or all for now. True when it is all.
+    fn expire(&mut self) -> Result<bool, TestCaseError> {
+        let target = self.tick_at(self.now);
         self.running.sort_unstable();
-        let count = self
-            .running
-            .iter()
-            .take_while(|timer| timer.0 <= self.tick_now)
-            .count();
-        for (_, _, _, name) in self.running.drain(..count) {
-            prop_assert_eq!(self.wheel.expire(self.now), Some(name));
+        let mut taken = 0;
+        while let Some(name) = self.wheel.expire(self.now) {
+            let expected = self.running.get(taken);
+            let expected = expected.filter(|timer| timer.0 <= target);
+            prop_assert_eq!(expected.map(|timer| timer.3), Some(name));
+            taken += 1;
         }
-        prop_assert_eq!(self.wheel.expire(self.now), None);
+        self.running.drain(..taken);
+        let next = self.wheel.next_deadline();
+        if let Some(next) = next.filter(|next| *next <= self.now && *next < Time::MAX) {
+            self.tick_now = self.tick_at(next).max(self.tick_now);
+            return Ok(false);
+        }
+        self.tick_now = target;
+        let due = self.running.iter().find(|timer| timer.0 <= target);
+        // At the end of time, what is to come next is now whether it comes or not.
+        prop_assert!(due.is_none() || next == Some(Time::MAX), "{:?}", due);
+        Ok(due.is_none())
+    }
+
+    /// Turns until there is nothing left: each entry moves ten times at most.
+    fn expire_all(&mut self, moves_max: usize) -> Result<(), TestCaseError> {
+        let turns_max = self.running.len() * 10 / moves_max + 1;
+        for _ in 0..turns_max {
+            if self.expire()? {
+                return Ok(());
+            }
+        }
+        prop_assert!(false, "not done after {} turns", turns_max);
         Ok(())
     }
 
@@ -148,9 +173,11 @@ proptest! {
         tick_ns in prop_oneof![Just(1u64), Just(7), Just(1_000_000)],
         start in prop_oneof![Just(0u64), 0u64..10_000_000, Just(u64::MAX - 1000)],
         limit in prop_oneof![0usize..4, Just(1000)],
+        moves_max in prop_oneof![1usize..4, Just(1000)],
+        is_patient in any::<bool>(),
         steps in prop::collection::vec(step(), 0..200),
     ) {
-        let mut model = Model::new(tick_ns, Time::from_nanos(start), limit);
+        let mut model = Model::new(tick_ns, Time::from_nanos(start), limit, moves_max);
         for step in steps {
             match step {
                 Step::Insert(distance) => model.insert(model.now + Duration::from_nanos(distance))?,
@@ -164,7 +191,11 @@ proptest! {
                 Step::Cancel(_) | Step::Reschedule(..) => {}
             }
             model.check_next()?;
-            model.expire()?;
+            if is_patient {
+                model.expire_all(moves_max)?;
+            } else {
+                model.expire()?;
+            }
             prop_assert_eq!(model.wheel.len(), model.running.len());
         }
     }
@@ -244,6 +275,41 @@ fn a_wake_up_at_each_deadline_reaches_a_far_timer_in_few_steps() {
         }
     }
     assert!(steps <= 7, "{steps} steps for 2^35 ticks");
+}
+
+/// In one slot of level 2, and some ticks beside: other timers go on meanwhile, and order is kept.
+#[test]
+fn a_slot_of_many_is_moved_in_many_turns() {
+    let at = |millis: u64| Time::from_millis(millis);
+    let mut wheel = TimerWheel::new(MS, Time::ZERO, 1000).with_moves_max(10);
+    for number in 0..100 {
+        wheel.insert(at(4096 + 5), number).expect("below limit");
+    }
+    let cancelled = wheel.insert(at(4096 + 5), 100).expect("below limit");
+    let moved = wheel.insert(at(4096 + 5), 101).expect("below limit");
+    let now = at(4096 + 7);
+    let mut turns = 0;
+    assert_eq!(wheel.expire(now), None, "ten have moved");
+    assert_eq!(wheel.next_deadline(), Some(at(4096)), "it does not wait");
+    wheel.insert(at(4096 + 5), 102).expect("below limit");
+    assert_eq!(wheel.cancel(cancelled), Some(100));
+    assert!(wheel.reschedule(moved, at(4096 + 6)));
+    wheel.insert(at(1), -1).expect("below limit");
+    let mut seen = Vec::new();
+    while !wheel.is_empty() {
+        turns += 1;
+        seen.extend(std::iter::from_fn(|| wheel.expire(now)));
+    }
+    // The tick in the past counts as the one that the wheel is at: 4096.
+    let expected = [-1].into_iter().chain(0..100).chain([102, 101]);
+    assert!(seen.iter().copied().eq(expected), "{seen:?}");
+    assert!(turns >= 10, "{turns} turns for 103 moves");
+}
+
+#[test]
+#[should_panic(expected = "time moves on")]
+fn a_wheel_that_may_move_nothing_is_refused() {
+    let _ = TimerWheel::<()>::new(MS, Time::ZERO, 1).with_moves_max(0);
 }
 
 #[test]
