@@ -2,62 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says no more by expect")]
 
+mod kit;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hioload::client::{Client, ClientBuilder, ClientError, Incoming};
 use hioload::tls::{self, Connector, ConnectorConfig, Identity, PemPair, Reason, Roots};
-use hioload::{
-    Broadcast, CloseCode, Control, DriverChoice, Echo, HttpClient, RunError, Server, ServerBuilder,
-    Settings, Stats, TlsConfig,
-};
+use hioload::{Broadcast, CloseCode, Echo, HttpClient, Server, ServerBuilder, Settings, TlsConfig};
 
-/// For what is to happen: long enough for the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use kit::{PATIENCE, Running, on_each_driver};
 
-struct Running {
-    addr: SocketAddr,
-    clear: Option<SocketAddr>,
-    control: Control,
-    thread: JoinHandle<Result<(), RunError>>,
+fn start(builder: ServerBuilder) -> Running {
+    Running::start(builder.workers(1))
 }
 
-impl Running {
-    fn start(builder: ServerBuilder) -> Running {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = builder.addr(any).workers(1).build().unwrap();
-        Running {
-            addr: server.local_addr(),
-            clear: server.local_addr_clear(),
-            control: server.control(),
-            thread: std::thread::spawn(|| server.run()),
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("wss://localhost:{}/", self.addr.port())
-    }
-
-    /// Waits for figures.
-    fn wait(&self, what: &str, is_so: impl Fn(&Stats) -> bool) -> Stats {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let stats = self.control.totals();
-            if is_so(&stats) {
-                return stats;
-            }
-            assert!(Instant::now() < deadline, "{what}: {stats:?}");
-            std::thread::yield_now();
-        }
-    }
-
-    fn stop(self) {
-        self.control.shutdown();
-        self.thread.join().unwrap().unwrap();
-    }
+fn url(server: &Running) -> String {
+    format!("wss://localhost:{}/", server.addr.port())
 }
 
 fn pair() -> PemPair {
@@ -84,24 +47,12 @@ fn trusting(pair: &PemPair) -> ClientBuilder {
         .handshake_timeout(PATIENCE)
 }
 
-/// All drivers that work here.
-fn on_each_driver(test: impl Fn(DriverChoice)) {
-    test(DriverChoice::Poll);
-    let uring = Server::builder()
-        .addr(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .workers(1)
-        .driver(DriverChoice::Uring);
-    if uring.build().is_ok() {
-        test(DriverChoice::Uring);
-    }
-}
-
 #[test]
 fn messages_of_all_sizes_come_back() {
     let pair = pair();
     on_each_driver(|driver| {
-        let server = Running::start(serving(&pair).driver(driver));
-        let mut client = trusting(&pair).connect(&server.url()).unwrap();
+        let server = start(serving(&pair).driver(driver));
+        let mut client = trusting(&pair).connect(&url(&server)).unwrap();
         for size in [
             0,
             1,
@@ -141,7 +92,6 @@ fn messages_of_all_sizes_come_back() {
             (stats.tls_handshakes, stats.tls_resumed, stats.tls_sessions),
             (1, 0, 0)
         );
-        server.stop();
     });
 }
 
@@ -151,15 +101,15 @@ fn a_publication_reaches_clients_in_clear_and_secure_ones() {
     on_each_driver(|driver| {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let builder = serving(&pair).driver(driver).addr_clear(Some(any));
-        let server = Running::start(builder.handler(|_| Broadcast::default()));
-        let clear = format!("ws://{}/", server.clear.unwrap());
+        let server = start(builder.handler(|_| Broadcast::default()));
+        let clear = format!("ws://{}/", server.addr_clear.unwrap());
         let patient = || Client::builder().read_timeout(Some(PATIENCE));
         let mut readers: Vec<_> = (0..3)
-            .map(|_| trusting(&pair).connect(&server.url()).unwrap())
+            .map(|_| trusting(&pair).connect(&url(&server)).unwrap())
             .collect();
         readers.push(patient().connect(&clear).unwrap());
         let mut writers = [
-            trusting(&pair).connect(&server.url()).unwrap(),
+            trusting(&pair).connect(&url(&server)).unwrap(),
             patient().connect(&clear).unwrap(),
         ];
         server.wait("all are there", |stats| stats.subscriptions == 6);
@@ -178,8 +128,6 @@ fn a_publication_reaches_clients_in_clear_and_secure_ones() {
         }
         let stats = server.wait("counted", |stats| stats.tls_sessions == 4);
         assert_eq!(stats.sessions, 6);
-        drop((readers, writers));
-        server.stop();
     });
 }
 
@@ -189,9 +137,9 @@ fn a_slow_reader_gets_everything_in_order() {
     let pair = pair();
     on_each_driver(|driver| {
         let builder = serving(&pair).driver(driver);
-        let server = Running::start(builder.handler(|_| Broadcast::default()));
-        let mut reader = trusting(&pair).connect(&server.url()).unwrap();
-        let mut writer = trusting(&pair).connect(&server.url()).unwrap();
+        let server = start(builder.handler(|_| Broadcast::default()));
+        let mut reader = trusting(&pair).connect(&url(&server)).unwrap();
+        let mut writer = trusting(&pair).connect(&url(&server)).unwrap();
         server.wait("both are there", |stats| stats.subscriptions == 2);
         let count = 3000_u32;
         let writing = std::thread::spawn(move || {
@@ -210,20 +158,19 @@ fn a_slow_reader_gets_everything_in_order() {
             assert_eq!(payload[..4], round.to_be_bytes());
         }
         drop(writing.join().unwrap());
-        server.stop();
     });
 }
 
 #[test]
 fn whoever_comes_back_resumes() {
     let pair = pair();
-    let server = Running::start(serving(&pair));
+    let server = start(serving(&pair));
     let connector = connector(&pair);
     for _ in 0..3 {
         let builder = Client::builder().connector(connector.clone());
         let mut client = builder
             .read_timeout(Some(PATIENCE))
-            .connect(&server.url())
+            .connect(&url(&server))
             .unwrap();
         client.send_text("ticket, please").unwrap();
         client.recv().unwrap();
@@ -231,14 +178,13 @@ fn whoever_comes_back_resumes() {
     }
     let stats = server.wait("three", |stats| stats.tls_handshakes == 3);
     assert_eq!(stats.tls_resumed, 2);
-    server.stop();
 }
 
 #[test]
 fn every_way_to_fail_is_counted_by_its_reason() {
     let pair = pair();
     on_each_driver(|driver| {
-        let server = Running::start(serving(&pair).driver(driver));
+        let server = start(serving(&pair).driver(driver));
         // Clear HTTP on the port of TLS: an alert, then the end.
         let mut socket = TcpStream::connect(server.addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -249,9 +195,10 @@ fn every_way_to_fail_is_counted_by_its_reason() {
         socket.read_to_end(&mut answer).unwrap();
         assert_eq!((answer[0], answer.len()), (21, 7), "one alert");
         server.wait("not TLS", |stats| stats.tls_failed_not_tls == 1);
+        drop(socket);
         // Somebody else's certificate expected.
         let refused = trusting(&tls::self_signed(&["localhost".to_owned()]).unwrap());
-        let error = refused.connect(&server.url()).expect_err("a stranger");
+        let error = refused.connect(&url(&server)).expect_err("a stranger");
         assert!(
             matches!(&error, ClientError::Tls(failure) if failure.reason() == Reason::Certificate),
             "{error}"
@@ -265,15 +212,14 @@ fn every_way_to_fail_is_counted_by_its_reason() {
         socket.write_all(&hello[..hello.len() / 2]).unwrap();
         socket.shutdown(Shutdown::Write).unwrap();
         server.wait("cut off", |stats| stats.tls_failed_truncated == 1);
+        drop(socket);
         server.wait("all gone", |stats| {
             stats.connections == 0 && stats.tls_sessions == 0
         });
         // The others are served as ever.
-        let mut client = trusting(&pair).connect(&server.url()).unwrap();
+        let mut client = trusting(&pair).connect(&url(&server)).unwrap();
         client.send_text("still there?").unwrap();
         assert!(client.recv().unwrap().is_some());
-        drop(client);
-        server.stop();
     });
 }
 
@@ -283,7 +229,7 @@ fn a_handshake_that_does_not_come_to_its_end_is_ended() {
         handshake_timeout: Duration::from_millis(50),
         ..Settings::default()
     };
-    let server = Running::start(serving(&pair()).settings(settings));
+    let server = start(serving(&pair()).settings(settings));
     let mut socket = TcpStream::connect(server.addr).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.write_all(&[0x16, 3, 1]).unwrap();
@@ -291,8 +237,6 @@ fn a_handshake_that_does_not_come_to_its_end_is_ended() {
     socket.read_to_end(&mut answer).unwrap();
     assert!(answer.is_empty(), "nothing in clear");
     server.wait("late", |stats| stats.tls_failed_timed_out == 1);
-    drop(socket);
-    server.stop();
 }
 
 /// Records that never become whole count like all input that is coming in.
@@ -304,7 +248,7 @@ fn records_in_pieces_are_bounded_over_all_connections() {
         ..Settings::default()
     };
     let pair = pair();
-    let server = Running::start(serving(&pair).settings(settings));
+    let server = start(serving(&pair).settings(settings));
     let mut record = vec![0x16, 3, 1, 0x40, 0];
     record.resize(16_000, 0);
     let mut sockets = Vec::new();
@@ -323,14 +267,13 @@ fn records_in_pieces_are_bounded_over_all_connections() {
     server.wait("all given back", |stats| {
         stats.assembly_size == 0 && stats.connections == 0
     });
-    server.stop();
 }
 
 #[test]
 fn the_end_is_told_before_the_fin() {
     let pair = pair();
     on_each_driver(|driver| {
-        let server = Running::start(serving(&pair).driver(driver));
+        let server = start(serving(&pair).driver(driver));
         let mut session = connector(&pair).connect("localhost").unwrap();
         let mut socket = TcpStream::connect(server.addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -373,8 +316,6 @@ fn the_end_is_told_before_the_fin() {
             is_closed && session.handle_eof().is_ok(),
             "close_notify, then FIN"
         );
-        drop(socket);
-        server.stop();
     });
 }
 
@@ -394,27 +335,25 @@ fn certificates_are_read_anew() {
     };
     let config = TlsConfig::new(vec![files(&certificate, &key)]);
     let builder = Server::builder().tls(Some(config.clone()));
-    let server = Running::start(builder.handler(|_| Echo));
-    let mut old = trusting(&first).connect(&server.url()).unwrap();
+    let server = start(builder.handler(|_| Echo));
+    let mut old = trusting(&first).connect(&url(&server)).unwrap();
     std::fs::write(&key, "nonsense").unwrap();
     let error = server
         .control
         .reload_certificates(Some(&config))
         .unwrap_err();
     assert!(error.what.contains("no private key"), "{error}");
-    drop(trusting(&first).connect(&server.url()).unwrap());
+    drop(trusting(&first).connect(&url(&server)).unwrap());
     write(&second);
     server.control.reload_certificates(Some(&config)).unwrap();
-    assert!(trusting(&first).connect(&server.url()).is_err());
-    drop(trusting(&second).connect(&server.url()).unwrap());
+    assert!(trusting(&first).connect(&url(&server)).is_err());
+    drop(trusting(&second).connect(&url(&server)).unwrap());
     old.send_text("goes on").unwrap();
     assert_eq!(
         old.recv().unwrap(),
         Some(Incoming::Text("goes on".to_owned()))
     );
     assert!(server.control.reload_certificates(None).is_err());
-    drop(old);
-    server.stop();
 }
 
 #[test]
@@ -423,8 +362,8 @@ fn events_are_read_over_both_versions_of_http() {
     on_each_driver(|driver| {
         let tls = TlsConfig::new(vec![Identity::Pem(pair.clone())]);
         let builder = Server::builder().tls(Some(tls));
-        let server = Running::start(builder.driver(driver).handler(|_| Broadcast::default()));
-        let mut writer = trusting(&pair).connect(&server.url()).unwrap();
+        let server = start(builder.driver(driver).handler(|_| Broadcast::default()));
+        let mut writer = trusting(&pair).connect(&url(&server)).unwrap();
         let url = format!("https://localhost:{}/", server.addr.port());
         for is_http2 in [true, false] {
             let builder = HttpClient::builder().roots(Roots::Pem(pair.certificate.clone()));
@@ -443,7 +382,5 @@ fn events_are_read_over_both_versions_of_http() {
             drop(events);
             server.wait("no reader", |stats| stats.event_streams == 0);
         }
-        drop(writer);
-        server.stop();
     });
 }

@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hioload::client::Client;
 use hioload::streams::{Filter, Kind, StreamRow, StreamUid, Streams};
 use hioload::{Control, DriverChoice, RunError, Server, ServerBuilder, Stats};
 use hioload_base::Time;
@@ -36,6 +37,7 @@ pub(super) fn on_each_driver(test: impl Fn(DriverChoice)) {
 /// A server on a thread of its own; it stops when it is dropped.
 pub(super) struct Running {
     pub(super) addr: SocketAddr,
+    pub(super) addr_clear: Option<SocketAddr>,
     pub(super) control: Control,
     pub(super) streams: Streams,
     thread: Option<JoinHandle<Result<(), RunError>>>,
@@ -51,10 +53,18 @@ impl Running {
             .expect("a server");
         Running {
             addr: server.local_addr(),
+            addr_clear: server.local_addr_clear(),
             control: server.control(),
             streams: server.control().streams(),
             thread: Some(std::thread::spawn(|| server.run())),
         }
+    }
+
+    /// A WebSocket session of the path `/`.
+    pub(super) fn websocket(&self) -> Client {
+        let builder = Client::builder().read_timeout(Some(PATIENCE));
+        let url = format!("ws://{}/", self.addr);
+        builder.connect(&url).expect("it listens")
     }
 
     /// The streams of a kind.
@@ -90,13 +100,18 @@ impl Running {
         }
     }
 
-    /// Shuts down, and says what came of it.
+    /// Shuts down, and says what came of it. Peers that are still there and say nothing are waited for.
     pub(super) fn stop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.control.shutdown();
             let ended = thread.join().expect("no panic");
             ended.expect("no worker fails");
         }
+    }
+
+    /// Shuts down while this thread goes on: its peers may read what they are told, and close.
+    pub(super) fn stopping(mut self) -> JoinHandle<()> {
+        std::thread::spawn(move || self.stop())
     }
 }
 
