@@ -73,7 +73,7 @@ pub(crate) const LONG_POLL_MAX: Limit = Limit {
     ..of_kind(
         "streams.long_poll_max",
         512,
-        "sessions that are polled outlive their connections, on a worker",
+        "sessions that are polled outlive their connections, so that no bound of a connection holds; on a worker",
     )
 };
 
