@@ -49,7 +49,13 @@ impl Httpwg {
         if !binary.is_file() {
             let mut cargo = command("cargo");
             cargo.args(["install", "--locked", PACKAGE, "--version", VERSION]);
-            run(cargo.arg("--root").arg(&root))?;
+            // Neither registry nor this tool is ours: a machine that cannot build it goes without, and says so.
+            run(cargo.arg("--root").arg(&root)).map_err(|_| {
+                Stop::Skipped(format!(
+                    "{PACKAGE} {VERSION} could not be built from the registry, see above; \
+                     put httpwg in PATH"
+                ))
+            })?;
         }
         Ok(Self { binary })
     }
