@@ -27,7 +27,7 @@
 //! Limits: the number of entries (a slab's limit). Insert, cancel and reschedule are O(1). An entry
 //! moves down at most ten times in its life, in practice once or twice, some 30 ns to 100 ns each time;
 //! `MOVES_MAX` of them before `expire` says `None`, so that a million timers in one slot cost a turn
-//! 0.3 ms and not 50 ms (`bench/src/bin/timers.rs`).
+//! 0.5 ms and not 35 ms (`bench/src/bin/timers.rs`).
 //!
 //! Source: Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987.
 
