@@ -151,7 +151,15 @@ impl Keepalive {
     pub fn next_deadline(&self, now: Time, config: &KeepaliveConfig) -> Option<Time> {
         let stamp = Stamp::new(now);
         let ping = if self.is_unanswered(stamp) {
-            Some((self.pinged, config.pong_timeout))
+            // The pong may come before this is asked again: then the next ping is due, by an interval that is shorter.
+            let interval = config.ping_interval.unwrap_or(config.pong_timeout);
+            let is_before = self.pinged.elapsed_ms(stamp) < span_ms(interval);
+            let span = if is_before {
+                interval.min(config.pong_timeout)
+            } else {
+                config.pong_timeout
+            };
+            Some((self.pinged, span))
         } else {
             config.ping_interval.map(|span| (self.heard, span))
         };
@@ -211,6 +219,26 @@ mod tests {
         assert_eq!(keepalive.pong(at(53)), None, "unasked");
         assert_eq!(keepalive.poll(at(77), &CONFIG), Action::None);
         assert_eq!(keepalive.poll(at(78), &CONFIG), Action::Ping);
+    }
+
+    #[test]
+    fn an_interval_below_the_patience_for_pongs_is_kept() {
+        let config = KeepaliveConfig {
+            ping_interval: Some(Duration::from_secs(4)),
+            ..CONFIG
+        };
+        let mut keepalive = Keepalive::new(at(0));
+        assert_eq!(keepalive.poll(at(4), &config), Action::Ping);
+        // Asked before the pong is there.
+        assert_eq!(keepalive.next_deadline(at(4), &config), Some(at(8)));
+        keepalive.pong(at(5));
+        assert_eq!(keepalive.poll(at(8), &config), Action::None);
+        assert_eq!(keepalive.next_deadline(at(8), &config), Some(at(9)));
+        assert_eq!(keepalive.poll(at(9), &config), Action::Ping);
+        // And one that never comes.
+        assert_eq!(keepalive.poll(at(13), &config), Action::None);
+        assert_eq!(keepalive.next_deadline(at(13), &config), Some(at(19)));
+        assert_eq!(keepalive.poll(at(19), &config), Action::CloseIdle);
     }
 
     #[test]
