@@ -258,8 +258,9 @@ pub trait Driver {
     /// The address a listener is bound to.
     fn local_addr(&self, listener: ListenerId) -> Option<std::net::SocketAddr>;
 
-    /// The other end of a socket, if the driver can tell: a descriptor that is private to a ring has no name.
-    fn peer_addr(&self, socket: SocketId) -> Option<std::net::SocketAddr> {
+    /// The other end of a socket, if the driver can tell: a descriptor that is private to a ring has a name from Linux 6.8
+    /// on, and asking for it takes a moment.
+    fn peer_addr(&mut self, socket: SocketId) -> Option<std::net::SocketAddr> {
         let _ = socket;
         None
     }

@@ -242,7 +242,7 @@ impl Driver for PollDriver {
             .map(|listener| listener.addr)
     }
 
-    fn peer_addr(&self, socket: SocketId) -> Option<SocketAddr> {
+    fn peer_addr(&mut self, socket: SocketId) -> Option<SocketAddr> {
         let file = self.sockets.get(socket.key())?.file.as_ref()?;
         file.peer_addr().ok()?.as_socket()
     }

@@ -5,6 +5,7 @@ use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode};
 
 use super::UringDriver;
+use super::peer::installed;
 use super::socket::{File, Flags, Socket};
 use super::tag::{Kind, matches, plain, untag};
 use crate::completion::{Completion, Completions, RecvEnd};
@@ -80,6 +81,7 @@ impl UringDriver {
                 }
             }
             Kind::CloseStray => {}
+            Kind::Install => drop(installed(result)),
             Kind::FileRead | Kind::FileWrite => self.file_op_over(index, generation, result, out),
             Kind::ZeroCopy => self.zero_copied(index, generation, entry, out),
             Kind::Recv => match self.live_key(index, generation) {

@@ -17,6 +17,7 @@ mod arena;
 mod buffers;
 mod complete;
 mod files;
+mod peer;
 mod setup;
 mod socket;
 mod submit;
@@ -37,7 +38,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use self::arena::Arena;
 use self::buffers::Buffers;
-use self::socket::{File, Flags, Socket};
+use self::socket::{Flags, Socket};
 use self::tag::{Kind, plain};
 use self::wake::Doorbell;
 use crate::completion::Completions;
@@ -80,6 +81,8 @@ pub struct UringDriver {
     zero_copy: Slab<ZeroCopy>,
     /// Open until the ring is gone.
     files: Vec<std::fs::File>,
+    /// The kernel makes ordinary descriptors of direct ones.
+    can_install: bool,
     /// Reads and writes of files in flight.
     file_ops: Slab<FileOp>,
     doorbell: Arc<Doorbell>,
@@ -162,6 +165,7 @@ impl UringDriver {
             arena: Arena::new(),
             zero_copy: Slab::with_limit(sockets_max),
             files: Vec::new(),
+            can_install: built.can_install,
             file_ops: Slab::with_limit(config.file_ops_max),
             doorbell,
             doorbell_value: Box::new(0),
@@ -385,11 +389,8 @@ impl Driver for UringDriver {
             .map(|entry| entry.addr)
     }
 
-    fn peer_addr(&self, socket: SocketId) -> Option<SocketAddr> {
-        match &self.sockets.get(socket.key())?.file {
-            File::Plain(file) => socket2::SockRef::from(file).peer_addr().ok()?.as_socket(),
-            File::Direct(_) => None,
-        }
+    fn peer_addr(&mut self, socket: SocketId) -> Option<SocketAddr> {
+        self.peer_of(socket)
     }
 
     fn open_file(&mut self, handle: FileHandle) -> Result<FileId, StartError> {

@@ -13,6 +13,7 @@ use crate::driver::{DriverConfig, StartError};
 pub(super) struct Built {
     pub(super) ring: IoUring,
     pub(super) zero_copy: bool,
+    pub(super) can_install: bool,
     pub(super) msg_ring: bool,
     pub(super) gather: bool,
 }
@@ -41,6 +42,7 @@ pub(super) fn build(config: &DriverConfig) -> Result<Built, StartError> {
     }
     Ok(Built {
         zero_copy: probe.is_supported(opcode::SendZc::CODE),
+        can_install: probe.is_supported(opcode::FixedFdInstall::CODE),
         msg_ring: probe.is_supported(opcode::MsgRingData::CODE),
         gather: ring.params().is_feature_min_timeout(),
         ring,

@@ -39,6 +39,8 @@ pub(super) enum Kind {
     FileRead = 14,
     /// A write to a file.
     FileWrite = 15,
+    /// An ordinary descriptor for a direct one.
+    Install = 16,
 }
 
 const GENERATION: u64 = (1 << 24) - 1;
@@ -71,6 +73,7 @@ pub(super) fn untag(user_data: u64) -> Option<(Kind, u32, u32)> {
         13 => Kind::Shutdown,
         14 => Kind::FileRead,
         15 => Kind::FileWrite,
+        16 => Kind::Install,
         _ => return None,
     };
     let generation = (user_data >> 32 & GENERATION) as u32;
