@@ -1,6 +1,7 @@
 //! What a handler holds: one session during a call, or the worker.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hioload_base::Time;
@@ -220,6 +221,13 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn buffered_size(&self) -> usize {
         self.core.buffered_size(self.socket)
+    }
+
+    /// The other end's address: of its connection, so of a proxy where there is one in front. A session that is polled has
+    /// none of its own, and io_uring knows it from Linux 6.8 on. The system is asked each time; who needs it often keeps it
+    /// in the [`context`](Session::context).
+    pub fn peer_addr(&mut self) -> Option<SocketAddr> {
+        self.core.peer_addr(&mut self.cx, self.socket)
     }
 
     /// Its name for everybody, on any worker and any thread: it gets one if it has none.

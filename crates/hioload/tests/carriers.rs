@@ -36,6 +36,16 @@ impl Handler for Clerk {
     }
 }
 
+/// Says to each session who it is.
+struct Usher;
+
+impl Handler for Usher {
+    fn open(&mut self, session: &mut Session<'_>) {
+        let peer = session.peer_addr().map(|peer| peer.to_string());
+        let _ = session.send(Message::text(&peer.unwrap_or_default()));
+    }
+}
+
 fn start(driver: DriverChoice, settings: Settings) -> Running {
     let builder = Server::builder().workers(2).driver(driver);
     Running::start(builder.settings(settings).handler(|_| Clerk))
@@ -251,4 +261,38 @@ fn which_limit_rejects_is_counted() {
     }
     assert!(server.list(Kind::Sse).len() <= 2);
     server.wait("it is counted", |stats| stats.streams_rejected_kind >= 1);
+}
+
+#[test]
+fn a_handler_knows_who_is_at_the_other_end() {
+    on_each_driver(|driver| {
+        let builder = Server::builder().workers(1).driver(driver);
+        let server = Running::start(builder.handler(|_| Usher));
+        let mut socket = Socket::connect(server.addr);
+        socket.ask("/events", "");
+        let mut streams = Multiplexed::connect(server.addr);
+        let events = streams.ask("/events");
+        let mut tunnels = Multiplexed::connect(server.addr);
+        let tunnel = tunnels.open("CONNECT", "/", Some("websocket"), &WEBSOCKET, false);
+        assert_eq!(tunnels.head(tunnel).0, 200);
+        let names = [
+            socket.stream.local_addr().ok(),
+            streams.local_addr(),
+            tunnels.local_addr(),
+        ];
+        let carriers = [
+            Carrier::Events(socket),
+            Carrier::EventsOfStream(streams, events),
+            Carrier::Tunnel(tunnels, tunnel),
+        ];
+        for (mut carrier, name) in carriers.into_iter().zip(names) {
+            let heard = carrier.heard();
+            // io_uring knows from Linux 6.8 on.
+            if driver == DriverChoice::Poll || !heard.is_empty() {
+                assert_eq!(heard.parse().ok(), name);
+            }
+        }
+        let mut poll = Carrier::Poll(server.addr, "/poll".to_owned());
+        assert_eq!(poll.heard(), "", "it has no connection of its own");
+    });
 }

@@ -22,8 +22,7 @@
 //! `streams.poll_backlog` bytes and one send of a session, `streams.poll_worker` bytes of all of a worker: then the
 //! session is one whose peer does not read. `streams.long_poll_max` of them on a worker, whoever opened them: a session
 //! outlives the connection it was opened on, so that who opens a connection for each would pass any bound of a
-//! connection; and the other end's address, where a driver knows it (a direct descriptor of io_uring has none to ask
-//! for), is often that of a proxy with many behind it. How long sessions of nobody take room is `streams.poll_linger`.
+//! connection; and the other end's address is often that of a proxy with many behind it. How long sessions of nobody take room is `streams.poll_linger`.
 
 use std::sync::Arc;
 

@@ -273,6 +273,10 @@ impl Multiplexed {
         peer
     }
 
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
     fn flush(&mut self) {
         let output = self.machine.output().to_vec();
         self.machine.clear_output();

@@ -28,6 +28,7 @@ mod remote;
 mod settings;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use hioload_base::Time;
 use hioload_mem::Segment;
@@ -237,15 +238,19 @@ impl Core {
                 return Err(rejected);
             }
         }
-        // The other end of a stream is that of its connection.
-        let carrier = self.h2.parent_of(client).unwrap_or(client);
         let new = New {
             kind,
-            peer: cx.driver().peer_addr(carrier),
+            peer: self.peer_addr(cx, client),
             handle: socket.key().to_bits(),
         };
         let registry = &mut self.manager.registry;
         registry.register(place_of(socket), new, cx.now())
+    }
+
+    /// The other end's address, if the driver can tell; that of a stream is its connection's.
+    pub(crate) fn peer_addr(&self, cx: &mut Cx<'_>, socket: SocketId) -> Option<SocketAddr> {
+        let carrier = self.h2.parent_of(socket).unwrap_or(socket);
+        cx.driver().peer_addr(carrier)
     }
 
     /// From now on the stream, which is here, lives by itself.
