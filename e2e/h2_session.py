@@ -95,7 +95,8 @@ class Session:
         view = memoryview(data)
         while view or end_stream:
             window = self.connection.local_flow_control_window(stream)
-            size = min(len(view), window, self.connection.max_outbound_frame_size)
+            # Settings can leave less than nothing.
+            size = min(len(view), max(window, 0), self.connection.max_outbound_frame_size)
             if view and not size:
                 self.turn()
                 continue

@@ -109,6 +109,26 @@ impl ReceiveWindow {
         Some(told as u32)
     }
 
+    /// Settings will take so much: what to tell the peer so that it may be as far ahead as before, though no further than
+    /// `most`. It counts as told.
+    pub(super) fn keep(&mut self, difference: u32, most: u32) -> Option<u32> {
+        let difference = i64::from(difference);
+        let gap = i64::from(most) - self.held - (self.room - difference);
+        let told = gap.clamp(0, difference);
+        self.room += told;
+        (told > 0).then_some(told as u32)
+    }
+
+    /// What to tell the peer so that its window is not below zero. It counts as told.
+    pub(super) fn lift(&mut self) -> Option<u32> {
+        let missing = -self.room;
+        if missing <= 0 {
+            return None;
+        }
+        self.room = 0;
+        Some(missing as u32)
+    }
+
     /// How far ahead the peer may be.
     pub(super) fn target(self) -> i64 {
         self.target

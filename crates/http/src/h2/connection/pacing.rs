@@ -133,10 +133,23 @@ impl Connection {
         self.pacing.sent = self.now;
         self.pacing.is_settled = false;
         self.timers.settings_sent(&self.limits, self.now);
-        // What is less holds for us from now on; what is more once the peer knows of it.
-        for (_, stream) in self.streams.iter_mut() {
-            if is_less && !stream.is_tunnel && !stream.has_own_window {
-                stream.receive.set_target(wanted);
+        if is_less {
+            self.keep_windows(told - wanted, wanted);
+        }
+    }
+
+    /// Less is to come ahead, `target` of each stream. Streams that are open keep what they have, and those with content
+    /// use it up: a window below zero is within the rules (RFC 9113 6.9.2), and more than many a client is made for.
+    fn keep_windows(&mut self, difference: u32, target: u32) {
+        for (reference, stream) in self.streams.iter_mut() {
+            if !stream.state.can_receive() {
+                continue;
+            }
+            if let Some(told) = stream.receive.keep(difference, self.limits.stream_window) {
+                frame::write_window_update(&mut self.out, reference.id, told);
+            }
+            if !stream.is_tunnel && !stream.has_own_window {
+                stream.receive.set_target(target);
             }
         }
     }
@@ -153,8 +166,8 @@ impl Connection {
         }
     }
 
-    /// All windows of streams that are open change by what SETTINGS changed (RFC 9113 6.9.2). Tunnels get it back, and
-    /// so do streams whose owner has set their window.
+    /// All windows of streams that are open change by what SETTINGS changed (RFC 9113 6.9.2). One that was opened
+    /// meanwhile, and has sent more than it may now, gets so much that it stands at zero.
     pub(super) fn shift_receive_windows(&mut self, difference: i64) {
         let window = self.pacing.in_force;
         for (reference, stream) in self.streams.iter_mut() {
@@ -165,7 +178,7 @@ impl Connection {
                 stream.receive.set_target(window);
             }
             if stream.state.can_receive()
-                && let Some(increment) = stream.receive.announce()
+                && let Some(increment) = stream.receive.lift().or(stream.receive.announce())
             {
                 frame::write_window_update(&mut self.out, reference.id, increment);
             }
