@@ -34,6 +34,7 @@ const GATES: &[Gate] = &[
     gate("docs", &["docs"]),
     gate("loom", &["loom"]),
     gate("sim", &["sim", "--seeds", "200"]),
+    gate("sim-streams", &["sim", "streams", "--seeds", "200"]),
     gate("sim-store", &["sim", "store", "--seeds", "2000"]),
     gate("e2e", &["e2e"]),
     gate("torture", &["torture", "--kills", "60"]),
