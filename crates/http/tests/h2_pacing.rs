@@ -273,3 +273,17 @@ fn open_any(pair: &mut Pair, is_tunnel: bool) -> u32 {
     run(pair, LAN);
     id
 }
+
+#[test]
+fn no_settings_are_said_behind_the_end() {
+    let mut pair = pair(LAN);
+    let tunnel = open_tunnel(&mut pair, LAN);
+    assert_eq!(open_uploads(&mut pair, 1, LAN).1, Some(24_576));
+    pair.sleep(Duration::from_secs(1));
+    let broken = frame(DATA, 0, 0, b"of no stream");
+    assert!(pair.server.feed(&broken).is_err());
+    let last = frames(&pair.server.take_wire());
+    assert_eq!(last.last().map(|frame| frame.kind), Some(GOAWAY));
+    pair.server.release(tunnel);
+    assert_eq!(window_of(&pair.server.take_wire()), None);
+}

@@ -125,7 +125,8 @@ impl Connection {
         let is_less = wanted < told - told / 4;
         let is_more = wanted > told + told / 2 || (is_full && wanted > told);
         let may_grow = self.now - self.pacing.sent >= GROWTH;
-        if !self.pacing.is_settled || !(is_less || (is_more && may_grow)) {
+        let is_due = is_less || (is_more && may_grow);
+        if !is_due || !self.pacing.is_settled || !self.is_open() {
             return;
         }
         frame::write_settings(&mut self.out, &[(id::INITIAL_WINDOW_SIZE, wanted)]);
