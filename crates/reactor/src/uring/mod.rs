@@ -83,6 +83,8 @@ pub struct UringDriver {
     files: Vec<std::fs::File>,
     /// The kernel makes ordinary descriptors of direct ones.
     can_install: bool,
+    /// The number of the last one that was asked for.
+    installs: u32,
     /// Reads and writes of files in flight.
     file_ops: Slab<FileOp>,
     doorbell: Arc<Doorbell>,
@@ -166,6 +168,7 @@ impl UringDriver {
             zero_copy: Slab::with_limit(sockets_max),
             files: Vec::new(),
             can_install: built.can_install,
+            installs: 0,
             file_ops: Slab::with_limit(config.file_ops_max),
             doorbell,
             doorbell_value: Box::new(0),

@@ -33,12 +33,15 @@ impl UringDriver {
         if !self.can_install {
             return None;
         }
+        // One that found the queue full completes later, and is not taken for the next.
+        self.installs = self.installs.wrapping_add(1);
+        let tag = plain(Kind::Install, self.installs);
         let entry = opcode::FixedFdInstall::new(Fixed(index), 0).build();
-        self.push(entry.user_data(plain(Kind::Install, 0)));
+        self.push(entry.user_data(tag));
         self.flush();
         self.stage();
-        let is_it = |entry: &io_uring::cqueue::Entry| entry.user_data() == plain(Kind::Install, 0);
-        let place = self.staged.iter().position(is_it)?;
+        let mut staged = self.staged.iter();
+        let place = staged.position(|entry| entry.user_data() == tag)?;
         let entry = self.staged.remove(place)?;
         self.stats.completions += 1;
         self.stats.in_flight -= 1;
