@@ -50,13 +50,19 @@ impl Hash {
     /// # Errors
     /// [`HashSyntax`]: another length, or something that is no digit.
     pub fn from_hex(text: impl AsRef<[u8]>) -> Result<Hash, HashSyntax> {
-        let text = text.as_ref();
-        if text.len() != 2 * HASH_SIZE {
+        let text: &[u8; 2 * HASH_SIZE] = text.as_ref().try_into().map_err(|_| HashSyntax)?;
+        // All digits, whatever the first ones are: several at a time.
+        if !text
+            .iter()
+            .fold(true, |so_far, &byte| so_far & is_digit(byte))
+        {
             return Err(HashSyntax);
         }
+        let values = text.map(value_of_digit);
         let mut bytes = [0; HASH_SIZE];
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        for (byte, pair) in bytes.iter_mut().zip(values.as_chunks().0) {
+            let [high, low] = pair;
+            *byte = high << 4 | low;
         }
         Ok(Hash(bytes))
     }
@@ -101,13 +107,15 @@ impl Hash {
     }
 }
 
-fn digit(byte: u8) -> Result<u8, HashSyntax> {
-    match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        b'A'..=b'F' => Ok(byte - b'A' + 10),
-        _ => Err(HashSyntax),
-    }
+fn is_digit(byte: u8) -> bool {
+    let letter = byte | 0x20;
+    byte.is_ascii_digit() | (b'a'..=b'f').contains(&letter)
+}
+
+/// Of a hexadecimal digit.
+fn value_of_digit(byte: u8) -> u8 {
+    // Letters begin at 1 in their column, and are worth 9 more.
+    (byte & 15) + 9 * (byte >> 6)
 }
 
 impl fmt::Display for Hash {

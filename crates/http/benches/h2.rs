@@ -2,6 +2,7 @@
 
 use divan::{Bencher, black_box};
 use hioload_base::Time;
+use hioload_http::FieldName;
 use hioload_http::h2::{Connection, Event, HeaderList, Limits, RequestHead};
 
 fn main() {
@@ -31,6 +32,11 @@ const ANSWER: &[Line] = &[
     (b"content-length", b"4096"),
     (b"accept-ranges", b"bytes"),
 ];
+
+/// Fields as a connection takes them.
+fn lines(lines: &[Line]) -> impl Iterator<Item = (FieldName<'_>, &[u8])> + Clone {
+    lines.iter().map(|&(name, value)| (name.into(), value))
+}
 
 struct Ends {
     client: Connection,
@@ -116,7 +122,7 @@ fn serve(server: &mut Connection, list: &mut HeaderList, up: &mut [u8], down: &m
                 stream, end_stream, ..
             })) => {
                 black_box(list.request(end_stream).path());
-                let fields = ANSWER.iter().copied();
+                let fields = lines(ANSWER);
                 server
                     .respond(stream, 200, fields, false)
                     .expect("a response is due");
@@ -150,7 +156,7 @@ fn requests_of_32(bencher: Bencher, name: &str) {
     let mut round = || {
         for _ in 0..32 {
             let stream = client
-                .open(Time::ZERO, &HEAD, fields.iter().copied(), true)
+                .open(Time::ZERO, &HEAD, lines(fields), true)
                 .expect("room");
             client.release(stream);
         }
@@ -187,7 +193,7 @@ fn both_ends_of_a_request(bencher: Bencher) {
     let mut ends = Ends::new();
     bencher.bench_local(|| {
         ends.client
-            .open(Time::ZERO, &HEAD, PLAIN.iter().copied(), true)
+            .open(Time::ZERO, &HEAD, lines(PLAIN), true)
             .expect("room");
         assert_eq!(ends.carry_up(), 1);
         // The content.

@@ -10,19 +10,16 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// assert_eq!(value, "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:");
 /// ```
 pub fn write_repr_digest(sha256: &[u8; 32], out: &mut String) {
-    out.push_str("sha-256=:");
-    for group in sha256.chunks(3) {
+    let mut digits = [b'='; 44];
+    for (group, digits) in sha256.chunks(3).zip(digits.chunks_mut(4)) {
         let byte = |place: usize| u32::from(group.get(place).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
-            out.push(if place <= group.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+        for (place, digit) in digits.iter_mut().take(group.len() + 1).enumerate() {
+            *digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
         }
     }
+    out.push_str("sha-256=:");
+    out.push_str(str::from_utf8(&digits).expect("invariant: base64 is ASCII"));
     out.push(':');
 }
 

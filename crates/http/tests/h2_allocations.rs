@@ -79,7 +79,7 @@ impl Ends {
                 path: ["/a", "/b/c", "/d?e"][(turn + number) as usize % 3],
                 protocol: is_tunnel.then_some("websocket"),
             };
-            let fields = FIELDS.iter().copied();
+            let fields = FIELDS.iter().map(|&(name, value)| (name.into(), value));
             let stream = self
                 .client
                 .open(Time::ZERO, &head, fields, false)
@@ -101,7 +101,7 @@ impl Ends {
                 Some(Event::Head { stream, kind, .. }) => {
                     assert_eq!(kind, HeadKind::Request);
                     assert!(self.list.request(false).header("cookie").is_some());
-                    let answer = ANSWER.iter().copied();
+                    let answer = ANSWER.iter().map(|&(name, value)| (name.into(), value));
                     self.server
                         .respond(stream, 200, answer, false)
                         .expect("due");

@@ -72,8 +72,8 @@ pub(super) struct Get {
     pub(super) reads: usize,
     /// Bytes given out.
     pub(super) given: u32,
-    /// Of a whole read that is verified so.
-    pub(super) hasher: Option<Hasher>,
+    /// Of a whole read that is verified so; in a box, for what is in the cache needs none.
+    pub(super) hasher: Option<Box<Hasher>>,
     /// It is among those that wait to be hashed.
     pub(super) is_in_line: bool,
     /// Bytes the socket could take when it was last asked: so much is read ahead.
@@ -122,7 +122,7 @@ impl Get {
     /// To the beginning of what is wanted.
     pub(super) fn rewind(&mut self, with_hash: bool) {
         self.next = self.range.start - self.range.start % UNIT as u32;
-        self.hasher = (with_hash && self.is_whole()).then(Hasher::new);
+        self.hasher = (with_hash && self.is_whole()).then(Box::default);
     }
 
     /// The whole content is wanted.
@@ -174,7 +174,7 @@ impl Get {
 
     /// The verified bytes that may be given out now, first in line.
     pub(super) fn front(&mut self) -> Option<&mut Piece> {
-        let hashed = self.hasher.as_ref().map(Hasher::length);
+        let hashed = self.hasher.as_deref().map(Hasher::length);
         let length = self.record.length;
         let piece = self.window.front_mut()?;
         piece.ready.as_ref()?;

@@ -318,7 +318,9 @@ impl Gets {
 
     pub(super) fn hasher(&self, key: Key) -> Option<&Hasher> {
         let get = self.slots.get(key)?;
-        get.hasher.as_ref().filter(|_| get.stage == Stage::Reading)
+        get.hasher
+            .as_deref()
+            .filter(|_| get.stage == Stage::Reading)
     }
 
     pub(super) fn bytes(&self, key: Key, at: u64) -> &[u8] {
@@ -332,7 +334,7 @@ impl Gets {
         };
         get.is_in_line = !is_all;
         if hasher.length() < u64::from(get.record.length) {
-            get.hasher = Some(hasher);
+            get.hasher = Some(Box::new(hasher));
             return self.wake(desk, key);
         }
         get.hasher = None;

@@ -22,6 +22,7 @@ use hioload_ws::{CloseCode, Keepalive, Kind};
 
 use super::connection::{Facts, Phase};
 use super::core::{Core, Cx};
+use super::h2::text_fields;
 use super::hub::Hub;
 use super::input::Input;
 use super::streams::Arrival;
@@ -98,8 +99,8 @@ impl Hub {
         let place = place.ok_or(Refusal::new(501, "no such protocol is spoken here"))?;
         let agreed = self.agree(cx, socket, place, token, &request);
         let agreed = agreed.inspect_err(|_| self.core.stats.handshakes_refused += 1)?;
-        let lines = [&*self.http.date, &agreed.fields];
-        if self.core.stream_respond(socket, 200, &lines, None, false) {
+        let fields = self.http.date.iter().chain(text_fields(&agreed.fields));
+        if self.core.stream_respond(socket, 200, fields, false) {
             self.open_custom(cx, socket, &agreed, request.path());
             self.core.flush(cx, socket);
         } else {

@@ -12,6 +12,7 @@ use hioload_base::{Slab, Time};
 use super::event::{Head, Protocol, RequestKey};
 use super::exchange::Exchange;
 use super::wire::{StartError, Terms, WireEvent, WireFault};
+use crate::field_name::FieldName;
 use crate::fields::Fields;
 use crate::h2::{
     Connection, ErrorCode, Event, HeadKind, HeaderList, Limits, OpenError, RequestHead, StreamRef,
@@ -115,6 +116,7 @@ impl H2 {
         };
         let has_body = protocol.is_some() || !exchange.outgoing.is_done();
         let fields = Fields::new(self.lines.as_bytes());
+        let fields = fields.map(|(name, value)| (FieldName::Text(name), value));
         let stream = self
             .connection
             .open(now, &head, fields, !has_body)

@@ -5,8 +5,8 @@
 //! message: it allocates nothing once it is as long as the longest one.
 //!
 //! ```text
-//!   text:  GET https example.com /a host: example.com␍␊ accept: */*␍␊ …
-//!          └── values of pseudo fields ─┘└── lines ──────────────────────
+//!   pseudo:  GET https example.com /a
+//!   lines:   host: example.com␍␊ accept: */*␍␊ …
 //! ```
 //!
 //! Invariants: no line holds CR, LF or NUL; a field that is malformed makes the list malformed, but never stops the
@@ -37,10 +37,12 @@ pub enum HeadKind {
 /// A header list. Of use until the next one is put in its place.
 #[derive(Debug, Default)]
 pub struct HeaderList {
-    text: Vec<u8>,
+    /// Values of the pseudo fields, one behind the other.
+    pseudo_text: String,
     pseudo: [Option<Span>; PSEUDO_COUNT],
-    /// Where the lines start in `text`, once one came.
-    lines_start: Option<u32>,
+    lines: Vec<u8>,
+    /// No pseudo field can come any more.
+    has_lines: bool,
     status: Option<u16>,
     size: u32,
     count: u32,
@@ -53,7 +55,7 @@ pub struct HeaderList {
     spare: Vec<u8>,
 }
 
-/// Where a value lies in the text.
+/// Where a value lies in the text of all.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
@@ -127,10 +129,7 @@ impl HeaderList {
     /// The regular fields as lines, each ended by CRLF.
     #[must_use]
     pub fn lines(&self) -> &[u8] {
-        let start = self
-            .lines_start
-            .map_or(self.text.len(), |start| start as usize);
-        &self.text[start..]
+        &self.lines
     }
 
     /// Bytes as RFC 9113 6.5.2 counts them: of names and values, and 32 for each field.
@@ -177,9 +176,11 @@ impl HeaderList {
 
     /// Forgets all; the memory stays.
     pub fn clear(&mut self) {
-        self.text.clear();
+        self.pseudo_text.clear();
+        self.lines.clear();
         *self = Self {
-            text: std::mem::take(&mut self.text),
+            pseudo_text: std::mem::take(&mut self.pseudo_text),
+            lines: std::mem::take(&mut self.lines),
             spare: std::mem::take(&mut self.spare),
             ..Self::default()
         };
@@ -187,8 +188,7 @@ impl HeaderList {
 
     fn pseudo(&self, index: usize) -> Option<&str> {
         let Span { start, len } = self.pseudo[index]?;
-        let value = self.text.get(start as usize..(start + len) as usize)?;
-        std::str::from_utf8(value).ok()
+        self.pseudo_text.get(start as usize..(start + len) as usize)
     }
 
     /// Takes the next field of a block. What is wrong with it is told by [`HeaderList::finish`].
@@ -239,21 +239,19 @@ impl HeaderList {
             _ => return Err(Offence::PseudoFields),
         };
         // RFC 9113 8.3: they come before the regular ones, and once. None of them holds anything but visible ASCII.
-        if self.lines_start.is_some()
-            || self.pseudo[index].is_some()
-            || value.is_empty()
-            || !value.iter().all(u8::is_ascii_graphic)
+        if self.has_lines || self.pseudo[index].is_some() || value.is_empty() || !is_graphic(value)
         {
             return Err(Offence::PseudoFields);
         }
+        let text = str::from_utf8(value).map_err(|_| Offence::PseudoFields)?;
         if index == STATUS {
             self.status = Some(status(value).ok_or(Offence::PseudoFields)?);
         }
         self.pseudo[index] = Some(Span {
-            start: self.text.len() as u32,
+            start: self.pseudo_text.len() as u32,
             len: value.len() as u32,
         });
-        self.text.extend_from_slice(value);
+        self.pseudo_text.push_str(text);
         Ok(())
     }
 
@@ -261,7 +259,7 @@ impl HeaderList {
         if !is_name(name, false) || !is_value(value) {
             return Err(Offence::Field);
         }
-        if self.lines_start.is_none() {
+        if !self.has_lines {
             self.begin_lines();
         }
         match name.len() {
@@ -287,14 +285,14 @@ impl HeaderList {
 
     /// The first line: the host, when `:authority` named it.
     fn begin_lines(&mut self) {
-        self.lines_start = Some(self.text.len() as u32);
+        self.has_lines = true;
         let Some(Span { start, len }) = self.pseudo[AUTHORITY] else {
             return;
         };
-        self.text.extend_from_slice(b"host: ");
-        self.text
-            .extend_from_within(start as usize..(start + len) as usize);
-        self.text.extend_from_slice(b"\r\n");
+        let authority = &self.pseudo_text[start as usize..(start + len) as usize];
+        self.lines.extend_from_slice(b"host: ");
+        self.lines.extend_from_slice(authority.as_bytes());
+        self.lines.extend_from_slice(b"\r\n");
     }
 
     fn push_host(&mut self, value: &[u8]) -> Result<(), Offence> {
@@ -312,11 +310,11 @@ impl HeaderList {
     }
 
     fn push_line(&mut self, name: &[u8], value: &[u8]) {
-        self.text.reserve(name.len() + value.len() + 4);
-        self.text.extend_from_slice(name);
-        self.text.extend_from_slice(b": ");
-        self.text.extend_from_slice(value);
-        self.text.extend_from_slice(b"\r\n");
+        self.lines.reserve(name.len() + value.len() + 4);
+        self.lines.extend_from_slice(name);
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
     }
 
     /// The block has ended.
@@ -327,7 +325,7 @@ impl HeaderList {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        if self.lines_start.is_none() {
+        if !self.has_lines {
             self.begin_lines();
         }
         let is_complete = match kind {
@@ -384,11 +382,9 @@ impl HeaderList {
     /// RFC 9113 8.2.3: one field, its parts joined by `; `. It stands where the first of them stood.
     #[cold]
     fn join_cookies(&mut self) {
-        let start = self.text.len() - self.lines().len();
-        let mut lines = std::mem::take(&mut self.spare);
-        lines.clear();
-        lines.extend_from_slice(&self.text[start..]);
-        self.text.truncate(start);
+        let spare = std::mem::take(&mut self.spare);
+        let lines = std::mem::replace(&mut self.lines, spare);
+        self.lines.clear();
         let mut is_first = true;
         for (name, value) in Fields::new(&lines) {
             if name != b"cookie" {
@@ -396,11 +392,11 @@ impl HeaderList {
             } else if std::mem::take(&mut is_first) {
                 let mut before = &b"cookie: "[..];
                 for value in values(&Fields::new(&lines), "cookie") {
-                    self.text.extend_from_slice(before);
-                    self.text.extend_from_slice(value);
+                    self.lines.extend_from_slice(before);
+                    self.lines.extend_from_slice(value);
                     before = b"; ";
                 }
-                self.text.extend_from_slice(b"\r\n");
+                self.lines.extend_from_slice(b"\r\n");
             }
         }
         self.spare = lines;
@@ -462,11 +458,37 @@ pub(super) fn is_value(value: &[u8]) -> bool {
     !is_space(value.first()) && !is_space(value.last()) && has_no_control(value)
 }
 
-/// Looks at all bytes, whatever the first ones are: several at a time.
+/// Visible ASCII and nothing else.
+fn is_graphic(value: &[u8]) -> bool {
+    is_free_of(value, b' ' + 1) && value.is_ascii()
+}
+
 fn has_no_control(value: &[u8]) -> bool {
-    !value.iter().fold(false, |found, &byte| {
-        found | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f)
-    })
+    let is_control = |&byte: &u8| (byte < b' ' && byte != b'\t') || byte == DEL;
+    // Tabs are rare: who has one is looked at again.
+    is_free_of(value, b' ') || !value.iter().any(is_control)
+}
+
+const DEL: u8 = 0x7f;
+
+/// No byte is below `least`, which is at most 0x80, and none is DEL: eight at a time.
+fn is_free_of(bytes: &[u8], least: u8) -> bool {
+    const EACH: u64 = u64::MAX / 255;
+    // A subtraction borrows into the highest bit of the first byte that is smaller.
+    let has_less = |word: u64, least: u8| word.wrapping_sub(EACH * u64::from(least)) & !word;
+    let found = |bytes: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*bytes);
+        has_less(word, least) | has_less(word ^ (EACH * u64::from(DEL)), 1)
+    };
+    // The last eight may have been looked at in part.
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(|&byte| byte >= least && byte != DEL);
+    };
+    let (words, _) = bytes.as_chunks();
+    let found = words
+        .iter()
+        .fold(found(last), |all, word| all | found(word));
+    found & (EACH * 0x80) == 0
 }
 
 /// Fields of the connection, which HTTP/2 says by other means (RFC 9113 8.2.2).
@@ -475,4 +497,30 @@ pub(super) fn is_of_connection(name: &[u8]) -> bool {
         name,
         b"upgrade" | b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte at every place of values of every length up to three words.
+    #[test]
+    fn bytes_are_looked_at_wherever_they_are() {
+        for length in 0..24 {
+            for (place, byte) in
+                (0..length).flat_map(|place| (0..=255).map(move |byte| (place, byte)))
+            {
+                for around in [b'!', b'~', b'a'] {
+                    let mut value = vec![around; length];
+                    value[place] = byte;
+                    assert_eq!(is_graphic(&value), byte.is_ascii_graphic(), "{value:?}");
+                    let is_control = (byte < b' ' && byte != b'\t') || byte == 0x7f;
+                    assert_eq!(has_no_control(&value), !is_control, "{value:?}");
+                }
+            }
+            assert!(has_no_control(&vec![0xff; length]));
+            assert!(has_no_control(&vec![b'\t'; length]));
+            assert_eq!(is_graphic(&vec![0x80; length]), length == 0);
+        }
+    }
 }

@@ -9,6 +9,7 @@
 use super::field::size_of_field;
 use super::indexed_table::IndexedTable;
 use super::lookup::Hash;
+use super::name::Name;
 use super::static_table::{self, Habit};
 use super::{TABLE_SIZE_INITIAL, huffman, integer};
 
@@ -142,56 +143,75 @@ impl Block<'_> {
 
     /// Adds a field, its name as it is: that it is in lower case is HTTP/2's matter.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
-        let table = &self.encoder.table;
-        let of_name = Hash::of_name(name);
-        let known = static_table::find_name(of_name, name);
+        let name = Name::of(name);
         let indexing = match indexing {
-            Indexing::Auto => by_habit(known, value),
+            Indexing::Auto => self.by_habit(&name, value),
             told => told,
         };
+        self.add(&name, value, indexing);
+    }
+
+    /// Adds a field whose name is known when this is compiled, as [`Indexing::Auto`] has it.
+    pub fn known(&mut self, name: &Name<'static>, value: &[u8]) {
+        let indexing = self.by_habit(name, value);
+        self.add(name, value, indexing);
+    }
+
+    fn add(&mut self, name: &Name<'_>, value: &[u8], indexing: Indexing) {
         if indexing == Indexing::Never {
-            return self.literal(NEVER, known, of_name, name, value);
+            return self.literal(NEVER, name, value);
         }
-        if let Some(index) = known.and_then(|first| static_table::find_value(first, value)) {
+        if let Some(index) = name
+            .index
+            .and_then(|first| static_table::find_value(first, value))
+        {
             return write_integer(index, INDEXED, self.out);
         }
+        let table = &mut self.encoder.table;
         // What takes more than half of the table would drive out what others need.
-        let is_small = size_of_field(name, value) <= table.size_max() / 2;
+        let is_small = size_of_field(name.text, value) <= table.size_max() / 2;
         if indexing == Indexing::Without || !is_small {
-            return self.literal(WITHOUT, known, of_name, name, value);
+            return self.literal(WITHOUT, name, value);
         }
-        let of_field = Hash::of_field(of_name, value);
-        if let Some(index) = table.find_field(of_field, name, value) {
+        let of_field = Hash::of_field(name.hash, value);
+        if let Some(index) = table.find_field(of_field, name.text, value) {
             return write_integer(index, INDEXED, self.out);
         }
-        self.literal(INCREMENTAL, known, of_name, name, value);
-        self.encoder.table.insert(of_name, name, of_field, value);
+        self.literal(INCREMENTAL, name, value);
+        self.encoder
+            .table
+            .insert(name.hash, name.text, of_field, value);
     }
 
     /// RFC 7541 6.2: an index for the name, or 0 and the name; then the value.
-    fn literal(
-        &mut self,
-        kind: (u8, u32),
-        known: Option<u32>,
-        of_name: Hash,
-        name: &[u8],
-        value: &[u8],
-    ) {
-        let index = known.or_else(|| self.encoder.table.find_name(of_name, name));
+    fn literal(&mut self, kind: (u8, u32), name: &Name<'_>, value: &[u8]) {
+        let index = self.index_of(name);
         write_integer(index.unwrap_or(0), kind, self.out);
         if index.is_none() {
-            write_string(name, self.out);
+            write_string(name.text, self.out);
         }
-        write_string(value, self.out);
+        if name.is_plain {
+            write_plain(value, self.out);
+        } else {
+            write_string(value, self.out);
+        }
     }
-}
 
-fn by_habit(known: Option<u32>, value: &[u8]) -> Indexing {
-    match known.map_or(Habit::Repeats, static_table::habit) {
-        Habit::Repeats => Indexing::Incremental,
-        Habit::Changes => Indexing::Without,
-        Habit::Guessable if value.len() >= COOKIE_SIZE_GUESSABLE => Indexing::Incremental,
-        Habit::Guessable | Habit::Secret => Indexing::Never,
+    /// An index for the name.
+    fn index_of(&self, name: &Name<'_>) -> Option<u32> {
+        let table = &self.encoder.table;
+        name.index.or_else(|| table.find_name(name.hash, name.text))
+    }
+
+    fn by_habit(&self, name: &Name<'_>, value: &[u8]) -> Indexing {
+        match name.habit {
+            Habit::Repeats => Indexing::Incremental,
+            // Once for the sake of the name.
+            Habit::Changes if self.index_of(name).is_none() => Indexing::Incremental,
+            Habit::Changes => Indexing::Without,
+            Habit::Guessable if value.len() >= COOKIE_SIZE_GUESSABLE => Indexing::Incremental,
+            Habit::Guessable | Habit::Secret => Indexing::Never,
+        }
     }
 }
 
@@ -201,12 +221,30 @@ fn write_integer(value: u32, (flags, prefix_bits): (u8, u32), out: &mut Vec<u8>)
 
 /// RFC 7541 5.2: encoded where that is shorter.
 fn write_string(plain: &[u8], out: &mut Vec<u8>) {
+    // Nearly all are so short that their size takes one byte, which is filled in when it is known.
+    if plain.len() < 127 {
+        let start = out.len();
+        out.push(0);
+        huffman::encode(plain, out);
+        let size = out.len() - start - 1;
+        if size < plain.len() {
+            out[start] = 0b1000_0000 | size as u8;
+        } else {
+            out.truncate(start);
+            write_plain(plain, out);
+        }
+        return;
+    }
     let size = huffman::encoded_size(plain);
     if size < plain.len() {
         integer::encode(size as u32, 7, 0b1000_0000, out);
         huffman::encode(plain, out);
     } else {
-        integer::encode(plain.len() as u32, 7, 0, out);
-        out.extend_from_slice(plain);
+        write_plain(plain, out);
     }
+}
+
+fn write_plain(plain: &[u8], out: &mut Vec<u8>) {
+    integer::encode(plain.len() as u32, 7, 0, out);
+    out.extend_from_slice(plain);
 }

@@ -5,7 +5,7 @@
 //! this is compiled.
 //!
 //! ```text
-//!   10 bits ─▶ STEPS: one or two symbols (all that headers are usually made of)
+//!   12 bits ─▶ STEPS: one or two symbols (all that headers are usually made of)
 //!      └─ no code is that short ─▶ CANONICAL: the size by comparing, the symbol by counting
 //! ```
 
@@ -37,8 +37,8 @@ const CODE_SIZES: [u8; 257] = [
 const CODE_SIZE_MAX: usize = 30;
 /// Bits of the shortest one.
 const CODE_SIZE_MIN: usize = 5;
-/// Bits looked at in one step: no symbol of everyday headers has a longer code.
-const STEP_BITS: usize = 10;
+/// Bits looked at in one step: two digits or small letters, whichever they are.
+const STEP_BITS: usize = 12;
 /// Not a byte.
 const EOS: u16 = 256;
 
@@ -63,7 +63,7 @@ struct Canonical {
     symbols: [u16; 257],
 }
 
-/// What ten bits begin with.
+/// What [`STEP_BITS`] bits begin with.
 #[derive(Clone, Copy)]
 struct Step {
     symbols: [u8; 2],
@@ -197,6 +197,17 @@ pub(super) fn decode(mut input: &[u8], out: &mut [u8]) -> Result<usize, Malforme
             window |= u64::from(byte) << (56 - bits);
             bits += 8;
             input = rest;
+        }
+        if bits >= STEP_BITS {
+            let step = STEPS[(window >> (64 - STEP_BITS)) as usize];
+            if step.size > 0 {
+                // There is room for two: what these bits could be at the least.
+                out[size..size + 2].copy_from_slice(&step.symbols);
+                size += 1 + usize::from(step.size > step.size_first);
+                window <<= step.size;
+                bits -= usize::from(step.size);
+                continue;
+            }
         }
         // Behind the end there are ones: padding, even that of none, is then the beginning of EOS.
         let padded = window | (u64::MAX >> bits);

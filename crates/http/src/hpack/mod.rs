@@ -23,6 +23,7 @@ mod indexed_table;
 mod integer;
 mod lookup;
 mod malformed;
+mod name;
 mod static_table;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use decoder::{DecodeError, Decoder};
 pub use encoder::{Block, ENCODER_TABLE_SIZE_MAX, Encoder, Indexing};
 pub use field::Field;
 pub use malformed::Malformed;
+pub use name::Name;
 
 /// Size of both dynamic tables at the beginning of an HTTP/2 connection (RFC 9113 6.5.2).
 pub const TABLE_SIZE_INITIAL: u32 = 4096;

@@ -124,6 +124,18 @@ pub(super) fn entry(index: u32) -> Option<(&'static [u8], &'static [u8])> {
     Some((name.as_bytes(), value.as_bytes()))
 }
 
+/// The first index with this name, for names that are known when this is compiled.
+pub(super) const fn find(name: &str) -> Option<u32> {
+    let mut place = 0;
+    while place < ENTRIES.len() {
+        if same(ENTRIES[place].0, name) {
+            return Some(place as u32 + 1);
+        }
+        place += 1;
+    }
+    None
+}
+
 /// The first index with this name, whose hash is `hash`.
 pub(super) fn find_name(hash: Hash, name: &[u8]) -> Option<u32> {
     let mut slot = hash.slot(SLOTS_LEN);
@@ -150,7 +162,7 @@ pub(super) fn find_value(first: u32, value: &[u8]) -> Option<u32> {
 }
 
 /// How values of the name at `index` behave.
-pub(super) fn habit(index: u32) -> Habit {
+pub(super) const fn habit(index: u32) -> Habit {
     ENTRIES[index as usize - 1].2
 }
 

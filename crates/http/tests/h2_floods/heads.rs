@@ -295,7 +295,7 @@ fn a_table_offered_is_not_filled() {
             let mut respond = |value: String| {
                 let id = target.open(GET, END_STREAM).expect("taken");
                 let stream = target.side.streams[&id];
-                let fields = [(&b"x"[..], value.as_bytes())];
+                let fields = [(b"x"[..].into(), value.as_bytes())];
                 let sent = target
                     .side
                     .connection

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hioload_base::Time;
+use hioload_http::FieldName;
 use hioload_http::h2::{
     Connection, ErrorCode, Event, HeadKind, HeaderList, Limits, Offence, RequestHead, StreamRef,
 };
@@ -40,10 +41,10 @@ pub(crate) struct Side {
 
 pub(crate) fn fields<'a>(
     fields: &'a [(&'a str, &'a str)],
-) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
+) -> impl Iterator<Item = (FieldName<'a>, &'a [u8])> + Clone {
     fields
         .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        .map(|(name, value)| (name.as_bytes().into(), value.as_bytes()))
 }
 
 pub(crate) fn get(path: &str) -> RequestHead<'_> {

@@ -26,6 +26,7 @@ use hioload_base::Time;
 use hioload_http::h2;
 use hioload_reactor::SocketId;
 
+pub(super) use self::request::text_fields;
 pub(super) use self::stream::{Stream, Streams};
 
 /// Frames ahead of the socket; with so many, no DATA is framed and nothing is read; bytes.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hioload_http::Fields;
 use hioload_http::h2::{ErrorCode, HeaderList, StreamRef};
+use hioload_http::{FieldName, Fields};
 use hioload_reactor::SocketId;
 use hioload_ws::handshake::{Request as Handshake, accept_extended};
 use hioload_ws::{Role, Session as Protocol};
@@ -12,9 +12,6 @@ use crate::server::connection::{Connection, Facts, Phase};
 use crate::server::core::{Core, Cx};
 use crate::server::http::Exchange;
 use crate::server::hub::Hub;
-
-/// Fields of an answer at most; none of ours has more than twelve.
-const FIELDS_MAX: usize = 16;
 
 impl Hub {
     /// The head of a request is complete.
@@ -77,11 +74,8 @@ impl Hub {
         match agreed {
             Ok((request, accepted)) => {
                 let text = std::str::from_utf8(&lines).unwrap_or_default();
-                let date = std::mem::take(&mut self.http.date);
-                let is_begun = self
-                    .core
-                    .stream_respond(socket, 200, &[&date, text], None, false);
-                self.http.date = date;
+                let fields = self.http.date.iter().chain(text_fields(text));
+                let is_begun = self.core.stream_respond(socket, 200, fields, false);
                 if is_begun {
                     self.open(cx, socket, &accepted, request.path());
                     self.core.flush(cx, socket);
@@ -126,12 +120,11 @@ impl Hub {
 
 impl Core {
     /// Sends the head of an answer. False when nothing can be sent on the stream any more.
-    pub(in crate::server) fn stream_respond(
+    pub(in crate::server) fn stream_respond<'f>(
         &mut self,
         socket: SocketId,
         status: u16,
-        lines: &[&str],
-        length: Option<u64>,
+        fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])> + Clone,
         is_end: bool,
     ) -> bool {
         let Some(stream) = self.h2.get_mut(socket) else {
@@ -147,22 +140,6 @@ impl Core {
         let Some(multiplex) = self.multiplex(parent) else {
             return false;
         };
-        let mut digits = [0; 20];
-        let length = length.map(|length| (&b"content-length"[..], decimal(length, &mut digits)));
-        // They are looked at more than once: the lines are taken apart here, and only here.
-        let mut fields = [(&b""[..], &b""[..]); FIELDS_MAX];
-        let mut count = 0;
-        for lines in lines {
-            for field in Fields::new(lines.as_bytes()) {
-                fields[count] = field;
-                count += 1;
-            }
-        }
-        if let Some(length) = length {
-            fields[count] = length;
-            count += 1;
-        }
-        let fields = fields[..count].iter().copied();
         let answered = multiplex.machine.respond(of, status, fields, is_end);
         self.list_multiplex(parent);
         answered.is_ok()
@@ -181,27 +158,9 @@ impl Core {
     }
 }
 
-/// The digits of a number.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decimal;
-
-    #[test]
-    fn numbers_are_written_out() {
-        for number in [0, 7, 10, 4096, u64::MAX] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
-    }
+/// Lines as fields.
+pub(in crate::server) fn text_fields(
+    lines: &str,
+) -> impl Iterator<Item = (FieldName<'_>, &[u8])> + Clone {
+    Fields::new(lines.as_bytes()).map(|(name, value)| (FieldName::Text(name), value))
 }

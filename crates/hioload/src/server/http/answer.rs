@@ -1,16 +1,18 @@
 //! What a request is answered: status, fields, a body that is at hand.
 
-use std::fmt::Write as _;
-
 use hioload_base::Time;
 use hioload_blocks::{Durability, Fault, Hash, PutError, Released};
+use hioload_http::{FieldList, KnownName, names};
+
+use super::own_names as own;
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Fields, as whole lines.
-    pub(super) fields: String,
+    pub(super) fields: FieldList,
     pub(super) body: Vec<u8>,
     /// Nothing is taken from the connection after this.
     pub(super) is_last: bool,
@@ -21,7 +23,7 @@ impl Answer {
     pub(super) fn empty(status: u16) -> Self {
         Self {
             status,
-            fields: String::new(),
+            fields: FieldList::new(),
             body: Vec::new(),
             is_last: false,
         }
@@ -33,7 +35,7 @@ impl Answer {
             body: format!("{line}\n").into_bytes(),
             ..Self::empty(status)
         };
-        answer.field("Content-Type", "text/plain; charset=utf-8")
+        answer.field(&names::CONTENT_TYPE, TEXT)
     }
 
     /// For programs.
@@ -42,12 +44,12 @@ impl Answer {
             body,
             ..Self::empty(200)
         };
-        answer.field("Content-Type", "application/json")
+        answer.field(&names::CONTENT_TYPE, "application/json")
     }
 
     /// One more field.
-    pub(super) fn field(mut self, name: &str, value: &str) -> Self {
-        let _ = write!(self.fields, "{name}: {value}\r\n");
+    pub(super) fn field(mut self, name: &'static KnownName, value: &str) -> Self {
+        self.fields.push(name, value);
         self
     }
 
@@ -69,11 +71,11 @@ impl Answer {
             body: hash.to_string().into_bytes(),
             ..Self::empty(if is_new { 201 } else { 200 })
         };
-        let _ = write!(
-            answer.fields,
-            "Content-Type: text/plain; charset=utf-8\r\nETag: \"{hash}\"\r\n\
-             Location: /blocks/{hash}\r\nHioload-Durability: {promise}\r\n"
-        );
+        let fields = &mut answer.fields;
+        fields.push(&names::CONTENT_TYPE, TEXT);
+        fields.print(&names::ETAG, format_args!("\"{hash}\""));
+        fields.print(&names::LOCATION, format_args!("/blocks/{hash}"));
+        fields.push(&own::DURABILITY, promise);
         answer
     }
 
@@ -86,7 +88,7 @@ impl Answer {
             Released::Promised { until } => {
                 let seconds = (until - now).as_millis().div_ceil(1000).max(1);
                 let line = "a client was just told that the block is there";
-                Self::text(409, line).field("Retry-After", &seconds.to_string())
+                Self::text(409, line).field(&names::RETRY_AFTER, &seconds.to_string())
             }
             Released::Failed(fault) => Self::fault(fault),
         }
@@ -101,7 +103,7 @@ impl Answer {
         };
         let answer = Self::text(status, &fault.to_string());
         if fault.is_busy() {
-            answer.field("Retry-After", "1")
+            answer.field(&names::RETRY_AFTER, "1")
         } else {
             answer
         }

@@ -2,7 +2,7 @@
 
 use hioload_blocks::api::{Call, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route};
 use hioload_blocks::{BLOCK_SIZE_MAX, Fault, GetBegin, Hash, LocalStore, PutError, Refer, Unrefer};
-use hioload_http::{Body, Request, h1};
+use hioload_http::{Body, Request, h1, names};
 use hioload_reactor::SocketId;
 
 use super::answer::Answer;
@@ -29,16 +29,17 @@ impl Hub {
             exchange.touch(now);
             exchange.is_head = request.method() == "HEAD";
         }
+        let path = request.path();
         if request.method() == "GET"
-            && let Some(path) = poll_path(request.path())
+            && let Some(path) = poll_path(path)
         {
             return self.begin_poll(cx, socket, request, path);
         }
-        if asks_for_events(request) {
+        if asks_for_events(request, path) {
             return self.begin_events(cx, socket, request);
         }
         let route = match &self.store {
-            Some(_) => route(request.method(), request.path()),
+            Some(_) => route(request.method(), path),
             None => None,
         };
         let call = match route {
@@ -46,7 +47,7 @@ impl Hub {
             Some(Err(refused)) => {
                 let answer = Answer::text(refused.status, refused.reason);
                 let answer = match refused.allow {
-                    Some(allow) => answer.field("Allow", allow),
+                    Some(allow) => answer.field(&names::ALLOW, allow),
                     None => answer,
                 };
                 return self.turn_away(cx, socket, request, answer);
@@ -54,7 +55,7 @@ impl Hub {
             // Any other path is a WebSocket's.
             None if request.method() == "GET" => {
                 let line = "a WebSocket is served here; /openapi.json says where blocks are";
-                let answer = Answer::text(426, line).field("Upgrade", "websocket");
+                let answer = Answer::text(426, line).field(&names::UPGRADE, "websocket");
                 return self.turn_away(cx, socket, request, answer);
             }
             None => {
@@ -373,7 +374,7 @@ impl Hub {
         let answer = match store.local.reference(hash, name.as_bytes(), &mut value) {
             Ok(true) => Answer {
                 body: value,
-                ..Answer::empty(200).field("Content-Type", "application/octet-stream")
+                ..Answer::empty(200).field(&names::CONTENT_TYPE, "application/octet-stream")
             },
             Ok(false) => Answer::text(404, "the block has no such reference"),
             Err(fault) => Answer::fault(fault),

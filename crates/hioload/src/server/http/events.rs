@@ -1,17 +1,16 @@
 //! From what the store says to an answer.
 
-use std::fmt::Write as _;
-
 use hioload_base::Key;
 use hioload_blocks::api::write_hashes;
 use hioload_blocks::{Damage, Event, GetHead, GetPoll, Hash, PutError, Referred, Released, Stored};
-use hioload_http::write_repr_digest;
+use hioload_http::{names, write_repr_digest};
 use hioload_reactor::SocketId;
 use hioload_ws::Kind;
 
 use super::Next;
 use super::answer::Answer;
 use super::exchange::{Asked, Part, Work};
+use super::own_names as own;
 use crate::server::connection::Facts;
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
@@ -131,7 +130,7 @@ impl Hub {
     fn damaged(&mut self, cx: &mut Cx<'_>, socket: SocketId, damage: Damage) {
         let line = format!("the block is damaged: {damage}; a PUT of the same content repairs it");
         tracing::error!("{line}");
-        let answer = Answer::text(500, &line).field("Hioload-Damaged", "true");
+        let answer = Answer::text(500, &line).field(&own::DAMAGED, "true");
         self.answer_later(cx, socket, &answer);
     }
 
@@ -269,7 +268,7 @@ impl Hub {
         if is_first && let Some(first) = rest.next() {
             // Nothing of a block is sent before it is known that there is something to send.
             let (hash, part) = (wish.hash, wish.part.clone());
-            let is_small = first.len() <= COPY_MAX;
+            let is_small = first.len() <= COPY_MAX && !is_stream(socket);
             let body: &[u8] = if is_small { &first } else { &[] };
             if !self.write_content_head(cx, socket, &hash, &part, body) {
                 return Next::Stop;
@@ -306,23 +305,20 @@ impl Hub {
     ) -> bool {
         let mut fields = std::mem::take(&mut self.http.fields);
         fields.clear();
-        let _ = write!(
-            fields,
-            "Content-Type: application/octet-stream\r\nETag: \"{hash}\"\r\nAccept-Ranges: bytes\r\n\
-             Cache-Control: public, max-age=31536000, immutable\r\nRepr-Digest: "
-        );
-        write_repr_digest(hash.as_bytes(), &mut fields);
-        fields.push_str("\r\n");
+        fields.push(&names::CONTENT_TYPE, "application/octet-stream");
+        fields.print(&names::ETAG, format_args!("\"{hash}\""));
+        fields.push(&names::ACCEPT_RANGES, "bytes");
+        fields.push(&names::CACHE_CONTROL, "public, max-age=31536000, immutable");
+        fields.write(&names::REPR_DIGEST, |value| {
+            write_repr_digest(hash.as_bytes(), value);
+        });
         if part.status == 206 {
             let (first, last) = (part.bytes.start, part.bytes.end - 1);
-            let _ = write!(
-                fields,
-                "Content-Range: bytes {first}-{last}/{}\r\n",
-                part.length
-            );
+            let range = format_args!("bytes {first}-{last}/{}", part.length);
+            fields.print(&names::CONTENT_RANGE, range);
         }
         if part.is_damaged {
-            fields.push_str("Hioload-Damaged: true\r\n");
+            fields.push(&own::DAMAGED, "true");
         }
         let length = Some(u64::from(part.len()));
         let is_written = self.write_head(cx, socket, part.status, &fields, length, body);

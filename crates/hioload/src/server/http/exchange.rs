@@ -7,7 +7,7 @@ use hioload_base::Time;
 use hioload_blocks::api::Listing;
 use hioload_blocks::{GetKey, Hash, PutKey};
 use hioload_http::h1::Server;
-use hioload_http::{RangeSpec, Request, lists_tag};
+use hioload_http::{FieldList, RangeSpec, Request, lists_tag, names};
 
 use hioload_streams::StreamUid;
 
@@ -65,8 +65,8 @@ pub(in crate::server) struct Waiting {
     /// Answers its client has seen.
     pub(super) seen: u32,
     pub(in crate::server) waiter: Waiter,
-    /// Fields of the answer, as whole lines.
-    pub(super) fields: Box<str>,
+    /// Fields of the answer.
+    pub(super) fields: FieldList,
 }
 
 /// What a body that is kept whole is for.
@@ -216,7 +216,7 @@ impl Wish {
     /// Nothing of it: the answer instead.
     pub(super) fn part_of(&self, length: u32) -> Result<Part, Answer> {
         if self.is_known {
-            return Err(Answer::empty(304).field("ETag", &format!("\"{}\"", self.hash)));
+            return Err(Answer::empty(304).field(&names::ETAG, &format!("\"{}\"", self.hash)));
         }
         let Some(range) = self.range else {
             return Ok(Part {
@@ -235,7 +235,7 @@ impl Wish {
                 is_damaged: false,
             }),
             Err(_) => Err(Answer::text(416, "the range is outside the block")
-                .field("Content-Range", &format!("bytes */{length}"))),
+                .field(&names::CONTENT_RANGE, &format!("bytes */{length}"))),
         }
     }
 }

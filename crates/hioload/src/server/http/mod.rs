@@ -18,6 +18,7 @@ mod calls;
 mod events;
 mod exchange;
 mod machine;
+mod own_names;
 mod page;
 mod poll;
 mod stream;
@@ -26,7 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hioload_base::Time;
 use hioload_http::h2::HeaderList;
-use hioload_http::{Request, h1, http_date};
+use hioload_http::{FieldList, FieldName, Request, h1, http_date, names};
 use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 
@@ -51,9 +52,9 @@ pub(super) struct Writer {
     /// The head at hand.
     head: String,
     /// Fields of the head at hand.
-    fields: String,
-    /// `Date`, as a whole line.
-    pub(super) date: String,
+    fields: FieldList,
+    /// `Date` alone.
+    pub(super) date: FieldList,
     /// Pieces of the content at hand.
     pieces: Vec<Segment>,
     /// The head that a stream of HTTP/2 brought.
@@ -270,7 +271,7 @@ impl Hub {
         cx: &mut Cx<'_>,
         socket: SocketId,
         status: u16,
-        fields: &str,
+        fields: &FieldList,
         length: Option<u64>,
         body: &[u8],
     ) -> bool {
@@ -285,7 +286,7 @@ impl Hub {
         }
         let line = exchange.machine.connection_line(exchange.is_last);
         let head = &mut self.http.head;
-        let parts = [&*self.http.date, fields, line];
+        let parts = [self.http.date.lines(), fields.lines(), line];
         h1::write_response_head(head, status, &parts, length);
         let written = self.core.cork.write(&self.core.pool, head.as_bytes(), body);
         if written.is_err() {
@@ -303,14 +304,19 @@ impl Hub {
         cx: &mut Cx<'_>,
         socket: SocketId,
         status: u16,
-        fields: &str,
+        fields: &FieldList,
         length: Option<u64>,
         body: &[u8],
         is_end: bool,
     ) -> bool {
-        let lines = [&*self.http.date, fields];
+        let mut digits = [0; 20];
+        let length = length.map(|length| {
+            let name = FieldName::Known(&names::CONTENT_LENGTH);
+            (name, decimal(length, &mut digits))
+        });
+        let fields = self.http.date.iter().chain(fields.iter()).chain(length);
         let core = &mut self.core;
-        let is_begun = core.stream_respond(socket, status, &lines, length, is_end);
+        let is_begun = core.stream_respond(socket, status, fields, is_end);
         let is_written =
             is_begun && (body.is_empty() || core.cork.write(&core.pool, &[], body).is_ok());
         if !is_written {
@@ -500,11 +506,11 @@ impl Hub {
     pub(super) fn tick_http(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let date = http_date(now.map_or(0, |now| now.as_secs()));
-        let line = &mut self.http.date;
-        line.clear();
-        line.push_str("Date: ");
-        line.extend(date.iter().map(|&byte| char::from(byte)));
-        line.push_str("\r\n");
+        let field = &mut self.http.date;
+        field.clear();
+        field.write(&names::DATE, |value| {
+            value.extend(date.iter().map(|&byte| char::from(byte)));
+        });
     }
 
     /// What the connection began is given up: it is answered all the same.
@@ -543,6 +549,31 @@ impl Hub {
         exchange.is_last = true;
         if exchange.is_idle() {
             self.end_after_flush(cx, socket, CloseReason::Shutdown);
+        }
+    }
+}
+
+/// The digits of a number.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn numbers_are_written_out() {
+        for number in [0, 7, 10, 4096, u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! `Hioload-Next` is what to ask for next; the request that asks for it says that the answer before was seen.
 
-use hioload_http::{Body, Request};
+use hioload_http::{Body, FieldList, Request, names};
 use hioload_reactor::SocketId;
 use hioload_streams::{Kind, StreamUid};
 use hioload_ws::{Keepalive, Role, Session as Protocol};
@@ -15,6 +15,7 @@ use hioload_ws::{Keepalive, Role, Session as Protocol};
 use super::Next;
 use super::answer::Answer;
 use super::exchange::{Waiting, Work};
+use super::own_names as own;
 use super::stream::{last_event, origin_field};
 use crate::server::connection::{Connection, Facts, Phase};
 use crate::server::core::Cx;
@@ -73,8 +74,8 @@ impl Waiting {
     }
 
     fn finish(&self, answer: Answer) -> Answer {
-        let mut answer = answer.field("Cache-Control", "no-store");
-        answer.fields.push_str(&self.fields);
+        let mut answer = answer.field(&names::CACHE_CONTROL, "no-store");
+        answer.fields.append(&self.fields);
         answer
     }
 }
@@ -103,7 +104,7 @@ impl Hub {
             return self.answer(cx, socket, &answer);
         };
         if !fields.is_empty() {
-            fields.push_str("Access-Control-Expose-Headers: Hioload-Next\r\n");
+            fields.push(&names::EXPOSE_HEADERS, own::NEXT.title());
         }
         let waiter = Waiter {
             worker: cx.index(),
@@ -127,14 +128,15 @@ impl Hub {
         if let Err(said) = self.core.ask_poll(cx, ask) {
             let answer = match said {
                 Said::Gone => gone(),
-                _ => Answer::text(503, "the session's worker is busy").field("Retry-After", "1"),
+                _ => Answer::text(503, "the session's worker is busy")
+                    .field(&names::RETRY_AFTER, "1"),
             };
             return self.answer(cx, socket, &answer);
         }
         Next::Go
     }
 
-    fn wait_for(&mut self, waiter: Waiter, of: (StreamUid, u128, u32), fields: String) {
+    fn wait_for(&mut self, waiter: Waiter, of: (StreamUid, u128, u32), fields: FieldList) {
         let (uid, token, seen) = of;
         if let Some(exchange) = self.exchange(waiter.socket) {
             exchange.work = Work::Poll(Box::new(Waiting {
@@ -142,7 +144,7 @@ impl Hub {
                 token,
                 seen,
                 waiter,
-                fields: fields.into(),
+                fields,
             }));
         }
     }
@@ -154,7 +156,7 @@ impl Hub {
         waiter: Waiter,
         request: &Request<'_>,
         path: &str,
-        fields: String,
+        fields: FieldList,
     ) -> Next {
         let exchange = waiter.socket;
         let mut token = [0; 16];
@@ -164,7 +166,7 @@ impl Hub {
             return self.answer(cx, exchange, &Answer::text(503, line));
         };
         let full = Answer::text(503, "there are as many streams as there may be");
-        let full = full.field("Retry-After", "1");
+        let full = full.field(&names::RETRY_AFTER, "1");
         let Some(socket) = self.core.polls.insert(token) else {
             return self.answer(cx, exchange, &full);
         };
@@ -221,8 +223,8 @@ impl Hub {
                     body: bytes.to_vec(),
                     ..Answer::empty(200)
                 };
-                let answer = answer.field("Content-Type", "text/event-stream");
-                answer.field("Hioload-Next", &waiting.next(count))
+                let answer = answer.field(&names::CONTENT_TYPE, "text/event-stream");
+                answer.field(&own::NEXT, &waiting.next(count))
             }
             Said::Gone => gone(),
             Said::Replaced => Answer::text(409, "another request polls this session"),
@@ -240,7 +242,7 @@ impl Hub {
             return;
         };
         self.core.leave_poll(cx, waiting.uid, waiting.waiter);
-        let answer = Answer::empty(204).field("Hioload-Next", &waiting.next(waiting.seen));
+        let answer = Answer::empty(204).field(&own::NEXT, &waiting.next(waiting.seen));
         self.answer_later(cx, socket, &waiting.finish(answer));
     }
 }
@@ -278,7 +280,7 @@ mod tests {
                 socket: SocketId::from_key(hioload_base::Key::from_bits(1)),
                 number: 0,
             },
-            fields: "".into(),
+            fields: FieldList::new(),
         };
         let next = waiting.next(7);
         let query = next.split_once('?').expect("a query").1;

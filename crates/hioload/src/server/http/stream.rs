@@ -1,6 +1,6 @@
 //! From a request to a session that reads events.
 
-use hioload_http::{Fields, Request, sse};
+use hioload_http::{FieldList, Fields, Request, names, sse};
 use hioload_live::Since;
 use hioload_reactor::SocketId;
 use hioload_ws::Keepalive;
@@ -8,6 +8,7 @@ use hioload_ws::handshake::OriginPolicy;
 
 use super::Next;
 use super::answer::Answer;
+use super::own_names as own;
 use super::poll::poll_path;
 use crate::server::connection::{Facts, Phase};
 use crate::server::core::Cx;
@@ -19,14 +20,10 @@ use crate::session::Session;
 const EVENTS_PATH: &str = "/events";
 /// The parameter of the query for clients that cannot set `Last-Event-ID`, as a browser on its first request.
 const LAST_EVENT_ID: &str = "last_event_id";
-/// Fields of every answer. The last keeps nginx from collecting events before it passes them on.
-const FIELDS: &str = "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n\
-                      X-Accel-Buffering: no\r\n";
 
 /// Whether the answer to a request is a stream of events.
-pub(in crate::server) fn asks_for_events(request: &Request<'_>) -> bool {
-    request.method() == "GET"
-        && (request.path() == EVENTS_PATH || request.values("Accept").any(sse::accepts))
+pub(super) fn asks_for_events(request: &Request<'_>, path: &str) -> bool {
+    request.method() == "GET" && (path == EVENTS_PATH || request.values("Accept").any(sse::accepts))
 }
 
 /// Whether a head that has come in whole asks for events, at once or polled; it is held against the grammar later.
@@ -83,9 +80,10 @@ pub(super) fn last_event(request: &Request<'_>) -> Option<Since> {
 }
 
 /// Whether a page may read: with the field that tells its browser so, or not.
-pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Result<String, ()> {
+pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Result<FieldList, ()> {
+    let mut fields = FieldList::new();
     let Some(origin) = request.header("Origin") else {
-        return Ok(String::new());
+        return Ok(fields);
     };
     let origin = str::from_utf8(origin).map_err(drop)?;
     let is_welcome = match policy {
@@ -108,9 +106,9 @@ pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Resu
     if !is_welcome {
         return Err(());
     }
-    Ok(format!(
-        "Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"
-    ))
+    fields.push(&names::ALLOW_ORIGIN, origin);
+    fields.push(&names::VARY, "Origin");
+    Ok(fields)
 }
 
 impl Hub {
@@ -139,7 +137,7 @@ impl Hub {
             let answer = Answer::text(503, "the server is shutting down").last();
             return self.answer(cx, socket, &answer);
         }
-        let Ok(origin) = origin_field(request, &self.core.settings.accept.origins) else {
+        let Ok(mut fields) = origin_field(request, &self.core.settings.accept.origins) else {
             let answer = Answer::text(403, "this origin may not connect here").last();
             return self.answer(cx, socket, &answer);
         };
@@ -153,7 +151,9 @@ impl Hub {
         sse::Outgoing::fields()
             .retry(retry)
             .append_to(&mut greeting);
-        let fields = format!("{FIELDS}{origin}");
+        fields.push(&names::CONTENT_TYPE, "text/event-stream");
+        fields.push(&names::CACHE_CONTROL, "no-store");
+        fields.push(&own::X_ACCEL_BUFFERING, "no");
         if !self.write_head(cx, socket, 200, &fields, None, &greeting) {
             return Next::Stop;
         }

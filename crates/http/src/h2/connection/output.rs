@@ -8,6 +8,7 @@
 use hioload_base::Time;
 
 use super::{Connection, Role};
+use crate::field_name::FieldName;
 use crate::h2::event::{Grant, RequestHead, StreamRef};
 use crate::h2::frame::{self, FRAME_HEADER_SIZE, FrameHeader, STREAM_ID_MAX, flag, kind};
 use crate::h2::header_list::{is_name, is_of_connection, is_value};
@@ -30,7 +31,7 @@ impl Connection {
         &mut self,
         stream: StreamRef,
         status: u16,
-        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])> + Clone,
         end_stream: bool,
     ) -> Result<(), Misuse> {
         if !(200..=599).contains(&status) {
@@ -57,7 +58,7 @@ impl Connection {
         &mut self,
         stream: StreamRef,
         status: u16,
-        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])> + Clone,
     ) -> Result<(), Misuse> {
         // RFC 9113 8.6: there is nothing to switch to.
         if !(100..=199).contains(&status) || status == 101 {
@@ -97,7 +98,7 @@ impl Connection {
         &mut self,
         now: Time,
         head: &RequestHead<'_>,
-        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])> + Clone,
         end_stream: bool,
     ) -> Result<StreamRef, OpenError> {
         self.now = now;
@@ -163,7 +164,7 @@ impl Connection {
     pub fn trailers<'f>(
         &mut self,
         stream: StreamRef,
-        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])> + Clone,
     ) -> Result<(), Misuse> {
         let is_open = self.is_open();
         let entry = self.streams.get_mut(stream).ok_or(Misuse::Closed)?;
@@ -358,8 +359,16 @@ fn pseudo_fields<'a>(
     .filter_map(|(name, value)| Some((name, value?)))
 }
 
-fn check_fields<'f>(mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Result<(), Misuse> {
-    let is_good = fields.all(|(name, value)| is_name(name, true) && is_value(value));
+fn check_fields<'f>(
+    mut fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])>,
+) -> Result<(), Misuse> {
+    let is_good = fields.all(|(name, value)| {
+        let is_name = match name {
+            FieldName::Known(_) => true,
+            FieldName::Text(name) => is_name(name, true),
+        };
+        is_name && is_value(value)
+    });
     if is_good {
         Ok(())
     } else {
@@ -368,22 +377,33 @@ fn check_fields<'f>(mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> R
 }
 
 /// Writes fields that were checked, their names in lower case (RFC 9113 8.2), without those of the connection.
-fn write_fields<'f>(block: &mut Block<'_>, fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
+fn write_fields<'f>(
+    block: &mut Block<'_>,
+    fields: impl Iterator<Item = (FieldName<'f>, &'f [u8])>,
+) {
     for (name, value) in fields {
-        let mut small = [0; NAME_SIZE];
-        let large;
-        let name = if !name.iter().any(u8::is_ascii_uppercase) {
-            name
-        } else if let Some(copy) = small.get_mut(..name.len()) {
-            copy.copy_from_slice(name);
-            copy.make_ascii_lowercase();
-            &*copy
-        } else {
-            large = name.to_ascii_lowercase();
-            &large
-        };
-        if !is_of_connection(name) {
-            block.field(name, value, Indexing::Auto);
+        match name {
+            FieldName::Known(name) if is_of_connection(name.code().text()) => {}
+            FieldName::Known(name) => block.known(name.code(), value),
+            FieldName::Text(name) => write_text(block, name, value),
         }
+    }
+}
+
+fn write_text(block: &mut Block<'_>, name: &[u8], value: &[u8]) {
+    let mut small = [0; NAME_SIZE];
+    let large;
+    let name = if !name.iter().any(u8::is_ascii_uppercase) {
+        name
+    } else if let Some(copy) = small.get_mut(..name.len()) {
+        copy.copy_from_slice(name);
+        copy.make_ascii_lowercase();
+        &*copy
+    } else {
+        large = name.to_ascii_lowercase();
+        &large
+    };
+    if !is_of_connection(name) {
+        block.field(name, value, Indexing::Auto);
     }
 }
