@@ -68,7 +68,8 @@ impl Hash {
     }
 
     /// Its 64 hexadecimal digits, in lower case.
-    pub(crate) fn to_hex(self) -> [u8; 2 * HASH_SIZE] {
+    #[must_use]
+    pub fn to_hex(self) -> [u8; 2 * HASH_SIZE] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut digits = [0; 2 * HASH_SIZE];
         for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(self.0) {

@@ -58,7 +58,7 @@ pub(super) struct Get {
     pub(super) stage: Stage,
     pub(super) source: Source,
     pub(super) record: Record,
-    /// The whole content, from the cache.
+    /// The content from the cache, or what is left to be given out of it.
     pub(super) cached: Option<Segment>,
     /// What was given out so far, for the cache.
     pub(super) kept: Option<Vec<u8>>,
@@ -72,8 +72,8 @@ pub(super) struct Get {
     pub(super) reads: usize,
     /// Bytes given out.
     pub(super) given: u32,
-    /// Of a whole read that is verified so; in a box, for what is in the cache needs none.
-    pub(super) hasher: Option<Box<Hasher>>,
+    /// Of a whole read that is verified so.
+    pub(super) hasher: Option<Hasher>,
     /// It is among those that wait to be hashed.
     pub(super) is_in_line: bool,
     /// Bytes the socket could take when it was last asked: so much is read ahead.
@@ -116,13 +116,17 @@ impl Get {
         let length = self.record.length;
         self.range = range.start.min(length)..range.end.min(length);
         self.stage = Stage::Reading;
+        if let Some(content) = &mut self.cached {
+            content.truncate(self.range.end as usize);
+            content.advance(self.range.start as usize);
+        }
         self.rewind(with_hash);
     }
 
     /// To the beginning of what is wanted.
     pub(super) fn rewind(&mut self, with_hash: bool) {
         self.next = self.range.start - self.range.start % UNIT as u32;
-        self.hasher = (with_hash && self.is_whole()).then(Box::default);
+        self.hasher = (with_hash && self.is_whole()).then(Hasher::new);
     }
 
     /// The whole content is wanted.
@@ -174,7 +178,7 @@ impl Get {
 
     /// The verified bytes that may be given out now, first in line.
     pub(super) fn front(&mut self) -> Option<&mut Piece> {
-        let hashed = self.hasher.as_deref().map(Hasher::length);
+        let hashed = self.hasher.as_ref().map(Hasher::length);
         let length = self.record.length;
         let piece = self.window.front_mut()?;
         piece.ready.as_ref()?;

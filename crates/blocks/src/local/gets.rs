@@ -207,9 +207,8 @@ impl Gets {
             Stage::Closing => return GetPoll::Gone,
         }
         let mut left = room.min(get.rest() as usize);
-        if let Some(content) = &get.cached {
-            let start = (get.range.start + get.given) as usize;
-            let part = content.slice(start..start + left);
+        if let Some(content) = &mut get.cached {
+            let part = content.split_to(left);
             left -= part.len();
             give(desk, get, part, out);
         }
@@ -318,9 +317,7 @@ impl Gets {
 
     pub(super) fn hasher(&self, key: Key) -> Option<&Hasher> {
         let get = self.slots.get(key)?;
-        get.hasher
-            .as_deref()
-            .filter(|_| get.stage == Stage::Reading)
+        get.hasher.as_ref().filter(|_| get.stage == Stage::Reading)
     }
 
     pub(super) fn bytes(&self, key: Key, at: u64) -> &[u8] {
@@ -334,7 +331,7 @@ impl Gets {
         };
         get.is_in_line = !is_all;
         if hasher.length() < u64::from(get.record.length) {
-            get.hasher = Some(Box::new(hasher));
+            get.hasher = Some(hasher);
             return self.wake(desk, key);
         }
         get.hasher = None;

@@ -23,6 +23,7 @@ use super::output::Cork;
 use super::poll::Polls;
 use super::recovery::{News, Ticket};
 use super::settings::Settings;
+use super::spares::Spares;
 use super::stats::Stats;
 use super::streams::Manager;
 use super::table::{Table, is_poll, is_stream};
@@ -88,6 +89,8 @@ pub(crate) struct Core {
     pub(super) assembly_size: usize,
     /// Empty vectors for messages of several pieces.
     pub(super) spares: Vec<Vec<u8>>,
+    /// Boxes of streams that ended.
+    pub(super) stream_spares: Spares,
     pub(super) is_draining: bool,
     /// The payload at hand, when it may be shared instead of copied: where it lies.
     pub(super) shareable: Option<(usize, usize)>,
@@ -132,6 +135,7 @@ impl Core {
             secure: Secure::default(),
             assembly_size: 0,
             spares: Vec::new(),
+            stream_spares: Spares::new(),
             is_draining: false,
             shareable: None,
             spare_context: AppContext::new(),

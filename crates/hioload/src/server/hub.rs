@@ -536,8 +536,11 @@ impl Hub {
             if let Some(timer) = connection.timer.take() {
                 cx.cancel_timer(timer);
             }
-            if let Some(cold) = &connection.cold {
+            if let Some(cold) = connection.cold.take() {
                 self.core.assembly_size -= cold.unfinished_size();
+                if is_stream(socket) {
+                    self.core.stream_spares.keep(cold);
+                }
             }
         }
         if is_poll(socket) {

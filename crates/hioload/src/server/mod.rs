@@ -37,6 +37,7 @@ mod seat;
 mod settings;
 pub(crate) mod shared;
 pub(crate) mod sizes;
+mod spares;
 mod sse;
 mod stats;
 pub(crate) mod store;

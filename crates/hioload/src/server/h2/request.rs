@@ -103,7 +103,8 @@ impl Hub {
             return;
         };
         connection.phase = Phase::Http;
-        connection.cold().http = Some(Box::new(Exchange::on_stream(now, end_stream)));
+        let exchange = Exchange::on_stream(now, end_stream);
+        connection.cold = Some(self.core.stream_spares.exchange(exchange));
         self.http_request(cx, socket, &headers.request(end_stream));
     }
 
@@ -113,7 +114,8 @@ impl Hub {
             return;
         };
         connection.phase = Phase::Http;
-        connection.cold().http = Some(Box::new(Exchange::on_stream(now, true)));
+        let exchange = Exchange::on_stream(now, true);
+        connection.cold = Some(self.core.stream_spares.exchange(exchange));
         self.http_refuse(cx, socket, status, line);
     }
 }

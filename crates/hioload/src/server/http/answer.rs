@@ -73,7 +73,7 @@ impl Answer {
         };
         let fields = &mut answer.fields;
         fields.push(&names::CONTENT_TYPE, TEXT);
-        fields.print(&names::ETAG, format_args!("\"{hash}\""));
+        push_tag(fields, hash);
         fields.print(&names::LOCATION, format_args!("/blocks/{hash}"));
         fields.push(&own::DURABILITY, promise);
         answer
@@ -119,4 +119,14 @@ impl Answer {
         };
         Self::text(status, &error.to_string())
     }
+}
+
+/// Adds the tag of a block: its name (RFC 9110 8.8.3).
+pub(super) fn push_tag(fields: &mut FieldList, hash: &Hash) {
+    let digits = hash.to_hex();
+    fields.write(&names::ETAG, |value| {
+        value.push('"');
+        value.push_str(str::from_utf8(&digits).expect("invariant: hexadecimal digits are ASCII"));
+        value.push('"');
+    });
 }

@@ -6,7 +6,7 @@ use hioload_http::{Body, Request, h1, names};
 use hioload_reactor::SocketId;
 
 use super::answer::Answer;
-use super::exchange::{Asked, List, Wish, Work};
+use super::exchange::{Asked, Conditions, List, Wish, Work};
 use super::poll::poll_path;
 use super::stream::asks_for_events;
 use super::{LIST_SIZE_MAX, Next};
@@ -342,7 +342,8 @@ impl Hub {
         let Some(store) = &mut self.store else {
             return Next::Stop;
         };
-        let begun = if wants_medium(request) {
+        let conditions = Conditions::of(request);
+        let begun = if conditions.no_cache {
             store.local.get_begin_from_medium(now, user, &hash)
         } else {
             store.local.get_begin(now, user, &hash)
@@ -356,7 +357,7 @@ impl Hub {
             }
             Err(fault) => return self.answer(cx, socket, &Answer::fault(fault)),
         };
-        let wish = Wish::of(request, hash);
+        let wish = Wish::of(request, &conditions, hash);
         if let Some(exchange) = self.exchange(socket) {
             exchange.work = Work::Get { key, wish };
         }
@@ -403,11 +404,4 @@ impl Hub {
         };
         self.answer(cx, socket, &answer)
     }
-}
-
-/// RFC 9111 5.2.1.4: nothing is to be answered from memory without asking who has it from the start.
-fn wants_medium(request: &Request<'_>) -> bool {
-    let field = request.header("Cache-Control");
-    let mut directives = field.unwrap_or_default().split(|&byte| byte == b',');
-    directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
 }

@@ -11,7 +11,7 @@ use hioload_http::{FieldList, RangeSpec, Request, lists_tag, names};
 
 use hioload_streams::StreamUid;
 
-use super::answer::Answer;
+use super::answer::{Answer, push_tag};
 use super::machine::{Machine, StreamBody};
 use crate::server::poll::Waiter;
 
@@ -87,6 +87,16 @@ pub(in crate::server) enum Asked {
     DeleteMany(Box<[Hash]>),
     /// Something whose answer needs nothing of the question.
     Other,
+}
+
+/// What a request for a block says of it, found in one walk over its fields.
+#[derive(Default)]
+pub(super) struct Conditions<'a> {
+    range: Option<&'a [u8]>,
+    if_range: Option<&'a [u8]>,
+    if_none_match: Option<&'a [u8]>,
+    /// Nothing is to be answered from memory without asking who has it from the start (RFC 9111 5.2.1.4).
+    pub(super) no_cache: bool,
 }
 
 /// What of a block is wanted.
@@ -181,18 +191,39 @@ impl Exchange {
     }
 }
 
+impl<'a> Conditions<'a> {
+    pub(super) fn of(request: &Request<'a>) -> Self {
+        let mut found = Self::default();
+        for (name, value) in request.fields() {
+            let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+            match name.len() {
+                5 if is("Range") => _ = found.range.get_or_insert(value),
+                8 if is("If-Range") => _ = found.if_range.get_or_insert(value),
+                13 if is("If-None-Match") => _ = found.if_none_match.get_or_insert(value),
+                13 if is("Cache-Control") => {
+                    let mut directives = value.split(|&byte| byte == b',');
+                    found.no_cache |= directives
+                        .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
 impl Wish {
-    pub(super) fn of(request: &Request<'_>, hash: Hash) -> Self {
+    pub(super) fn of(request: &Request<'_>, conditions: &Conditions<'_>, hash: Hash) -> Self {
         let tag = || {
             let mut tag = [0; 64];
             write!(&mut tag[..], "{hash}").expect("invariant: a hash has 64 digits");
             tag
         };
-        let is_known = request
-            .header("If-None-Match")
+        let is_known = conditions
+            .if_none_match
             .is_some_and(|field| lists_tag(field, &tag()));
         // RFC 9110 13.1.5: a range of something else than what the client has is of no use to it.
-        let is_same = request.header("If-Range").is_none_or(|field| {
+        let is_same = conditions.if_range.is_none_or(|field| {
             field
                 .strip_prefix(b"\"")
                 .and_then(|field| field.strip_suffix(b"\""))
@@ -200,7 +231,7 @@ impl Wish {
         });
         // RFC 9110 14.2: a range is for GET alone.
         let is_get = request.method() == "GET";
-        let range = request.header("Range").filter(|_| is_same && is_get);
+        let range = conditions.range.filter(|_| is_same && is_get);
         Self {
             hash,
             range: range.and_then(RangeSpec::parse),
@@ -216,7 +247,9 @@ impl Wish {
     /// Nothing of it: the answer instead.
     pub(super) fn part_of(&self, length: u32) -> Result<Part, Answer> {
         if self.is_known {
-            return Err(Answer::empty(304).field(&names::ETAG, &format!("\"{}\"", self.hash)));
+            let mut answer = Answer::empty(304);
+            push_tag(&mut answer.fields, &self.hash);
+            return Err(answer);
         }
         let Some(range) = self.range else {
             return Ok(Part {
