@@ -46,7 +46,9 @@ const GATES: &[Gate] = &[
         may_be_missing: true,
         ..gate("conform-h2", &["conform", "h2", "--only", "httpwg"])
     },
-    gate("fuzz", &["fuzz", "--seconds", "10"]),
+    // From one seed: what a target does not find today is not found tomorrow by a change that has nothing to do with it.
+    // Runs by hand draw their own.
+    gate("fuzz", &["fuzz", "--seconds", "10", "--seed", "1"]),
 ];
 
 enum Ending {

@@ -21,6 +21,8 @@ const INPUT_SECONDS_MAX: u64 = 10;
 /// Runs one target or all of them.
 pub(crate) fn run(mut args: Args) -> Outcome {
     let seconds: u64 = args.parsed("--seconds", SECONDS_DEFAULT)?;
+    // Zero lets libFuzzer draw one.
+    let seed: u32 = args.parsed("--seed", 0)?;
     let list = args.flag("--list");
     let wanted = args.positional();
     args.finish()?;
@@ -42,7 +44,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         .iter()
         .filter(|target| wanted.as_ref().is_none_or(|name| name == *target))
     {
-        fuzz(target, seconds)?;
+        fuzz(target, seconds, seed)?;
     }
     Ok(())
 }
@@ -70,7 +72,7 @@ fn ensure_cargo_fuzz() -> Outcome {
     run_command(cargo().args(["install", "--locked", "cargo-fuzz"]))
 }
 
-fn fuzz(target: &str, seconds: u64) -> Outcome {
+fn fuzz(target: &str, seconds: u64, seed: u32) -> Outcome {
     let found = target_dir().join("fuzz-corpus").join(target);
     fs::create_dir_all(&found).map_err(|error| Stop::io(found.display(), &error))?;
     let committed = root().join("fuzz/corpus").join(target);
@@ -86,6 +88,7 @@ fn fuzz(target: &str, seconds: u64) -> Outcome {
     run_command(command.args([
         "--".to_owned(),
         format!("-max_total_time={seconds}"),
+        format!("-seed={seed}"),
         format!("-rss_limit_mb={RSS_MIB_MAX}"),
         format!("-timeout={INPUT_SECONDS_MAX}"),
         "-verbosity=0".to_owned(),
