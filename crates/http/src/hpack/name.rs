@@ -82,6 +82,7 @@ impl<'a> Name<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hpack::{Decoder, Encoder, TABLE_SIZE_INITIAL};
 
     #[test]
     fn what_is_known_early_is_what_is_found_late() {
@@ -97,5 +98,35 @@ mod tests {
             assert!(early.index.is_some());
         }
         assert_eq!(Name::new("repr-digest").index, None);
+    }
+
+    /// The name is learned once, values never take the place of what repeats, and all is as it was when it is read.
+    #[test]
+    fn digests_are_plain_and_not_indexed() {
+        static DIGEST: Name<'_> = Name::new("repr-digest").of_digests();
+        static SERVER: Name<'_> = Name::new("server");
+        let mut encoder = Encoder::new(TABLE_SIZE_INITIAL);
+        let mut decoder = Decoder::new(TABLE_SIZE_INITIAL);
+        for round in 0..100 {
+            let digest = format!("sha-256=:{round:044}:");
+            let mut out = Vec::new();
+            let mut block = encoder.block(&mut out);
+            block.known(&SERVER, b"hioload");
+            block.known(&DIGEST, digest.as_bytes());
+            let mut fields = Vec::new();
+            let read = decoder.decode(&out, |field| {
+                fields.push((field.name.to_vec(), field.value.to_vec()));
+                Ok::<_, ()>(())
+            });
+            assert_eq!(read, Ok(()));
+            let expected = [("server", "hioload"), ("repr-digest", &digest)]
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+            assert_eq!(fields, expected);
+            if round > 0 {
+                // One byte for the server, two for the name, one for the length.
+                assert_eq!(out.len(), 1 + 2 + 1 + digest.len(), "round {round}");
+                assert_eq!(encoder.table.table().len(), 2);
+            }
+        }
     }
 }
