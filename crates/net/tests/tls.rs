@@ -488,6 +488,33 @@ fn garbage_is_refused_and_stays_refused() {
     }
 }
 
+/// Versions of SSL 2 and of DTLS: the engine knows them, and reads on.
+#[test]
+fn a_record_of_another_protocol_ends_it_wherever_it_comes_and_is_cut() {
+    let (acceptor, connector) = made();
+    let mut hello = Vec::new();
+    connector.connect(NAME).unwrap().poll_output(&mut hello);
+    for version in [[0, 2], [0xfe, 0xff], [0xfe, 0xfd], [0xfe, 0xfc], [2, 0]] {
+        for (first, second) in [(version, [3, 1]), ([3, 1], version)] {
+            let mut bytes = vec![22, first[0], first[1], 0, 1, hello[5]];
+            let [high, low] = ((hello.len() - 6) as u16).to_be_bytes();
+            bytes.extend_from_slice(&[22, second[0], second[1], high, low]);
+            bytes.extend_from_slice(&hello[6..]);
+            for step in 1..=bytes.len() {
+                let mut server = acceptor.accept().unwrap();
+                let (mut inbox, mut got) = (Inbox::default(), Got::default());
+                let failure = give(&mut server, &bytes, step, &mut inbox, &mut got).err();
+                assert_eq!(
+                    failure.map(|failure| failure.reason()),
+                    Some(Reason::NotTls),
+                    "{first:x?}, {second:x?} in steps of {step}"
+                );
+                assert_eq!(server.spilled_size(), 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_record_changed_on_its_way_is_found_wherever_it_was_changed() {
     let (acceptor, connector) = made();
@@ -553,6 +580,28 @@ fn a_hello_in_endless_records_is_bounded() {
         assert!(given <= tls::SPILL_SIZE.max as usize, "{given}");
     };
     assert_eq!(failure.reason(), Reason::Offence, "{failure}");
+}
+
+#[test]
+fn a_hello_in_tiny_records_is_bounded() {
+    let (acceptor, _) = made();
+    let mut server = acceptor.accept().unwrap();
+    let (mut inbox, mut got) = (Inbox::default(), Got::default());
+    // A hello of a legal size, a byte at a time: six bytes are kept of each.
+    for byte in [1, 0, 0xff, 0xff] {
+        let record = [0x16, 3, 1, 0, 1, byte];
+        give(&mut server, &record, 6, &mut inbox, &mut got).unwrap();
+    }
+    let max = tls::SPILL_SIZE.max as usize;
+    let failure = loop {
+        let record = [0x16, 3, 1, 0, 1, 0];
+        if let Err(failure) = give(&mut server, &record, 6, &mut inbox, &mut got) {
+            break failure;
+        }
+        assert!(server.spilled_size() <= max, "{}", server.spilled_size());
+    };
+    assert_eq!(failure.reason(), Reason::Offence, "{failure}");
+    assert_eq!(server.spilled_size(), 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //!
 //! The engine sees whole records, one at a time. That bounds what one step does, and it tells how much of the
 //! input the engine has seen: while a handshake message is spread over several records it wants to see the
-//! first ones again.
+//! first ones again. Of what cannot be a record it sees the header, and that is the end of the session.
 //!
 //! Invariants: output is in order, the handshake's and alerts before any record sealed later; plain bytes are
 //! handed out once, before a failure that came behind them. RFC 8446, RFC 5246.
@@ -324,7 +324,9 @@ impl Session {
             };
             let (record, rest) = mem::take(input).split_at_mut(size);
             *input = rest;
+            let is_record = is_record(record);
             let done = self.turn(record, &mut inbox.plain);
+            self.fail_unless(is_record);
             if done < size {
                 self.seen = size - done;
                 self.spill_over(&mut &mut record[done..], inbox);
@@ -345,8 +347,10 @@ impl Session {
             self.failure = Some(Failure::new(Reason::Offence));
             return true;
         }
+        let is_record = is_record(&self.spill[self.seen..]);
         let mut spill = mem::take(&mut self.spill);
         let done = self.turn(&mut spill, &mut inbox.plain);
+        self.fail_unless(is_record);
         spill.drain(..done);
         self.seen = spill.len();
         self.spill = spill;
@@ -354,6 +358,14 @@ impl Session {
             self.drop_spill(inbox);
         }
         true
+    }
+
+    /// The engine reads on behind a header with a version of SSL 2 or of DTLS, where there is no telling how far it
+    /// has read.
+    fn fail_unless(&mut self, is_record: bool) {
+        if !is_record {
+            self.failure.get_or_insert(Failure::new(Reason::NotTls));
+        }
     }
 
     /// Keeps all that is left of the input.
@@ -547,19 +559,22 @@ impl<'p, I: Iterator<Item = &'p [u8]>> Pieces<'p, I> {
     }
 }
 
-/// The size of the record that `bytes` begin with, once it is whole. A header that cannot be one is for the engine to
-/// refuse, with all that follows.
+/// The size of the record that `bytes` begin with, once it is whole. A header that cannot be one's is all there is of
+/// it: the engine says what is wrong with it, whatever follows.
 fn record_size(bytes: &[u8]) -> Option<usize> {
     if bytes.len() < HEADER_SIZE {
         return None;
     }
-    let size = HEADER_SIZE + body_size(bytes);
-    let is_record =
-        (20..=24).contains(&bytes[0]) && bytes[1] == 3 && size <= HEADER_SIZE + RECORD_WIRE_MAX;
-    if !is_record {
-        return Some(bytes.len());
+    if !is_record(bytes) {
+        return Some(HEADER_SIZE);
     }
+    let size = HEADER_SIZE + body_size(bytes);
     (bytes.len() >= size).then_some(size)
+}
+
+/// Whether a record can have this header: a type that there is, any version {03,XX} (RFC 5246 E.1), a legal length.
+fn is_record(header: &[u8]) -> bool {
+    (20..=24).contains(&header[0]) && header[1] == 3 && body_size(header) <= RECORD_WIRE_MAX
 }
 
 /// Bytes that are missing before [`record_size`] can say more.
@@ -587,8 +602,9 @@ mod tests {
         assert_eq!(missing(&[22, 3, 1, 0, 1]), 1);
         assert_eq!(record_size(&[22, 3, 1, 0, 1, 9]), Some(6));
         assert_eq!(record_size(&[22, 3, 1, 0, 0, 9, 9]), Some(5));
-        assert_eq!(record_size(b"GET / HTTP/1.1\r\n"), Some(16));
-        for (size, expected) in [(RECORD_WIRE_MAX, None), (RECORD_WIRE_MAX + 1, Some(6))] {
+        assert_eq!(record_size(b"GET / HTTP/1.1\r\n"), Some(5));
+        assert_eq!(record_size(&[22, 0, 2, 0, 1, 9, 9]), Some(5));
+        for (size, expected) in [(RECORD_WIRE_MAX, None), (RECORD_WIRE_MAX + 1, Some(5))] {
             let [high, low] = (size as u16).to_be_bytes();
             assert_eq!(record_size(&[23, 3, 3, high, low, 0]), expected, "{size}");
         }
