@@ -134,6 +134,10 @@ pub enum Event {
     CutBeforeIndexSync,
     /// The power went after a late sync of the index.
     CutAfterIndexSync,
+    /// A worker returned a block that it had at hand to one that had none.
+    Recalled,
+    /// Space was refused when none was free and nobody had any at hand.
+    RefusedForGood,
     /// A handler wrote to a stream by its UID.
     Written,
     /// What was asked of a stream was refused: it was gone, or too much waited for it.
@@ -158,7 +162,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 73] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -220,6 +224,8 @@ impl Event {
         Self::CutAfterCommit,
         Self::CutBeforeIndexSync,
         Self::CutAfterIndexSync,
+        Self::Recalled,
+        Self::RefusedForGood,
         Self::Written,
         Self::WriteRefused,
         Self::WriteBusy,
@@ -322,6 +328,8 @@ impl Event {
             Self::CutAfterCommit => "power cut after a commit",
             Self::CutBeforeIndexSync => "power cut before a sync of the index",
             Self::CutAfterIndexSync => "power cut after a sync of the index",
+            Self::Recalled => "block recalled",
+            Self::RefusedForGood => "space refused, none at hand",
             Self::Written => "write by UID",
             Self::WriteRefused => "command by UID refused",
             Self::WriteBusy => "write finds the mailbox full",

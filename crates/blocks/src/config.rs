@@ -34,7 +34,8 @@ pub struct ControllerConfig {
     pub retired_max: usize,
     /// Time between two syncs in relaxed mode.
     pub relaxed_sync: Duration,
-    /// How long a lease waits for readers to finish with freed blocks when there is no other space.
+    /// How long a lease waits for readers to finish with freed blocks, and for workers to return what they have at hand, when
+    /// there is no other space.
     pub lease_wait: Duration,
     /// Milliseconds since the epoch of Unix at [`Time::ZERO`](hioload_base::Time::ZERO).
     pub wall_zero_ms: u64,
@@ -201,8 +202,8 @@ impl LocalConfig {
         check(&rows)
     }
 
-    /// Requests a worker has unanswered at most: the queue of replies to it needs so many places, and two for
-    /// [`Reply::Retire`](crate::Reply::Retire).
+    /// Requests a worker has unanswered at most: the queue of replies to it needs so many places, two for
+    /// [`Reply::Retire`](crate::Reply::Retire) and one for [`Reply::Recall`](crate::Reply::Recall).
     pub fn unanswered_max(&self) -> usize {
         self.puts_max + self.gets_max + self.calls_max + Class::COUNT * ASKS_MAX
     }

@@ -102,7 +102,7 @@ pub(crate) const LEASE_WAIT: Limit = Limit {
     default: 100,
     min: 0,
     max: 10_000,
-    reason: "a full store that was just deleted from has space as soon as readers finish",
+    reason: "a full store has space as soon as readers of freed blocks finish and workers return what they have at hand",
     reached: "PUT is refused with 507",
 };
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   worker ── Request ─▶ controller        each with a `RequestId` has exactly one Reply
-//!   worker ◀── Reply ─── controller        `Retire` comes unasked, at most one a worker unanswered
+//!   worker ◀── Reply ─── controller        `Retire` and `Recall` come unasked, at most one of each a worker unanswered
 //! ```
 //!
 //! Fixed in size and passed by value; the rare large ones have a box. A carrier has to keep the order of one worker's
@@ -34,7 +34,8 @@ pub enum Request {
         /// Its name.
         hash: Hash,
     },
-    /// Blocks to write to. [`Reply::Leased`] with at least one and at most `count`, or [`Reply::Failed`].
+    /// Blocks to write to. [`Reply::Leased`] with at least one and at most `count`, or [`Reply::Failed`]. For PUTs that wait
+    /// blocks are recalled that others have at hand, and waited for; to have some at hand, what is free has to do.
     Lease {
         /// Of the reply.
         id: RequestId,
@@ -42,6 +43,8 @@ pub enum Request {
         class: Class,
         /// How many, at most [`Leased::COUNT_MAX`].
         count: u8,
+        /// So many of them PUTs wait for; the others are to be at hand.
+        needed: u8,
     },
     /// A leased block that is not needed. No reply.
     Return {
@@ -50,6 +53,14 @@ pub enum Request {
         /// A write to it failed: it is not given out again before the store is opened anew.
         is_suspect: bool,
     },
+    /// Leased blocks that [`Reply::Recall`] asks for. No reply.
+    ReturnMany {
+        /// The blocks.
+        blocks: Leased,
+    },
+    /// Whatever was at hand when [`Reply::Recall`] came is returned, and so is what comes to hand from now on, until a lease
+    /// brings more than was needed. No reply.
+    Recalled,
     /// The content is written: name it. [`Reply::Stored`] or [`Reply::Failed`].
     Occupy {
         /// Of the reply.
@@ -230,9 +241,12 @@ pub enum Reply {
         /// The epoch, higher each time.
         epoch: u64,
     },
+    /// A PUT waits for space: return the blocks at hand, whatever their class, and say [`Request::Recalled`]. Blocks that PUTs
+    /// have stay with them.
+    Recall,
 }
 
-/// Blocks given to a worker.
+/// Blocks given to a worker, or returned by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leased {
     units: [u32; Leased::COUNT_MAX],

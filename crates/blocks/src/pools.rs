@@ -3,14 +3,16 @@
 //! ```text
 //!   PUT ─▶ take ─▶ a block          free < target ─▶ ask the controller ─▶ leased ─▶ who waits, then the pool
 //!            └ none: wait, the target doubles        nobody waits for a while ─▶ target back, surplus returned
+//!                                                    recalled: all that is ready returned, and nothing kept
 //! ```
 //!
 //! The same code fills a pool at the start and at run time. Must not know the controller's queues: what to ask for and what to
 //! return is answered, the caller sends it.
 //!
 //! Limits: a pool never wants more than its target times `factor`, [`ASKS_MAX`] requests for each class are unanswered, and a
-//! block is ready, with a PUT, or gone. After a refusal the pool asks again only after [`REFUSAL_PAUSE`], or for a PUT that
-//! waits.
+//! block is ready, with a PUT, or gone. After a refusal or a recall the pool asks again only after [`REFUSAL_PAUSE`], or for a
+//! PUT that waits. Recalled, it keeps no block before an answer brings more than was needed: then there is space again, and
+//! the controller, which knows what it gave, recalls again when it wants that back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,6 +34,14 @@ pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 /// How long nobody may have waited before a target shrinks.
 const CALM: Duration = Duration::from_secs(1);
 
+/// A request for blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refill {
+    pub(crate) count: u8,
+    /// So many of them PUTs wait for.
+    pub(crate) needed: u8,
+}
+
 /// What to do with a block that came.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Given {
@@ -50,14 +60,17 @@ struct Pool {
     base: usize,
     target: usize,
     target_max: usize,
-    /// Requests without an answer, and the blocks they are for.
+    /// Requests without an answer, the blocks they are for, and those of them that were said to be needed.
     asks: usize,
     asked_for: usize,
+    needed: usize,
     /// It was worth a message, and is not full since.
     is_filling: bool,
-    /// The last answer was a refusal.
-    is_refused: bool,
     ask_after: Time,
+    /// Until then PUTs need not ask for what was refused just now.
+    exhausted_until: Time,
+    /// What was ready was recalled, and there was never more than needed since: nothing is kept.
+    is_short: bool,
     /// Somebody waited since the last answer: the target has doubled for it.
     has_grown: bool,
     /// The target may shrink then.
@@ -76,6 +89,13 @@ impl Pool {
         let has_to_wait = self.waiting.len() > self.asked_for;
         let is_worth_it = self.is_filling || has_to_wait || missing * 4 >= self.target;
         if is_worth_it { missing } else { 0 }
+    }
+
+    /// A request has its answer.
+    fn done(&mut self, refill: Refill) {
+        self.asks -= 1;
+        self.asked_for -= usize::from(refill.count);
+        self.needed -= usize::from(refill.needed);
     }
 }
 
@@ -97,9 +117,11 @@ impl Pools {
                 target_max: base.max(1) * usize::from(factor),
                 asks: 0,
                 asked_for: 0,
+                needed: 0,
                 is_filling: false,
-                is_refused: false,
                 ask_after: Time::ZERO,
+                exhausted_until: Time::ZERO,
+                is_short: false,
                 has_grown: false,
                 calm_at: Time::ZERO,
                 free_min: 0,
@@ -139,7 +161,7 @@ impl Pools {
     /// True when a PUT of this class would have to wait for what was refused just now: it may be told at once.
     pub(crate) fn is_exhausted(&self, now: Time, class: Class) -> bool {
         let pool = &self.0[class.index()];
-        pool.free.is_empty() && pool.is_refused && now < pool.ask_after
+        pool.free.is_empty() && now < pool.exhausted_until
     }
 
     /// A block came back that was not used.
@@ -148,7 +170,7 @@ impl Pools {
         if let Some(put) = pool.waiting.pop_front() {
             return Given::To(put);
         }
-        if pool.free.len() >= pool.target {
+        if pool.is_short || pool.free.len() >= pool.target {
             return Given::Surplus;
         }
         pool.free.push(block);
@@ -161,9 +183,10 @@ impl Pools {
     }
 
     /// How many blocks to ask for now, if any; the answer is then awaited. Call again until there are none.
-    pub(crate) fn ask(&mut self, now: Time, class: Class) -> Option<u8> {
+    pub(crate) fn ask(&mut self, now: Time, class: Class) -> Option<Refill> {
         let pool = &mut self.0[class.index()];
-        if pool.asks == ASKS_MAX || (now < pool.ask_after && pool.waiting.is_empty()) {
+        let is_starving = pool.waiting.len() > pool.needed;
+        if pool.asks == ASKS_MAX || (now < pool.ask_after && !is_starving) {
             return None;
         }
         let missing = pool.missing();
@@ -172,49 +195,76 @@ impl Pools {
             return None;
         }
         let count = missing.min(Leased::COUNT_MAX);
+        let needed = pool.waiting.len().saturating_sub(pool.needed).min(count);
         pool.asks += 1;
         pool.asked_for += count;
+        pool.needed += needed;
         pool.stats.refills += 1;
-        Some(count as u8)
+        Some(Refill {
+            count: count as u8,
+            needed: needed as u8,
+        })
     }
 
-    /// A request for `count` blocks is answered: [`Pools::arrived`] for each that came follows.
-    pub(crate) fn answered(&mut self, class: Class, count: u8) {
+    /// A request is answered with so many blocks: [`Pools::arrived`] for each of them follows.
+    pub(crate) fn answered(&mut self, class: Class, refill: Refill, given: usize) {
         let pool = &mut self.0[class.index()];
-        pool.asks -= 1;
-        pool.asked_for -= usize::from(count);
-        pool.is_refused = false;
+        pool.done(refill);
+        pool.exhausted_until = Time::ZERO;
         pool.has_grown = false;
-    }
-
-    /// A block that was asked for. The PUT it is for, if one waits.
-    pub(crate) fn arrived(&mut self, block: Block) -> Option<Key> {
-        let pool = &mut self.0[block.class().index()];
-        let put = pool.waiting.pop_front();
-        if put.is_none() {
-            pool.free.push(block);
+        if given > usize::from(refill.needed) {
+            pool.is_short = false;
         }
-        put
     }
 
-    /// The request is refused: every PUT that waits has to be told.
-    pub(crate) fn refused(&mut self, now: Time, class: Class, count: u8) -> VecDeque<Key> {
+    /// A block that was asked for.
+    pub(crate) fn arrived(&mut self, block: Block) -> Given {
+        let pool = &mut self.0[block.class().index()];
+        if let Some(put) = pool.waiting.pop_front() {
+            return Given::To(put);
+        }
+        if pool.is_short {
+            return Given::Surplus;
+        }
+        pool.free.push(block);
+        Given::Kept
+    }
+
+    /// The request is refused: these PUTs, which wait, have to be told. When it was for none, those that wait since go on
+    /// waiting: nobody has looked for what they need.
+    pub(crate) fn refused(&mut self, now: Time, class: Class, refill: Refill) -> VecDeque<Key> {
+        self.postponed(now, class, refill);
         let pool = &mut self.0[class.index()];
-        pool.asks -= 1;
-        pool.asked_for -= usize::from(count);
-        pool.is_refused = true;
         pool.has_grown = false;
-        pool.ask_after = now + REFUSAL_PAUSE;
         pool.stats.refusals += 1;
+        if refill.needed == 0 {
+            return VecDeque::new();
+        }
+        pool.exhausted_until = now + REFUSAL_PAUSE;
         std::mem::take(&mut pool.waiting)
     }
 
     /// The same for a table at its limit: those that wait go on waiting.
-    pub(crate) fn postponed(&mut self, now: Time, class: Class, count: u8) {
+    pub(crate) fn postponed(&mut self, now: Time, class: Class, refill: Refill) {
         let pool = &mut self.0[class.index()];
-        pool.asks -= 1;
-        pool.asked_for -= usize::from(count);
+        pool.done(refill);
         pool.ask_after = now + REFUSAL_PAUSE;
+    }
+
+    /// Others need the space: blocks that are ready, as many as one message holds, and no more is kept. Call again until
+    /// there are none.
+    pub(crate) fn recall(&mut self, now: Time, class: Class) -> Leased {
+        let pool = &mut self.0[class.index()];
+        pool.is_short = true;
+        pool.free_min = 0;
+        pool.ask_after = now + REFUSAL_PAUSE;
+        let mut blocks = Leased::new(class);
+        while blocks.len() < Leased::COUNT_MAX
+            && let Some(block) = pool.free.pop()
+        {
+            blocks.push(block);
+        }
+        blocks
     }
 
     /// After a calm second a target loses a quarter of what it has above its base. A block that is too many then, if any: call
@@ -281,13 +331,17 @@ mod tests {
         Pools::new(targets, factor)
     }
 
+    fn refill(count: u8, needed: u8) -> Refill {
+        Refill { count, needed }
+    }
+
     /// Gives what is asked for until nothing is.
     fn fill(pools: &mut Pools, now: Time, next: &mut u32) {
-        while let Some(count) = pools.ask(now, CLASS) {
-            pools.answered(CLASS, count);
-            for _ in 0..count {
+        while let Some(refill) = pools.ask(now, CLASS) {
+            pools.answered(CLASS, refill, usize::from(refill.count));
+            for _ in 0..refill.count {
                 *next += 1;
-                assert_eq!(pools.arrived(block(*next)), None);
+                assert_eq!(pools.arrived(block(*next)), Given::Kept);
             }
         }
     }
@@ -312,7 +366,9 @@ mod tests {
         let mut keys = Slab::with_limit(1000);
         let mut pools = pools(100, 8);
         let counts = |pools: &mut Pools| -> Vec<u8> {
-            std::iter::from_fn(|| pools.ask(Time::ZERO, CLASS)).collect()
+            std::iter::from_fn(|| pools.ask(Time::ZERO, CLASS))
+                .map(|refill| refill.count)
+                .collect()
         };
         assert_eq!(counts(&mut pools), [12, 12, 12, 12, 12, 12, 12, 12, 4]);
         // Blocks come for those who wait; the target has doubled for them.
@@ -321,9 +377,9 @@ mod tests {
         }
         let more = counts(&mut pools);
         assert_eq!(more.len(), ASKS_MAX - 9, "as many requests as may be");
-        pools.answered(CLASS, 12);
+        pools.answered(CLASS, refill(12, 0), 12);
         for unit in 0..12 {
-            assert!(pools.arrived(block(unit)).is_some());
+            assert!(matches!(pools.arrived(block(unit)), Given::To(_)));
         }
         assert_eq!(counts(&mut pools), [12], "one was answered");
     }
@@ -339,13 +395,13 @@ mod tests {
         pools.forget(CLASS, b);
         assert_eq!(
             pools.ask(Time::ZERO, CLASS),
-            Some(6),
+            Some(refill(6, 2)),
             "two wait, and the target has doubled"
         );
-        pools.answered(CLASS, 6);
-        assert_eq!(pools.arrived(block(1)), Some(a));
+        pools.answered(CLASS, refill(6, 2), 6);
+        assert_eq!(pools.arrived(block(1)), Given::To(a));
         assert_eq!(pools.give(block(2)), Given::To(c));
-        assert_eq!(pools.arrived(block(3)), None);
+        assert_eq!(pools.arrived(block(3)), Given::Kept);
         assert_eq!(pools.take(CLASS), Some(block(3)));
     }
 
@@ -399,23 +455,80 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_to_all_and_not_repeated_at_once() {
-        let key = Slab::with_limit(1).insert(0).expect("room");
+        let mut keys = Slab::with_limit(2);
+        let [key, other] = [0, 1].map(|n| keys.insert(n).expect("room"));
         let mut pools = pools(2, 8);
         let now = Time::from_millis(5);
-        assert_eq!(pools.ask(now, CLASS), Some(2));
         pools.wait(now, CLASS, key);
+        let asked = pools.ask(now, CLASS).expect("a PUT waits");
+        assert_eq!(asked, refill(5, 1));
+        pools.wait(now, CLASS, other);
         assert!(!pools.is_exhausted(now, CLASS));
-        assert_eq!(pools.refused(now, CLASS, 2), [key]);
+        assert_eq!(pools.refused(now, CLASS, asked), [key, other]);
         assert!(pools.is_exhausted(now, CLASS));
         assert!(!pools.is_exhausted(now + REFUSAL_PAUSE, CLASS), "who knows");
         assert_eq!(pools.ask(now, CLASS), None);
         let later = pools.deadline().expect("it asks again");
         assert_eq!(later, now + REFUSAL_PAUSE);
         pools.wait(now, CLASS, key);
-        let count = pools.ask(now, CLASS).expect("a PUT asks at once");
-        pools.postponed(now, CLASS, count);
+        let asked = pools.ask(now, CLASS).expect("a PUT asks at once");
+        pools.postponed(now, CLASS, asked);
         pools.forget(CLASS, key);
         assert!(pools.ask(later, CLASS).is_some());
+    }
+
+    #[test]
+    fn a_refusal_of_what_nobody_waited_for_is_nobodys() {
+        let key = Slab::with_limit(1).insert(0).expect("room");
+        let mut pools = pools(2, 8);
+        let now = Time::from_millis(5);
+        assert_eq!(pools.ask(now, CLASS), Some(refill(2, 0)));
+        pools.wait(now, CLASS, key);
+        let again = pools.ask(now, CLASS).expect("the target has doubled");
+        assert_eq!(again.needed, 1, "it is said of what is asked for since");
+        assert_eq!(pools.refused(now, CLASS, refill(2, 0)), []);
+        assert!(!pools.is_exhausted(now, CLASS), "nobody has looked for it");
+        assert_eq!(pools.refused(now, CLASS, again), [key]);
+    }
+
+    #[test]
+    fn what_is_wanted_beside_a_put_is_not_asked_for_again_and_again() {
+        let key = Slab::with_limit(1).insert(0).expect("room");
+        let mut pools = pools(20, 8);
+        let now = Time::from_millis(5);
+        pools.wait(now, CLASS, key);
+        let needed: Vec<u8> = std::iter::from_fn(|| pools.ask(now, CLASS))
+            .map(|refill| refill.needed)
+            .collect();
+        assert_eq!(needed, [1, 0, 0, 0]);
+        // The first waits for space; nobody gets more than is needed meanwhile.
+        assert_eq!(pools.refused(now, CLASS, refill(12, 0)), []);
+        assert_eq!(pools.ask(now, CLASS), None);
+        assert_eq!(pools.deadline(), Some(now + REFUSAL_PAUSE));
+    }
+
+    #[test]
+    fn what_is_recalled_goes_and_nothing_is_kept_until_there_is_more_than_needed() {
+        let key = Slab::with_limit(1).insert(0).expect("room");
+        let (mut pools, mut next) = (pools(13, 8), 0);
+        let now = Time::from_millis(5);
+        fill(&mut pools, now, &mut next);
+        let used = pools.take(CLASS).expect("ready");
+        let counts: Vec<usize> = (0..2).map(|_| pools.recall(now, CLASS).len()).collect();
+        assert_eq!(counts, [Leased::COUNT_MAX, 0], "all but what a PUT has");
+        assert_eq!(pools.give(used), Given::Surplus);
+        assert_eq!(pools.ask(now, CLASS), None, "not at once");
+        pools.wait(now, CLASS, key);
+        let asked = pools.ask(now, CLASS).expect("a PUT asks at once");
+        assert_eq!(asked.needed, 1);
+        pools.forget(CLASS, key);
+        pools.answered(CLASS, asked, 1);
+        assert_eq!(pools.arrived(used), Given::Surplus, "its PUT is gone");
+        let now = pools.deadline().expect("it asks again");
+        assert_eq!(now, Time::from_millis(5) + REFUSAL_PAUSE);
+        let asked = pools.ask(now, CLASS).expect("to have some ready");
+        pools.answered(CLASS, asked, 1);
+        assert_eq!(pools.arrived(used), Given::Kept, "there is space again");
     }
 
     #[test]

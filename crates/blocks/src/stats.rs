@@ -183,8 +183,14 @@ pub struct ControllerStats {
     pub lookups: u64,
     /// Blocks leased.
     pub leases: u64,
-    /// Leases refused for want of space.
+    /// Leases refused for want of space that PUTs waited for.
     pub leases_refused: u64,
+    /// Of these, leases refused before every worker had returned what it had at hand.
+    pub leases_refused_late: u64,
+    /// Times a worker was asked for the blocks it has at hand.
+    pub recalls: u64,
+    /// Blocks that were returned then.
+    pub recalled: u64,
     /// Contents stored that were not there.
     pub stored: u64,
     /// Contents that were there already.

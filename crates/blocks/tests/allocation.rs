@@ -90,7 +90,9 @@ fn answer(store: &mut LocalStore, next_unit: &mut u32) {
     store.poll(now);
     while let Some(request) = store.next_request() {
         let reply = match request {
-            Request::Lease { id, class, count } => {
+            Request::Lease {
+                id, class, count, ..
+            } => {
                 let mut blocks = Leased::new(class);
                 for _ in 0..count {
                     *next_unit += Class::MAX.units();

@@ -34,6 +34,8 @@ pub(super) struct Server {
     stalled: Vec<u64>,
     stall_chance: u64,
     memory: u64,
+    /// Leases refused in time so far.
+    refused: u64,
     /// Steps since anybody had something to do, and when that was.
     quiet: (u64, Time),
     net: SimNet,
@@ -84,6 +86,7 @@ impl Server {
             ended: Stats::default(),
             stall_chance: plan.stall_chance,
             memory: plan.memory as u64,
+            refused: 0,
             quiet: (0, net.now()),
             net: net.clone(),
             prng: prng.fork(),
@@ -113,16 +116,34 @@ impl Server {
             }
             had_work |= match self.workers.get_mut(place) {
                 Some(worker) => turn(worker, wait, self.memory, &mut self.ended),
-                None => self
-                    .controller
-                    .turn(wait)
-                    .expect("a simulated driver does not break"),
+                None => self.turn_controller(wait),
             };
             if self.machine.is_off() {
                 return;
             }
         }
         self.check_rest(had_work);
+    }
+
+    fn turn_controller(&mut self, wait: Duration) -> bool {
+        let had_work = self
+            .controller
+            .turn(wait)
+            .expect("a simulated driver does not break");
+        let stats = self.controller.stats();
+        let refused = stats.leases_refused - stats.leases_refused_late;
+        if refused > self.refused {
+            self.notes
+                .add_many(Event::RefusedForGood, refused - self.refused);
+            self.refused = refused;
+            let pools = self.store_stats().into_iter().flat_map(|local| local.pools);
+            let at_hand: u64 = pools.map(|pool| pool.free).sum();
+            assert_eq!(
+                at_hand, 0,
+                "space is refused to a PUT while workers have blocks at hand"
+            );
+        }
+        had_work
     }
 
     /// Those with nothing to do wait, and time goes on.

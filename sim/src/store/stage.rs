@@ -328,12 +328,13 @@ impl Stage<'_> {
         let waits = waits.iter().map(|local| local.memory_waits).sum();
         let suspicious = server.store_stats();
         let suspicious = suspicious.iter().map(|local| local.suspicious_reads).sum();
-        let repaired = server.controller_stats().repaired;
+        let controller = server.controller_stats();
         self.notes.add_many(Event::MailboxFull, stats.mailbox_full);
         self.notes.add_many(Event::Held, stats.held);
         self.notes.add_many(Event::MemoryWait, waits);
         self.notes.add_many(Event::ReadAgain, suspicious);
-        self.notes.add_many(Event::Repaired, repaired);
+        self.notes.add_many(Event::Repaired, controller.repaired);
+        self.notes.add_many(Event::Recalled, controller.recalled);
     }
 
     /// In order: the workers end, then the controller.

@@ -25,8 +25,17 @@ pub(super) struct Lease {
     pub(super) asker: Asker,
     pub(super) class: Class,
     pub(super) count: u8,
-    /// Until when it waits for readers when there is no other space; set when it was tried.
+    /// So many of them PUTs wait for.
+    pub(super) needed: u8,
+    /// Until when it waits for readers, and for what is recalled, when there is no other space; set when it was tried.
     pub(super) until: Option<Time>,
+}
+
+impl Lease {
+    /// PUTs wait for it, and it has found no space yet.
+    pub(super) fn is_starving(&self) -> bool {
+        self.needed > 0 && self.until.is_some()
+    }
 }
 
 #[derive(Debug)]

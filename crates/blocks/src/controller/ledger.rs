@@ -102,6 +102,11 @@ impl Ledger {
         self.leases_max.saturating_sub(self.lease_counts[worker])
     }
 
+    /// The worker has blocks, whatever it does with them.
+    pub(super) fn has_leases(&self, worker: usize) -> bool {
+        self.lease_counts[worker] > 0
+    }
+
     /// Up to `count` blocks for the worker; the file grows for the first one if it must.
     pub(super) fn lease(
         &mut self,

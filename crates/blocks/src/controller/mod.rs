@@ -10,6 +10,8 @@
 //!
 //! Releases do not wait for leases nor leases for releases: a freed block is free only when no reader can hold it any more,
 //! which is later than the batch in any order. A lease that finds no space waits for such blocks a little, then it is refused.
+//! One that PUTs wait for has blocks recalled that workers have at hand ([`Recalls`](recalls::Recalls)); meanwhile nobody gets
+//! more than PUTs need.
 //!
 //! # Invariants
 //!
@@ -28,8 +30,10 @@ mod batch;
 mod damage_list;
 mod disk;
 mod inbox;
+mod leasing;
 mod ledger;
 mod promises;
+mod recalls;
 mod retirement;
 mod start;
 #[cfg(test)]
@@ -42,6 +46,7 @@ use self::damage_list::DamageList;
 use self::inbox::{Asker, Inbox, Lease, Promise, Reference, Release, Store, Verdict, Written};
 use self::ledger::Ledger;
 use self::promises::Promises;
+use self::recalls::Recalls;
 use self::retirement::Retirement;
 use crate::block::Block;
 use crate::buddy::Inconsistency;
@@ -78,6 +83,7 @@ pub struct Controller {
     effects: Effects,
     ledger: Ledger,
     retirement: Retirement,
+    recalls: Recalls,
     promises: Promises,
     damage: DamageList,
     is_poisoned: bool,
@@ -103,10 +109,16 @@ impl Controller {
         let asker = |id| Asker { worker, id };
         match request {
             Request::Lookup { id, hash } => inbox.lookups.push((asker(id), hash)),
-            Request::Lease { id, class, count } => inbox.leases.push_back(Lease {
+            Request::Lease {
+                id,
+                class,
+                count,
+                needed,
+            } => inbox.leases.push_back(Lease {
                 asker: asker(id),
                 class,
                 count,
+                needed: needed.min(count),
                 until: None,
             }),
             Request::Promise { id, hashes, until } => {
@@ -118,12 +130,14 @@ impl Controller {
                 });
             }
             Request::Return { block, is_suspect } => {
-                let was_leased = self.ledger.end_lease(worker, block);
-                debug_assert!(was_leased, "invariant: a worker returns what it leased");
-                if was_leased {
-                    self.ledger.returned(block, is_suspect);
+                self.take_back(worker, block, is_suspect);
+            }
+            Request::ReturnMany { blocks } => {
+                for block in blocks.iter() {
+                    self.stats.recalled += u64::from(self.take_back(worker, block, false));
                 }
             }
+            Request::Recalled => self.recalls.answered(worker),
             Request::Retired { epoch } => self.retirement.answered(worker, epoch),
             Request::Occupy {
                 id,
@@ -340,54 +354,12 @@ impl Controller {
         }
     }
 
-    fn answer_leases(&mut self, now: Time, replies: &mut Replies) {
-        for _ in 0..self.inbox.leases.len() {
-            let Some(mut lease) = self.inbox.leases.pop_front() else {
-                return;
-            };
-            let Asker { worker, id } = lease.asker;
-            let reply = if self.is_poisoned {
-                let fault = Fault::Poisoned;
-                Reply::Failed { id, fault }
-            } else if self.ledger.leases_left(worker) == 0 {
-                let fault = Fault::Busy;
-                Reply::Failed { id, fault }
-            } else {
-                let count = usize::from(lease.count);
-                let blocks = self
-                    .ledger
-                    .lease(now, self.disk.as_mut(), worker, lease.class, count);
-                let until = *lease.until.get_or_insert(now + self.config.lease_wait);
-                if blocks.is_empty() && self.awaits_space() && now < until {
-                    // Blocks that cannot be reused before a sync are worth one now.
-                    self.sync_at = self.sync_at.map(|_| now);
-                    self.inbox.leases.push_back(lease);
-                    continue;
-                }
-                self.stats.leases += blocks.len() as u64;
-                if blocks.is_empty() {
-                    self.stats.leases_refused += 1;
-                    let fault = Fault::NoSpace;
-                    Reply::Failed { id, fault }
-                } else {
-                    Reply::Leased { id, blocks }
-                }
-            };
-            replies.push((worker, reply));
-        }
-    }
-
     /// Where no sync comes before a commit, the index could outlive the space it names: new space is made durable at once.
     fn secure_growth(&mut self, clock: &mut dyn FnMut() -> Time) {
         let has_grown = self.ledger.take_growth();
         if has_grown && !self.config.durability.is_durable() {
             self.sync_disk(clock);
         }
-    }
-
-    /// Blocks are about to become free.
-    fn awaits_space(&self) -> bool {
-        self.ledger.has_retired() || !self.inbox.changes.releases.is_empty()
     }
 
     fn free_retired(&mut self) {

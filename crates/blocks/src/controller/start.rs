@@ -16,6 +16,7 @@ use super::disk::Disk;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::promises::Promises;
+use super::recalls::Recalls;
 use super::retirement::Retirement;
 use super::{Controller, Effects};
 use crate::buddy::BuddyError;
@@ -124,6 +125,7 @@ impl Controller {
             effects: Effects::default(),
             ledger,
             retirement: Retirement::new(workers),
+            recalls: Recalls::new(workers),
             promises: Promises::new(config.promises_max),
             damage,
             is_poisoned: false,

@@ -1,5 +1,7 @@
 //! The controller alone: what one cycle does, in which order, and what it survives.
 
+mod recalls;
+
 use super::*;
 use crate::durability::Durability;
 use crate::fault::Damage;
@@ -66,7 +68,7 @@ impl Rig {
         (replies.into_iter().map(|(_, reply)| reply).collect(), next)
     }
 
-    /// Cycles until nothing is due now; workers without readers answer for themselves.
+    /// Cycles until nothing is due now; workers without readers, and with nothing at hand, answer for themselves.
     fn settle(&mut self) -> Vec<Reply> {
         let mut all = Vec::new();
         loop {
@@ -79,6 +81,7 @@ impl Rig {
                     Reply::Retire { epoch } => {
                         self.controller.push(worker, Request::Retired { epoch });
                     }
+                    Reply::Recall => self.controller.push(worker, Request::Recalled),
                     reply => all.push(reply),
                 }
             }
@@ -90,7 +93,16 @@ impl Rig {
 
     fn lease(&mut self, class: Class, count: u8) -> Result<Vec<Block>, Fault> {
         let id = self.id();
-        self.controller.push(0, Request::Lease { id, class, count });
+        let needed = count;
+        self.controller.push(
+            0,
+            Request::Lease {
+                id,
+                class,
+                count,
+                needed,
+            },
+        );
         match self.settle().pop() {
             Some(Reply::Leased { blocks, .. }) => Ok(blocks.iter().collect()),
             Some(Reply::Failed { fault, .. }) => Err(fault),
@@ -169,6 +181,7 @@ fn quick_answers_come_first_and_a_batch_has_one_sync_and_one_commit() {
             id,
             class,
             count: 1,
+            needed: 1,
         },
     );
 
@@ -354,6 +367,7 @@ fn a_full_file_refuses_leases_and_nothing_else() {
             id,
             class,
             count: 1,
+            needed: 1,
         },
     );
     let until = rig.now + config().lease_wait;
@@ -372,9 +386,10 @@ fn a_full_file_refuses_leases_and_nothing_else() {
             id,
             class,
             count: 1,
+            needed: 1,
         },
     );
-    assert_eq!(rig.cycle().0, vec![]);
+    assert_eq!(rig.cycle().0, [Reply::Recall], "it has the other block");
     rig.now += config().lease_wait;
     let fault = Fault::NoSpace;
     assert_eq!(rig.cycle().0, [Reply::Failed { id, fault }]);

@@ -1,7 +1,8 @@
 //! The store, its machine and its clients, moved by operations and judged at each event.
 //!
 //! Checked on the way: no byte that is not the content's, nothing lost that was answered, nothing there that was deleted,
-//! faults told only where one was made, damage only where the medium was harmed or failed twice. Checked at rest:
+//! faults told only where one was made, damage only where the medium was harmed or failed twice, space refused to a PUT only
+//! where none is free and none at hand. Checked at rest:
 //! everybody is answered, every block is stored, leased to a pool that has it, or suspect; after a crash the same of what
 //! the medium kept.
 
@@ -19,10 +20,12 @@ use crate::class::Class;
 use crate::config::{ControllerConfig, LocalConfig, LookupBy, Verify};
 use crate::controller::{Controller, Next, Replies};
 use crate::durability::Durability;
+use crate::fault::Fault;
 use crate::index::{Index, IndexReader, MemoryIndex};
 use crate::local::{Event, FileOp, LocalStore};
 use crate::message::{Reply, Request};
 use crate::record::Record;
+use crate::stats::ControllerStats;
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
@@ -38,7 +41,7 @@ const LENGTHS: [usize; 18] = [
 #[derive(Debug)]
 pub(super) struct Seen(pub(super) [(&'static str, u32); OUTCOMES.len()]);
 
-const OUTCOMES: [&str; 40] = [
+const OUTCOMES: [&str; 43] = [
     "stored new",
     "stored present",
     "stored repaired",
@@ -79,6 +82,9 @@ const OUTCOMES: [&str; 40] = [
     "crash with unsynced writes lost",
     "bit rot",
     "pool grown",
+    "blocks recalled",
+    "recalled, nothing at hand",
+    "lease refused, nothing at hand anywhere",
 ];
 
 impl Default for Seen {
@@ -132,6 +138,8 @@ pub(super) struct World {
     pub(super) controller: Controller,
     pub(super) replies: VecDeque<(usize, Reply)>,
     pub(super) next: Next,
+    /// Leases the controller was asked for by worker and request, for PUTs that wait: of which class, and when.
+    pub(super) leases: BTreeMap<(usize, u32), (Class, Time)>,
     pub(super) workers: Vec<Worker>,
     pub(super) contents: Vec<Content>,
     pub(super) clients: BTreeMap<u64, Client>,
@@ -155,7 +163,7 @@ impl World {
             5 | 6 => Durability::Group(Duration::from_millis(2)),
             _ => Durability::Relaxed,
         };
-        let size_max = [2, 4, 64][bytes.below(3)] * MIB;
+        let size_max = [1, 2, 64][bytes.below(3)] * MIB;
         let controller_config = ControllerConfig {
             durability,
             batch_max: [1, 4, 4096][bytes.below(3)],
@@ -215,6 +223,7 @@ impl World {
             controller,
             replies: VecDeque::new(),
             next: Next::Idle,
+            leases: BTreeMap::new(),
             workers: Vec::new(),
             contents: contents.into(),
             clients: BTreeMap::new(),
@@ -324,16 +333,61 @@ impl World {
                 && let Some(request) = worker.to_controller.pop_front()
             {
                 has_work = true;
+                if let Request::Lease {
+                    id, class, needed, ..
+                } = &request
+                {
+                    let asked = (*needed > 0).then_some((*class, self.now));
+                    asked.map(|asked| self.leases.insert((index, id.0), asked));
+                }
                 self.controller.push(index, request);
             }
         }
+        let before = self.controller.stats();
         let mut replies = Replies::new();
         let now = self.now;
         self.next = self.controller.cycle(&mut || now, &mut replies);
+        self.check_refusals(&before, &replies);
         has_work |= !replies.is_empty();
         self.replies.extend(replies);
         self.send_replies();
         has_work || self.next == Next::Again
+    }
+
+    /// In time, space is refused to a PUT only when there is none, free or at hand.
+    fn check_refusals(&mut self, before: &ControllerStats, replies: &Replies) {
+        let after = self.controller.stats();
+        // What came free later in the same cycle was not there to give.
+        let has_freed = before.space.retired != after.space.retired;
+        for (worker, reply) in replies {
+            let (id, is_refused) = match reply {
+                Reply::Leased { id, .. } => (id, false),
+                Reply::Failed { id, fault } => (id, *fault == Fault::NoSpace),
+                _ => continue,
+            };
+            let Some((class, at)) = self.leases.remove(&(*worker, id.0)) else {
+                continue;
+            };
+            let waited = self.now - at;
+            if !is_refused || waited >= self.controller_config.lease_wait {
+                continue;
+            }
+            self.seen.count("lease refused, nothing at hand anywhere");
+            assert!(
+                has_freed || after.space.largest_free < u64::from(class.size()),
+                "{class:?} was refused after {waited:?}: {:?}",
+                after.space
+            );
+            for worker in &mut self.workers {
+                let pools = worker.store.stats().pools;
+                let at_hand = pools.map(|pool| pool.free);
+                assert_eq!(
+                    at_hand,
+                    [0; Class::COUNT],
+                    "{class:?} was refused after {waited:?}"
+                );
+            }
+        }
     }
 
     fn send_replies(&mut self) {
@@ -353,6 +407,15 @@ impl World {
                 break;
             };
             let is_retire = matches!(reply, Reply::Retire { .. });
+            if reply == Reply::Recall {
+                let pools = self.workers[worker].store.stats().pools;
+                let has_some = pools.iter().any(|pool| pool.free > 0);
+                self.seen.count(if has_some {
+                    "blocks recalled"
+                } else {
+                    "recalled, nothing at hand"
+                });
+            }
             self.workers[worker].store.handle_reply(self.now, reply);
             is_any = true;
             if is_retire && self.workers[worker].store.stats().gets > 0 {
@@ -654,6 +717,7 @@ impl World {
         }
         self.clients.clear();
         self.replies.clear();
+        self.leases.clear();
         self.referred.clear();
         self.made = Made {
             no_space: self.made.no_space,

@@ -17,11 +17,12 @@ use hioload_mem::{Buffer, BufferPool};
 
 use super::budget::Budget;
 use super::event::{Event, FileOp};
+use crate::block::Block;
 use crate::class::Class;
 use crate::config::LocalConfig;
 use crate::hash::Hash;
 use crate::message::{Request, RequestId};
-use crate::pools::Pools;
+use crate::pools::{Pools, Refill};
 use crate::stats::LocalStats;
 
 /// A PUT or GET by its place.
@@ -36,7 +37,7 @@ pub(super) enum Owner {
 pub(super) enum Asked {
     Lease {
         class: Class,
-        count: u8,
+        refill: Refill,
     },
     Put(Key),
     Lookup(Key),
@@ -146,6 +147,14 @@ impl Desk {
         self.call_count -= usize::from(asked.is_call());
         self.stats.reply_ns.add_time(self.now - since);
         Some(asked)
+    }
+
+    /// Returns a block that was not used.
+    pub(super) fn give_up(&mut self, block: Block) {
+        self.requests.push_back(Request::Return {
+            block,
+            is_suspect: false,
+        });
     }
 
     /// Requests without an answer.

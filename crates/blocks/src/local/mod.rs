@@ -60,6 +60,7 @@ use crate::hash::{Hash, Hasher};
 use crate::index::IndexReader;
 use crate::lanes::LANES_MAX;
 use crate::message::{Reply, Request};
+use crate::pools::{Given, Refill};
 use crate::record::Record;
 use crate::stats::LocalStats;
 
@@ -229,6 +230,7 @@ impl LocalStore {
         self.gets.forget_found();
         let id = match &reply {
             Reply::Retire { epoch } => return self.gets.retire(&mut self.desk, *epoch),
+            Reply::Recall => return self.recall(),
             Reply::Found { id, .. }
             | Reply::Missing { id }
             | Reply::Leased { id, .. }
@@ -254,7 +256,7 @@ impl LocalStore {
             self.poison();
         }
         match (asked, reply) {
-            (Asked::Lease { class, count }, reply) => self.handle_lease(class, count, reply),
+            (Asked::Lease { class, refill }, reply) => self.handle_lease(class, refill, reply),
             (Asked::Put(put), reply) => self.handle_put(put, &reply),
             (Asked::Lookup(get), Reply::Found { record, .. }) => {
                 self.gets.found(&mut self.desk, get, *record);
@@ -324,15 +326,17 @@ impl LocalStore {
         }
         for class in Class::ALL {
             while let Some(block) = self.desk.pools.shrink(now, class) {
-                self.desk.requests.push_back(Request::Return {
-                    block,
-                    is_suspect: false,
-                });
+                self.desk.give_up(block);
             }
-            while let Some(count) = self.desk.pools.ask(now, class) {
-                let asked = Asked::Lease { class, count };
+            while let Some(refill) = self.desk.pools.ask(now, class) {
+                let Refill { count, needed } = refill;
                 self.desk
-                    .ask(asked, |id| Request::Lease { id, class, count });
+                    .ask(Asked::Lease { class, refill }, |id| Request::Lease {
+                        id,
+                        class,
+                        count,
+                        needed,
+                    });
             }
         }
         self.desk.pools.deadline().into_iter().chain(retry_at).min()
@@ -461,26 +465,43 @@ impl LocalStore {
         }
     }
 
-    fn handle_lease(&mut self, class: Class, count: u8, reply: Reply) {
+    /// A PUT somewhere finds no space: it gets what is at hand here.
+    fn recall(&mut self) {
+        let desk = &mut self.desk;
+        for class in Class::ALL {
+            loop {
+                let blocks = desk.pools.recall(desk.now, class);
+                if blocks.is_empty() {
+                    break;
+                }
+                desk.requests.push_back(Request::ReturnMany { blocks });
+            }
+        }
+        desk.requests.push_back(Request::Recalled);
+    }
+
+    fn handle_lease(&mut self, class: Class, refill: Refill, reply: Reply) {
         let LocalStore { desk, puts, .. } = self;
         match reply {
             Reply::Leased { blocks, .. } => {
-                desk.pools.answered(class, count);
+                desk.pools.answered(class, refill, blocks.len());
                 for block in blocks.iter() {
-                    if let Some(put) = desk.pools.arrived(block) {
-                        puts.leased(desk, put, block);
+                    match desk.pools.arrived(block) {
+                        Given::To(put) => puts.leased(desk, put, block),
+                        Given::Kept => {}
+                        Given::Surplus => desk.give_up(block),
                     }
                 }
             }
             Reply::Failed {
                 fault: Fault::Busy, ..
-            } => desk.pools.postponed(desk.now, class, count),
+            } => desk.pools.postponed(desk.now, class, refill),
             reply => {
                 let fault = match reply {
                     Reply::Failed { fault, .. } => fault,
                     _ => Fault::Misuse,
                 };
-                for put in desk.pools.refused(desk.now, class, count) {
+                for put in desk.pools.refused(desk.now, class, refill) {
                     puts.refused(desk, put, fault);
                 }
             }

@@ -650,7 +650,7 @@ fn no_space_refuses_a_put_at_once_until_there_is_some() {
         }
     }
     assert!(is_refused, "before the body is read, once it is known");
-    assert_eq!(stored.len(), 3, "2 MiB, and the pools have some of it");
+    assert_eq!(stored.len(), 4, "2 MiB, and what was at hand came back");
     assert_eq!(rig.get(&stored[0], 0..u32::MAX), stored[0]);
     rig.store
         .delete(1, &Hash::of(&stored[0]))
@@ -662,6 +662,42 @@ fn no_space_refuses_a_put_at_once_until_there_is_some() {
     assert!(key.is_ok(), "{key:?}");
     rig.store.put_abort(rig.now, key.expect("just seen"));
     rig.assert_nothing_is_lost();
+}
+
+#[test]
+fn what_is_recalled_is_what_no_put_has() {
+    let mut rig = rig(plain());
+    let content = content(200_000);
+    let key = rig.begin(None, Some(200_000));
+    rig.talk();
+    rig.send(key, &content[..140_000]);
+    rig.talk();
+    let at_hand = rig.store.stats().pools.map(|pool| pool.free);
+    assert_eq!(at_hand, [1, 1, 1, 1, 1, 1, 1, 0]);
+    rig.store.handle_reply(rig.now, Reply::Recall);
+    let requests: Vec<Request> = std::iter::from_fn(|| rig.store.next_request()).collect();
+    let is_return =
+        |request: &Request| matches!(request, Request::ReturnMany { blocks } if blocks.len() == 1);
+    let (last, returns) = requests.split_last().expect("an answer");
+    assert!(matches!(last, Request::Recalled), "{requests:?}");
+    assert!(
+        returns.len() == 7 && returns.iter().all(is_return),
+        "{requests:?}"
+    );
+    for request in requests {
+        rig.controller.push(0, request);
+    }
+    let leased = rig.controller.stats().space.leased;
+    assert_eq!(leased, [0, 0, 0, 0, 0, 0, 1, 0], "where the body goes");
+    rig.send(key, &content[140_000..]);
+    rig.store.put_end(rig.now, key);
+    rig.run();
+    assert!(matches!(rig.events[..], [Event::Stored { .. }]));
+    assert_eq!(rig.get(&content, 0..u32::MAX), content);
+    // After a pause it has some at hand again.
+    rig.now += crate::pools::REFUSAL_PAUSE;
+    rig.assert_nothing_is_lost();
+    assert_eq!(rig.store.stats().pools[0].free, 1);
 }
 
 #[test]

@@ -71,7 +71,9 @@ figures! { CONTROLLER, controller_values(stats: ControllerStats):
     Counts "repaired" "Damaged contents that came again." = stats.repaired;
     Counts "released" "Blocks deleted." = stats.released;
     Counts "releases_refused" "Deletes refused because of references or promises." = stats.releases_refused;
-    Counts "leases_refused" "Blocks refused for want of space." = stats.leases_refused;
+    Counts "leases_refused" "Times blocks that PUTs waited for were refused for want of space." = stats.leases_refused;
+    Counts "recalls" "Times a worker was asked for the blocks it has at hand." = stats.recalls;
+    Counts "recalled" "Blocks that were returned then." = stats.recalled;
     Counts "parks" "Times the controller slept." = stats.pause.parks;
 }
 
