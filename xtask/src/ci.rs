@@ -46,8 +46,8 @@ const GATES: &[Gate] = &[
         may_be_missing: true,
         ..gate("conform-h2", &["conform", "h2", "--only", "httpwg"])
     },
-    // From one seed: what a target does not find today is not found tomorrow by a change that has nothing to do with it.
-    // Runs by hand draw their own.
+    // From one seed and what is committed: how far it gets is a matter of speed, what it tries is not one of chance. Runs by
+    // hand draw their own.
     gate("fuzz", &["fuzz", "--seconds", "10", "--seed", "1"]),
 ];
 

@@ -73,7 +73,14 @@ fn ensure_cargo_fuzz() -> Outcome {
 }
 
 fn fuzz(target: &str, seconds: u64, seed: u32) -> Outcome {
-    let found = target_dir().join("fuzz-corpus").join(target);
+    // A run from a seed begins with what is committed, whatever others found here.
+    let found = if seed == 0 {
+        target_dir().join("fuzz-corpus").join(target)
+    } else {
+        let seeded = target_dir().join("fuzz-seeded").join(target);
+        let _ = fs::remove_dir_all(&seeded);
+        seeded
+    };
     fs::create_dir_all(&found).map_err(|error| Stop::io(found.display(), &error))?;
     let committed = root().join("fuzz/corpus").join(target);
     let mut command = cargo();

@@ -41,9 +41,9 @@ cargo xtask <task> [options]
   docs     rustdoc, warnings denied
   limits   docs/limits.md against the limit tables of the rooms   [--write]
   loom     rings and pools under the loom model checker
-  sim      simulation from seeds            [sessions|store] [--seeds N] [--from SEED]
+  sim      simulation from seeds            [sessions|store|streams] [--seeds N] [--from SEED]
   torture  kill -9 under load, again and again   [--kills N] [--driver uring|poll]
-  fuzz     libFuzzer targets                [TARGET]... [--seconds N] [--list]
+  fuzz     libFuzzer targets                [TARGET]... [--seconds N] [--seed N] [--list]
   e2e      foreign clients (Python, curl, nghttp) against the server   [--driver uring|poll] [--browser]
   conform  Autobahn against server and client; see `cargo xtask conform --help`
   bench    our servers beside their peers; see `cargo xtask bench --help`

@@ -250,6 +250,59 @@ fn get(addr: SocketAddr) -> Box<dyn FnMut()> {
     })
 }
 
+/// Blocks of two sizes over HTTP/2, both at once, again and again.
+fn get_over_http_2(addr: SocketAddr) -> Box<dyn FnMut()> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const SIZES: [usize; 2] = [1, 4096];
+    let (mut stream, mut input) = (
+        TcpStream::connect(addr).expect("the server listens"),
+        [0; 8192],
+    );
+    stream.set_nodelay(true).expect("an option");
+    let paths = SIZES.map(|size| {
+        let put = format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n");
+        stream.write_all(put.as_bytes()).expect("sent");
+        stream.write_all(&vec![7; size]).expect("sent");
+        let (head, body) = response(&mut stream, &mut input);
+        [b"/", &input[head..head + body]].concat()
+    });
+    let mut stream = TcpStream::connect(addr).expect("the server listens");
+    stream.set_nodelay(true).expect("an option");
+    stream.write_all(PREFACE).expect("sent");
+    let mut requests = Vec::new();
+    for (path, size) in paths.iter().zip(SIZES) {
+        // RFC 7541: GET, http, a path as it is, an authority as it is.
+        let block = [b"\x82\x86\x04", &[path.len() as u8][..], path, b"\x01\x01h"].concat();
+        requests.extend_from_slice(&[0, 0, block.len() as u8, 1, 0x05, 0, 0, 0, 0]);
+        requests.extend_from_slice(&block);
+        // The connection's window is given back.
+        requests.extend_from_slice(&[0, 0, 4, 8, 0, 0, 0, 0, 0]);
+        requests.extend_from_slice(&(size as u32).to_be_bytes());
+    }
+    let second = requests.len() / 2;
+    let mut next = 1_u32;
+    Box::new(move || {
+        for at in [0, second] {
+            requests[at + 5..at + 9].copy_from_slice(&next.to_be_bytes());
+            next += 2;
+        }
+        stream.write_all(&requests).expect("sent");
+        let (mut ended, mut size) = (0, 0);
+        while ended < SIZES.len() {
+            stream.read_exact(&mut input[..9]).expect("a frame");
+            let length = usize::from(input[1]) << 8 | usize::from(input[2]);
+            let (kind, flags) = (input[3], input[4]);
+            stream.read_exact(&mut input[..length]).expect("a payload");
+            assert!(kind != 3 && kind != 7, "reset, or going away");
+            if kind == 0 {
+                size += length;
+                ended += usize::from(flags & 1);
+            }
+        }
+        assert_eq!(size, SIZES.iter().sum::<usize>());
+    })
+}
+
 /// Reads one response; the bytes of its head and of its body.
 fn response(stream: &mut TcpStream, input: &mut [u8]) -> (usize, usize) {
     let mut count = 0;
@@ -300,5 +353,12 @@ fn no_message_allocates() {
         let store = StoreConfig::new(dir.path().join("data"));
         let name = format!("blocks, {driver:?}");
         steady(&name, builder(driver, 1).store(Some(store)), get);
+        let store = StoreConfig::new(dir.path().join("data"));
+        let name = format!("blocks over HTTP/2, {driver:?}");
+        steady(
+            &name,
+            builder(driver, 1).store(Some(store)),
+            get_over_http_2,
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::field_name::{FieldName, KnownName};
+use crate::fields::is_value;
 
 /// Fields whose names are known, in order. It keeps its memory when it is cleared.
 ///
@@ -32,7 +33,8 @@ impl FieldList {
         }
     }
 
-    /// One more field. Its value is for the caller to vouch for: it has no line ends.
+    /// One more field. Its value is for the caller to vouch for (RFC 9110 5.5): no control characters, no space around it. HTTP/1
+    /// would send whatever it is, HTTP/2 refuses the whole list.
     pub fn push(&mut self, name: &'static KnownName, value: &str) {
         self.write(name, |text| text.push_str(value));
     }
@@ -53,8 +55,10 @@ impl FieldList {
         write(&mut self.text);
         let end = self.text.len() as u32;
         debug_assert!(
-            !self.text[start as usize..].contains(['\r', '\n']),
-            "a value is within its line"
+            is_value(&self.text.as_bytes()[start as usize..]),
+            "{}: {:?} is no value",
+            name.title(),
+            &self.text[start as usize..]
         );
         self.text.push_str("\r\n");
         self.fields.push((name, start..end));

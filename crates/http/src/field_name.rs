@@ -4,6 +4,34 @@
 
 use crate::hpack::Name;
 
+/// Of each byte, whether it may be in a field name: those of a token (RFC 9110 5.6.2), in lower case (RFC 9113 8.2).
+pub(crate) const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let is_special = matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        table[byte as usize] = is_special || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        byte += 1;
+    }
+    table
+};
+
 /// A name that is known when this is compiled: HTTP/1 writes it as it stands, HTTP/2 by its place in the tables.
 #[derive(Debug)]
 pub struct KnownName {
@@ -23,13 +51,19 @@ impl KnownName {
     /// ```
     ///
     /// # Panics
-    /// They are not the same.
+    /// They are not the same, or no name (RFC 9110 5.6.2): when this is compiled, for one in a `static`.
     #[must_use]
     pub const fn new(title: &'static str, code: Name<'static>) -> Self {
         assert!(
             title.as_bytes().eq_ignore_ascii_case(code.text()),
             "one name"
         );
+        let mut place = 0;
+        while place < code.text().len() {
+            assert!(NAME_BYTES[code.text()[place] as usize], "a token");
+            place += 1;
+        }
+        assert!(place > 0, "a token");
         Self { title, code }
     }
 
@@ -51,6 +85,12 @@ pub enum FieldName<'a> {
     Known(&'static KnownName),
     /// Any other, in any case.
     Text(&'a [u8]),
+}
+
+impl<'a> From<&'a str> for FieldName<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Text(name.as_bytes())
+    }
 }
 
 impl From<&'static KnownName> for FieldName<'_> {
@@ -95,5 +135,25 @@ pub mod names {
         RETRY_AFTER "Retry-After" Name::new("retry-after");
         UPGRADE "Upgrade" Name::new("upgrade");
         VARY "Vary" Name::new("vary");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_name_cannot_be_known() {
+        for (title, code) in [
+            ("", ""),
+            (":path", ":path"),
+            ("A B", "a b"),
+            ("X: y\r\nZ", "x: y\r\nz"),
+            ("A", "b"),
+        ] {
+            let made = std::panic::catch_unwind(|| KnownName::new(title, Name::new(code)).title());
+            assert!(made.is_err(), "{title:?}");
+        }
+        assert_eq!(KnownName::new("X-Y", Name::new("x-y")).title(), "X-Y");
     }
 }

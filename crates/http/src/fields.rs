@@ -85,6 +85,45 @@ pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     )
 }
 
+/// RFC 9113 8.2.1: no NUL, CR or LF, and no space around it; RFC 9110 5.5: no other control character, either.
+pub(crate) fn is_value(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !is_space(value.first()) && !is_space(value.last()) && has_no_control(value)
+}
+
+/// Visible ASCII and nothing else.
+pub(crate) fn is_graphic(value: &[u8]) -> bool {
+    is_free_of(value, b' ' + 1) && value.is_ascii()
+}
+
+fn has_no_control(value: &[u8]) -> bool {
+    let is_control = |&byte: &u8| (byte < b' ' && byte != b'\t') || byte == DEL;
+    // Tabs are rare: who has one is looked at again.
+    is_free_of(value, b' ') || !value.iter().any(is_control)
+}
+
+const DEL: u8 = 0x7f;
+
+/// No byte is below `least`, which is at most 0x80, and none is DEL: eight at a time.
+fn is_free_of(bytes: &[u8], least: u8) -> bool {
+    const EACH: u64 = u64::MAX / 255;
+    // A subtraction borrows into the highest bit of the first byte that is smaller.
+    let has_less = |word: u64, least: u8| word.wrapping_sub(EACH * u64::from(least)) & !word;
+    let found = |bytes: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*bytes);
+        has_less(word, least) | has_less(word ^ (EACH * u64::from(DEL)), 1)
+    };
+    // The last eight may have been looked at in part.
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(|&byte| byte >= least && byte != DEL);
+    };
+    let (words, _) = bytes.as_chunks();
+    let found = words
+        .iter()
+        .fold(found(last), |all, word| all | found(word));
+    found & (EACH * 0x80) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +141,32 @@ mod tests {
             (b"0x1", None),
         ] {
             assert_eq!(content_length(value), length, "{}", value.escape_ascii());
+        }
+    }
+
+    /// Every byte at every place of values of every length up to three words.
+    #[test]
+    fn bytes_are_looked_at_wherever_they_are() {
+        for length in 0..24 {
+            for (place, byte) in
+                (0..length).flat_map(|place| (0..=255).map(move |byte| (place, byte)))
+            {
+                for around in [b'!', b'~', b'a', 0x80, 0xff] {
+                    let mut value = vec![around; length];
+                    value[place] = byte;
+                    let is_ascii = around.is_ascii() || length == 1;
+                    assert_eq!(
+                        is_graphic(&value),
+                        byte.is_ascii_graphic() && is_ascii,
+                        "{value:?}"
+                    );
+                    let is_control = (byte < b' ' && byte != b'\t') || byte == 0x7f;
+                    assert_eq!(has_no_control(&value), !is_control, "{value:?}");
+                }
+            }
+            assert!(has_no_control(&vec![0xff; length]));
+            assert!(has_no_control(&vec![b'\t'; length]));
+            assert_eq!(is_graphic(&vec![0x80; length]), length == 0);
         }
     }
 }

@@ -1025,6 +1025,43 @@ fn a_freed_block_is_not_leased_while_a_reader_holds_it() {
 }
 
 #[test]
+fn cached_content_is_given_out_in_parts_of_any_size() {
+    let mut rig = rig(LocalConfig {
+        cache_size: MIB,
+        ..plain()
+    });
+    let content = content(20_000);
+    rig.put(&content);
+    assert_eq!(rig.get(&content, 0..u32::MAX), content, "and kept");
+    let reads = rig.counts.1;
+    for (range, step) in [
+        (0..u32::MAX, 7000),
+        (0..20_000, 20_000),
+        (1..19_999, 4096),
+        (5..6, 1),
+        (20_000..30_000, 100),
+    ] {
+        let key = rig.found(&content);
+        rig.store.get_start(key, range.clone());
+        let mut all = Vec::new();
+        loop {
+            let (bytes, left) = rig.poll(key, step);
+            assert!(bytes.len() <= step);
+            all.extend(bytes);
+            match left {
+                GetPoll::More => assert_eq!(rig.poll(key, 0).0.len(), 0, "there is no room"),
+                GetPoll::Done => break,
+                GetPoll::Waiting | GetPoll::Gone => panic!("it is all there"),
+            }
+        }
+        let range = range.start as usize..20_000.min(range.end as usize);
+        assert!(all == content[range.clone()], "{range:?} by {step}");
+    }
+    assert_eq!(rig.counts.1, reads, "the medium was not asked");
+    rig.assert_nothing_is_lost();
+}
+
+#[test]
 fn a_hot_block_is_answered_from_memory_and_never_after_it_was_deleted() {
     let mut rig = rig(LocalConfig {
         cache_size: MIB,

@@ -705,8 +705,12 @@ impl Core {
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
             cold.blocked.clear();
-            self.given_up
-                .extend(cold.http.take().map(|exchange| exchange.work));
+            if let Some(mut exchange) = cold.http.take() {
+                self.given_up.push(std::mem::take(&mut exchange.work));
+                if is_stream(socket) {
+                    self.stream_spares.keep_exchange(exchange);
+                }
+            }
         }
         if connection.facts.has(Facts::HELD) {
             // Input is only waited for now, to see the peer's FIN.

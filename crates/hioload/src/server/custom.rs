@@ -29,7 +29,7 @@ use super::streams::Arrival;
 use crate::handler::CloseReason;
 use crate::session::Session;
 
-/// Fields a protocol may add to an answer: what HTTP/2 has room for beside the server's own.
+/// Fields a protocol may add to an answer: an answer is small, whatever an application does.
 const FIELDS_MAX: usize = 8;
 /// Bytes handed over at a time.
 const CHUNK_MAX: usize = 16 * 1024;

@@ -539,7 +539,7 @@ impl Hub {
             if let Some(cold) = connection.cold.take() {
                 self.core.assembly_size -= cold.unfinished_size();
                 if is_stream(socket) {
-                    self.core.stream_spares.keep(cold);
+                    self.core.stream_spares.keep_cold(cold);
                 }
             }
         }

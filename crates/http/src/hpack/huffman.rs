@@ -201,7 +201,7 @@ pub(super) fn decode(mut input: &[u8], out: &mut [u8]) -> Result<usize, Malforme
         if bits >= STEP_BITS {
             let step = STEPS[(window >> (64 - STEP_BITS)) as usize];
             if step.size > 0 {
-                // There is room for two: what these bits could be at the least.
+                // There is room for two: so many bits count for two in `decoded_size_max`.
                 out[size..size + 2].copy_from_slice(&step.symbols);
                 size += 1 + usize::from(step.size > step.size_first);
                 window <<= step.size;

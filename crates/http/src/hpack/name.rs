@@ -43,10 +43,18 @@ impl Name<'static> {
         Self::with(bytes, Hash::of_name(bytes), index)
     }
 
-    /// Each message has a value of its own, and the value is a digest: Huffman's code would save a quarter of it at most, and
-    /// takes both sides longer than the bytes it saves.
+    /// Each message has a value of its own, and the value is a digest. It is not indexed, but for the first one where that is
+    /// how the name gets into the table; and it is written as it is: Huffman's code would save a quarter of it, and takes both
+    /// sides longer than the bytes are worth.
+    ///
+    /// # Panics
+    /// Values of this name are secrets.
     #[must_use]
     pub const fn of_digests(mut self) -> Self {
+        assert!(
+            matches!(self.habit, Habit::Repeats | Habit::Changes),
+            "RFC 7541 7.1.3"
+        );
         self.habit = Habit::Changes;
         self.is_plain = true;
         self

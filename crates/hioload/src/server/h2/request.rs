@@ -104,7 +104,8 @@ impl Hub {
         };
         connection.phase = Phase::Http;
         let exchange = Exchange::on_stream(now, end_stream);
-        connection.cold = Some(self.core.stream_spares.exchange(exchange));
+        debug_assert!(connection.cold.is_none(), "the stream has just begun");
+        connection.cold = Some(self.core.stream_spares.give(exchange));
         self.http_request(cx, socket, &headers.request(end_stream));
     }
 
@@ -115,7 +116,8 @@ impl Hub {
         };
         connection.phase = Phase::Http;
         let exchange = Exchange::on_stream(now, true);
-        connection.cold = Some(self.core.stream_spares.exchange(exchange));
+        debug_assert!(connection.cold.is_none(), "the stream has just begun");
+        connection.cold = Some(self.core.stream_spares.give(exchange));
         self.http_refuse(cx, socket, status, line);
     }
 }

@@ -16,7 +16,8 @@ use crate::server::core::Cx;
 use crate::server::hub::Hub;
 use crate::server::table::is_stream;
 
-/// A content of at most so many bytes is copied behind its head: cheaper than a second piece.
+/// A content of at most so many bytes is copied behind its head on a socket: cheaper than a second piece. On a stream its head
+/// goes another way, and it is copied into its frame.
 const COPY_MAX: usize = 4096;
 
 impl Hub {

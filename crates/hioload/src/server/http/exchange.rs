@@ -1,6 +1,5 @@
 //! What a connection that speaks HTTP is doing.
 
-use std::io::Write as _;
 use std::ops::Range;
 
 use hioload_base::Time;
@@ -214,11 +213,7 @@ impl<'a> Conditions<'a> {
 
 impl Wish {
     pub(super) fn of(request: &Request<'_>, conditions: &Conditions<'_>, hash: Hash) -> Self {
-        let tag = || {
-            let mut tag = [0; 64];
-            write!(&mut tag[..], "{hash}").expect("invariant: a hash has 64 digits");
-            tag
-        };
+        let tag = || hash.to_hex();
         let is_known = conditions
             .if_none_match
             .is_some_and(|field| lists_tag(field, &tag()));
@@ -276,5 +271,43 @@ impl Wish {
 impl Part {
     pub(super) fn len(&self) -> u32 {
         self.bytes.end - self.bytes.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hioload_http::Body;
+
+    use super::*;
+
+    #[test]
+    fn conditions_are_found_in_any_case_and_the_first_counts() {
+        let lines =
+            b"rAnGe: bytes=0-1\r\nrange: bytes=2-3\r\nif-Range: \"a\"\r\nIf-None-Match: \"b\"\r\n\
+                      if-none-match: \"c\"\r\nranges: x\r\n";
+        let request = Request::from_parts("GET", "/", lines, Body::None);
+        let found = Conditions::of(&request);
+        assert_eq!(found.range, Some(&b"bytes=0-1"[..]));
+        assert_eq!(found.if_range, Some(&b"\"a\""[..]));
+        assert_eq!(found.if_none_match, Some(&b"\"b\""[..]));
+        assert!(!found.no_cache);
+    }
+
+    #[test]
+    fn no_cache_is_found_in_any_part_of_any_line() {
+        for (lines, is_asked) in [
+            ("", false),
+            ("cache-control: no-cache\r\n", true),
+            (
+                "Cache-Control: max-age=0\r\nCACHE-CONTROL: a, No-Cache ,b\r\n",
+                true,
+            ),
+            ("cache-control: no-cache=\"x\"\r\n", false),
+            ("cache-control: no-cached\r\n", false),
+            ("pragma: no-cache\r\n", false),
+        ] {
+            let request = Request::from_parts("GET", "/", lines.as_bytes(), Body::None);
+            assert_eq!(Conditions::of(&request).no_cache, is_asked, "{lines}");
+        }
     }
 }

@@ -32,8 +32,7 @@ use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 
 use self::answer::Answer;
-use self::exchange::Asked;
-pub(super) use self::exchange::{Exchange, Work};
+pub(super) use self::exchange::{Asked, Exchange, Work};
 use super::connection::{Facts, Phase};
 use super::core::Cx;
 use super::hub::Hub;

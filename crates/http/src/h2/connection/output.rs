@@ -9,9 +9,10 @@ use hioload_base::Time;
 
 use super::{Connection, Role};
 use crate::field_name::FieldName;
+use crate::fields::is_value;
 use crate::h2::event::{Grant, RequestHead, StreamRef};
 use crate::h2::frame::{self, FRAME_HEADER_SIZE, FrameHeader, STREAM_ID_MAX, flag, kind};
-use crate::h2::header_list::{is_name, is_of_connection, is_value};
+use crate::h2::header_list::{is_name, is_of_connection};
 use crate::h2::limits::FRAME_SIZE_MAX;
 use crate::h2::offence::{Misuse, OpenError};
 use crate::h2::priority::Priority;
