@@ -31,6 +31,9 @@ pub(crate) const ASKS_MAX: usize = 16;
 /// How long a pool does without after it was refused.
 pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a pool whose worker has as many blocks as it may does not ask, whoever waits.
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(1);
+
 /// How long nobody may have waited before a target shrinks.
 const CALM: Duration = Duration::from_secs(1);
 
@@ -67,6 +70,8 @@ struct Pool {
     /// It was worth a message, and is not full since.
     is_filling: bool,
     ask_after: Time,
+    /// Until then not even PUTs that wait ask.
+    busy_until: Time,
     /// Until then PUTs need not ask for what was refused just now.
     exhausted_until: Time,
     /// What was ready was recalled, and there was never more than needed since: nothing is kept.
@@ -89,6 +94,15 @@ impl Pool {
         let has_to_wait = self.waiting.len() > self.asked_for;
         let is_worth_it = self.is_filling || has_to_wait || missing * 4 >= self.target;
         if is_worth_it { missing } else { 0 }
+    }
+
+    /// When it may ask for what is missing: at once for a PUT that nobody was told of yet.
+    fn may_ask_at(&self) -> Time {
+        if self.waiting.len() > self.needed {
+            self.busy_until
+        } else {
+            self.busy_until.max(self.ask_after)
+        }
     }
 
     /// A request has its answer.
@@ -120,6 +134,7 @@ impl Pools {
                 needed: 0,
                 is_filling: false,
                 ask_after: Time::ZERO,
+                busy_until: Time::ZERO,
                 exhausted_until: Time::ZERO,
                 is_short: false,
                 has_grown: false,
@@ -185,8 +200,7 @@ impl Pools {
     /// How many blocks to ask for now, if any; the answer is then awaited. Call again until there are none.
     pub(crate) fn ask(&mut self, now: Time, class: Class) -> Option<Refill> {
         let pool = &mut self.0[class.index()];
-        let is_starving = pool.waiting.len() > pool.needed;
-        if pool.asks == ASKS_MAX || (now < pool.ask_after && !is_starving) {
+        if pool.asks == ASKS_MAX || now < pool.may_ask_at() {
             return None;
         }
         let missing = pool.missing();
@@ -233,8 +247,9 @@ impl Pools {
     /// The request is refused: these PUTs, which wait, have to be told. When it was for none, those that wait since go on
     /// waiting: nobody has looked for what they need.
     pub(crate) fn refused(&mut self, now: Time, class: Class, refill: Refill) -> VecDeque<Key> {
-        self.postponed(now, class, refill);
         let pool = &mut self.0[class.index()];
+        pool.done(refill);
+        pool.ask_after = now + REFUSAL_PAUSE;
         pool.has_grown = false;
         pool.stats.refusals += 1;
         if refill.needed == 0 {
@@ -244,11 +259,12 @@ impl Pools {
         std::mem::take(&mut pool.waiting)
     }
 
-    /// The same for a table at its limit: those that wait go on waiting.
+    /// The worker has as many blocks as it may: those that wait go on waiting, for one that comes back above all.
     pub(crate) fn postponed(&mut self, now: Time, class: Class, refill: Refill) {
         let pool = &mut self.0[class.index()];
         pool.done(refill);
         pool.ask_after = now + REFUSAL_PAUSE;
+        pool.busy_until = now + BUSY_PAUSE;
     }
 
     /// Others need the space: blocks that are ready, as many as one message holds, and no more is kept. Call again until
@@ -289,7 +305,7 @@ impl Pools {
         let wakes = self.0.iter().filter_map(|pool| {
             let asks = pool.asks < ASKS_MAX && pool.missing() > 0;
             let shrinks = pool.target > pool.base;
-            let asks = asks.then_some(pool.ask_after);
+            let asks = asks.then(|| pool.may_ask_at());
             let shrinks = shrinks.then_some(pool.calm_at);
             asks.into_iter().chain(shrinks).min()
         });
@@ -473,7 +489,13 @@ mod tests {
         pools.wait(now, CLASS, key);
         let asked = pools.ask(now, CLASS).expect("a PUT asks at once");
         pools.postponed(now, CLASS, asked);
+        // A worker at its limit does not ask with every poll.
+        assert_eq!(pools.ask(now, CLASS), None);
+        assert_eq!(pools.deadline(), Some(now + BUSY_PAUSE));
+        let asked = pools.ask(now + BUSY_PAUSE, CLASS).expect("it still waits");
+        pools.postponed(now, CLASS, asked);
         pools.forget(CLASS, key);
+        assert_eq!(pools.deadline(), Some(later));
         assert!(pools.ask(later, CLASS).is_some());
     }
 
