@@ -135,7 +135,7 @@ impl Core {
             secure: Secure::default(),
             assembly_size: 0,
             spares: Vec::new(),
-            stream_spares: Spares::new(),
+            stream_spares: Spares::default(),
             is_draining: false,
             shareable: None,
             spare_context: AppContext::new(),

@@ -1,63 +1,62 @@
 //! Boxes of streams that ended, for those that begin: one connection opens and ends hundreds in a turn.
 
-use hioload_base::Time;
-use hioload_mem::ObjectPool;
-
 use super::connection::Cold;
-use super::http::{Exchange, Work};
+use super::http::Exchange;
 
-/// Boxes of each kind that are kept.
+/// Boxes of each kind that are kept; more are freed.
 const KEPT_MAX: usize = 256;
 
-/// The boxes of one worker.
+/// The boxes of one worker. What is in them is of streams that are gone.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
 pub(super) struct Spares {
-    colds: ObjectPool<Box<Cold>>,
-    exchanges: ObjectPool<Box<Exchange>>,
+    colds: Vec<Box<Cold>>,
+    exchanges: Vec<Box<Exchange>>,
 }
 
 impl Spares {
-    pub(super) fn new() -> Self {
-        let nobodys = || Box::new(Exchange::on_stream(Time::ZERO, true));
-        Self {
-            colds: ObjectPool::new(KEPT_MAX, Box::default, |cold: &mut Box<Cold>| {
-                **cold = Cold::default();
-            }),
-            exchanges: ObjectPool::new(KEPT_MAX, nobodys, |exchange: &mut Box<Exchange>| {
-                exchange.work = Work::Idle;
-            }),
-        }
-    }
-
     /// What a stream that speaks HTTP has.
     pub(super) fn give(&mut self, exchange: Exchange) -> Box<Cold> {
-        let mut spare = self.exchanges.get();
-        *spare = exchange;
-        let mut cold = self.colds.get();
-        cold.http = Some(spare);
+        let exchange = match self.exchanges.pop() {
+            Some(mut spare) => {
+                *spare = exchange;
+                spare
+            }
+            None => Box::new(exchange),
+        };
+        let mut cold = self.colds.pop().unwrap_or_default();
+        cold.http = Some(exchange);
         cold
     }
 
-    /// Keeps the exchange of a stream that ends.
+    /// Keeps the exchange of a stream that ends; its work is done or given up.
     pub(super) fn keep_exchange(&mut self, exchange: Box<Exchange>) {
-        self.exchanges.put(exchange);
+        if self.exchanges.len() < KEPT_MAX {
+            self.exchanges.push(exchange);
+        }
     }
 
-    /// Keeps all else of a stream that is gone.
-    pub(super) fn keep_cold(&mut self, cold: Box<Cold>) {
-        self.colds.put(cold);
+    /// Keeps all else of a stream that is gone, empty.
+    pub(super) fn keep_cold(&mut self, mut cold: Box<Cold>) {
+        if self.colds.len() < KEPT_MAX {
+            *cold = Cold::default();
+            self.colds.push(cold);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::http::Asked;
+    use crate::server::http::{Asked, Work};
+    use hioload_base::Time;
 
     #[test]
     fn boxes_serve_again_and_hold_nothing() {
-        let mut spares = Spares::new();
+        let mut spares = Spares::default();
         for round in 0..3 {
             let mut cold = spares.give(Exchange::on_stream(Time::ZERO, false));
+            assert!(spares.colds.is_empty() && spares.exchanges.is_empty());
             assert!(cold.path.is_none(), "round {round}");
             cold.path = Some("/a".into());
             let mut exchange = cold.http.take().expect("given");
@@ -66,7 +65,22 @@ mod tests {
             spares.keep_exchange(exchange);
             spares.keep_cold(cold);
         }
-        let made = [spares.colds.stats().made, spares.exchanges.stats().made];
-        assert_eq!(made, [1, 1]);
+        assert_eq!((spares.colds.len(), spares.exchanges.len()), (1, 1));
+    }
+
+    #[test]
+    fn no_more_are_kept_than_the_limit() {
+        let mut spares = Spares::default();
+        let made: Vec<_> = (0..KEPT_MAX + 10)
+            .map(|_| spares.give(Exchange::on_stream(Time::ZERO, true)))
+            .collect();
+        for mut cold in made {
+            spares.keep_exchange(cold.http.take().expect("given"));
+            spares.keep_cold(cold);
+        }
+        assert_eq!(
+            (spares.colds.len(), spares.exchanges.len()),
+            (KEPT_MAX, KEPT_MAX)
+        );
     }
 }

@@ -145,7 +145,7 @@ impl Block<'_> {
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
         let name = Name::of(name);
         let indexing = match indexing {
-            Indexing::Auto => self.by_habit(&name, value),
+            Indexing::Auto => by_habit(&name, value),
             told => told,
         };
         self.add(&name, value, indexing);
@@ -153,13 +153,25 @@ impl Block<'_> {
 
     /// Adds a field whose name is known when this is compiled, as [`Indexing::Auto`] has it.
     pub fn known(&mut self, name: &Name<'static>, value: &[u8]) {
-        let indexing = self.by_habit(name, value);
-        self.add(name, value, indexing);
+        if name.habit == Habit::Changes && name.index.is_none() {
+            return self.changing(name, value);
+        }
+        self.add(name, value, by_habit(name, value));
+    }
+
+    /// A value that is not indexed, its name in no table but the dynamic one: the first value brings it there.
+    fn changing(&mut self, name: &Name<'static>, value: &[u8]) {
+        let index = self.encoder.table.find_name(name.hash, name.text);
+        if index.is_some() {
+            self.literal(WITHOUT, index, name, value);
+        } else {
+            self.add(name, value, Indexing::Incremental);
+        }
     }
 
     fn add(&mut self, name: &Name<'_>, value: &[u8], indexing: Indexing) {
         if indexing == Indexing::Never {
-            return self.literal(NEVER, name, value);
+            return self.literal(NEVER, self.index_of(name), name, value);
         }
         if let Some(index) = name
             .index
@@ -171,21 +183,20 @@ impl Block<'_> {
         // What takes more than half of the table would drive out what others need.
         let is_small = size_of_field(name.text, value) <= table.size_max() / 2;
         if indexing == Indexing::Without || !is_small {
-            return self.literal(WITHOUT, name, value);
+            return self.literal(WITHOUT, self.index_of(name), name, value);
         }
         let of_field = Hash::of_field(name.hash, value);
         if let Some(index) = table.find_field(of_field, name.text, value) {
             return write_integer(index, INDEXED, self.out);
         }
-        self.literal(INCREMENTAL, name, value);
+        self.literal(INCREMENTAL, self.index_of(name), name, value);
         self.encoder
             .table
             .insert(name.hash, name.text, of_field, value);
     }
 
     /// RFC 7541 6.2: an index for the name, or 0 and the name; then the value.
-    fn literal(&mut self, kind: (u8, u32), name: &Name<'_>, value: &[u8]) {
-        let index = self.index_of(name);
+    fn literal(&mut self, kind: (u8, u32), index: Option<u32>, name: &Name<'_>, value: &[u8]) {
         write_integer(index.unwrap_or(0), kind, self.out);
         if index.is_none() {
             write_string(name.text, self.out);
@@ -202,16 +213,14 @@ impl Block<'_> {
         let table = &self.encoder.table;
         name.index.or_else(|| table.find_name(name.hash, name.text))
     }
+}
 
-    fn by_habit(&self, name: &Name<'_>, value: &[u8]) -> Indexing {
-        match name.habit {
-            Habit::Repeats => Indexing::Incremental,
-            // Once for the sake of the name.
-            Habit::Changes if self.index_of(name).is_none() => Indexing::Incremental,
-            Habit::Changes => Indexing::Without,
-            Habit::Guessable if value.len() >= COOKIE_SIZE_GUESSABLE => Indexing::Incremental,
-            Habit::Guessable | Habit::Secret => Indexing::Never,
-        }
+fn by_habit(name: &Name<'_>, value: &[u8]) -> Indexing {
+    match name.habit {
+        Habit::Repeats => Indexing::Incremental,
+        Habit::Changes => Indexing::Without,
+        Habit::Guessable if value.len() >= COOKIE_SIZE_GUESSABLE => Indexing::Incremental,
+        Habit::Guessable | Habit::Secret => Indexing::Never,
     }
 }
 
