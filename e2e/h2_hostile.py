@@ -233,6 +233,17 @@ def what_nobody_knows_is_passed_over(server):
 
 
 @check
+def a_request_that_ends_with_its_head_has_an_empty_body(server):
+    with server.run(), Wire(server.addr) as wire:
+        ended = END_HEADERS | END_STREAM
+        asked = request(method="POST", path="/blocks:missing")
+        wire.send(frame(HEADERS, ended, 1, asked))
+        assert wire.answer(1)[0][":status"] == "200", "its end says its length (8.1.1)"
+        wire.send(frame(HEADERS, ended, 3, request(method="PUT", path="/")))
+        assert wire.answer(3)[0][":status"] == "400", "no block is empty"
+
+
+@check
 def what_is_no_preface_is_no_http_2(server):
     with server.run():
         for wrong in (PREFACE[:-1] + b"x", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/3.0\r\n\r\n"):

@@ -123,7 +123,7 @@ impl Hub {
         expected: Option<Hash>,
     ) -> Next {
         let length = match request.body() {
-            Body::None if request.header("Content-Length").is_some() => {
+            Body::None if says_length(socket, request) => {
                 let answer = Answer::put_error(PutError::Empty);
                 return self.turn_away(cx, socket, request, answer);
             }
@@ -167,8 +167,7 @@ impl Hub {
                 self.turn_away(cx, socket, request, answer)
             }
             Body::None
-                if !matches!(of, List::Reference { .. })
-                    && request.header("Content-Length").is_none() =>
+                if !matches!(of, List::Reference { .. }) && !says_length(socket, request) =>
             {
                 let line = "a list of hashes needs Content-Length or Transfer-Encoding: chunked";
                 self.turn_away(cx, socket, request, Answer::text(411, line))
@@ -404,4 +403,9 @@ impl Hub {
         };
         self.answer(cx, socket, &answer)
     }
+}
+
+/// Whether a request without a body says so. On a stream its end does (RFC 9113 8.1.1).
+fn says_length(socket: SocketId, request: &Request<'_>) -> bool {
+    is_stream(socket) || request.header("Content-Length").is_some()
 }
