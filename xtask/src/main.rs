@@ -87,12 +87,8 @@ fn fmt(mut args: Args) -> Outcome {
     args.finish()?;
     let check: &[&str] = if write { &[] } else { &["--check"] };
     process::run(cargo().args(["fmt", "--all"]).args(check))?;
-    if process::root().join("fuzz/Cargo.toml").is_file() {
-        process::run(
-            cargo()
-                .args(["fmt", "--manifest-path", "fuzz/Cargo.toml"])
-                .args(check),
-        )?;
+    for apart in ["fuzz/Cargo.toml", "conformance/httpwg/Cargo.toml"] {
+        process::run(cargo().args(["fmt", "--manifest-path", apart]).args(check))?;
     }
     Ok(())
 }

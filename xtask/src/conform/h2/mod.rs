@@ -100,11 +100,13 @@ fn compare(binary: &Path, drivers: &[&'static str]) -> Outcome<Vec<Comparison>> 
 }
 
 /// A server without a store: cases ask for `/`, and any answer with a body will do.
+/// A server with a store: one case asks for what takes a POST.
 fn serve(binary: &Path, driver: &str) -> std::process::Command {
     let mut server = command(binary);
     server.args(["serve", "--addr", "127.0.0.1:0", "--workers", "1"]);
-    server.args(["--driver", driver, "--data", "off"]);
-    server.args(["--admin", "off", "--log", "error"]);
+    server.args(["--driver", driver, "--admin", "off", "--log", "error"]);
+    let data = target_dir().join("conformance/httpwg-store");
+    server.arg("--data").arg(data);
     server
 }
 

@@ -1,12 +1,12 @@
 //! The section of docs/conformance.md about HTTP/2.
 
 use super::super::page::{Entry, exceptions, table};
-use super::httpwg::{Comparison, reason};
+use super::httpwg::Comparison;
 
 const HEADING: &str = "## HTTP/2";
 
 const HTTPWG: &str = "\
-[httpwg](https://crates.io/crates/httpwg-cli) has cases for RFC 9113, run against `hioload serve` and, as a measure,
+[httpwg](https://crates.io/crates/httpwg) has cases for RFC 9113, run against `hioload serve` and, as a measure,
 against nghttpd of nghttp2: what it passes we have to pass.
 
 ```sh
@@ -75,8 +75,7 @@ fn list(title: &str, comparisons: &[Comparison], cases: Kind) -> String {
         } else {
             format!(" ({} only)", drivers.join(", "))
         };
-        let reason = reason(case).map_or_else(String::new, |reason| format!(": {reason}"));
-        text += &format!("- {case}{drivers}{reason}\n");
+        text += &format!("- {case}{drivers}\n");
     }
     text
 }
