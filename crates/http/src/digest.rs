@@ -1,6 +1,7 @@
 //! `Repr-Digest`: the digest of a representation (RFC 9530 3), base64 (RFC 4648 4) between colons.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// Appends the value for a SHA-256.
 ///
@@ -10,16 +11,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// assert_eq!(value, "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:");
 /// ```
 pub fn write_repr_digest(sha256: &[u8; 32], out: &mut String) {
-    let mut digits = [b'='; 44];
-    for (group, digits) in sha256.chunks(3).zip(digits.chunks_mut(4)) {
-        let byte = |place: usize| u32::from(group.get(place).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (place, digit) in digits.iter_mut().take(group.len() + 1).enumerate() {
-            *digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
-        }
-    }
     out.push_str("sha-256=:");
-    out.push_str(str::from_utf8(&digits).expect("invariant: base64 is ASCII"));
+    STANDARD.encode_string(sha256, out);
     out.push(':');
 }
 

@@ -93,12 +93,6 @@ impl<'a> From<&'a str> for FieldName<'a> {
     }
 }
 
-impl From<&'static KnownName> for FieldName<'_> {
-    fn from(name: &'static KnownName) -> Self {
-        Self::Known(name)
-    }
-}
-
 impl<'a> From<&'a [u8]> for FieldName<'a> {
     fn from(name: &'a [u8]) -> Self {
         Self::Text(name)

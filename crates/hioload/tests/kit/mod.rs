@@ -353,7 +353,7 @@ impl Multiplexed {
         };
         let fields = fields
             .iter()
-            .map(|(name, value)| (name.as_bytes().into(), value.as_bytes()));
+            .map(|&(name, value)| (name.into(), value.as_bytes()));
         let stream = self.machine.open(Time::ZERO, &head, fields, end_stream);
         let stream = stream.expect("it may be opened");
         self.streams.insert(stream.id, Incoming::default());

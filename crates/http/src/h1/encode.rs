@@ -95,18 +95,8 @@ fn push_length(out: &mut String, length: u64) {
     out.push_str("\r\n");
 }
 
-fn push_number(out: &mut String, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut place = digits.len();
-    loop {
-        place -= 1;
-        digits[place] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend(digits[place..].iter().map(|&digit| char::from(digit)));
+fn push_number(out: &mut String, value: u64) {
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Base64 (RFC 4648 4), in which binary data crosses a stream of text.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// Bytes of the text of so many bytes.
 #[must_use]
@@ -10,21 +11,8 @@ pub const fn base64_size(size: usize) -> usize {
 
 /// Writes the text of `bytes` to the front of `out`, which has [`base64_size`] bytes of room.
 pub(super) fn encode_base64(bytes: &[u8], out: &mut [u8]) -> usize {
-    let size = base64_size(bytes.len());
-    let digit = |bits: u32| ALPHABET[(bits & 63) as usize];
-    for (three, four) in bytes.chunks(3).zip(out[..size].chunks_exact_mut(4)) {
-        let byte = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        four[0] = digit(bits >> 18);
-        four[1] = digit(bits >> 12);
-        four[2] = if three.len() > 1 {
-            digit(bits >> 6)
-        } else {
-            b'='
-        };
-        four[3] = if three.len() > 2 { digit(bits) } else { b'=' };
-    }
-    size
+    let size = STANDARD.encode_slice(bytes, out);
+    size.expect("invariant: the caller has made room")
 }
 
 /// The bytes of a text as the writer makes it: padded, without breaks. `None` for any other text.
@@ -37,42 +25,7 @@ pub(super) fn encode_base64(bytes: &[u8], out: &mut [u8]) -> usize {
 /// ```
 #[must_use]
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let (fours, rest) = text.as_bytes().as_chunks::<4>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(fours.len() * 3);
-    for (place, four) in fours.iter().enumerate() {
-        let padding = four.iter().rev().take_while(|&&byte| byte == b'=').count();
-        if padding > 2 || (padding > 0 && place + 1 < fours.len()) {
-            return None;
-        }
-        let mut bits = 0;
-        for &byte in &four[..4 - padding] {
-            bits = bits << 6 | value_of(byte)?;
-        }
-        bits <<= 6 * padding;
-        let three = [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8];
-        let (kept, cut) = three.split_at(3 - padding);
-        // RFC 4648 3.5: bits that stand for nothing are zero.
-        if cut.iter().any(|&byte| byte != 0) {
-            return None;
-        }
-        bytes.extend_from_slice(kept);
-    }
-    Some(bytes)
-}
-
-fn value_of(byte: u8) -> Option<u32> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(u32::from(value))
+    STANDARD.decode(text).ok()
 }
 
 #[cfg(test)]

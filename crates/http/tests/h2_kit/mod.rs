@@ -44,7 +44,7 @@ pub(crate) fn fields<'a>(
 ) -> impl Iterator<Item = (FieldName<'a>, &'a [u8])> + Clone {
     fields
         .iter()
-        .map(|(name, value)| (name.as_bytes().into(), value.as_bytes()))
+        .map(|&(name, value)| (name.into(), value.as_bytes()))
 }
 
 pub(crate) fn get(path: &str) -> RequestHead<'_> {

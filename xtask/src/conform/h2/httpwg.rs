@@ -35,8 +35,8 @@ pub(super) struct Httpwg {
 }
 
 impl Httpwg {
-    /// The one in PATH, or one built into the target directory.
-    pub(super) fn find() -> Outcome<Self> {
+    /// Built into the target directory, where there is a server to compare with.
+    pub(super) fn build() -> Outcome<Self> {
         if output(command("which").arg("nghttpd")).is_err() {
             return Err(Stop::Skipped(
                 "nghttpd is not in PATH, which our server is compared with \

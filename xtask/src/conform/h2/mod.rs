@@ -88,7 +88,7 @@ pub(super) fn run(mut args: Args) -> Outcome {
 }
 
 fn compare(binary: &Path, drivers: &[&'static str]) -> Outcome<Vec<Comparison>> {
-    let httpwg = Httpwg::find()?;
+    let httpwg = Httpwg::build()?;
     let theirs = httpwg.check_nghttpd()?;
     let compare = |driver: &&'static str| {
         let ours = httpwg.check(&Server::start(&mut serve(binary, driver))?)?;

@@ -308,10 +308,10 @@ impl Hub {
         body: &[u8],
         is_end: bool,
     ) -> bool {
-        let mut digits = [0; 20];
+        let mut digits = itoa::Buffer::new();
         let length = length.map(|length| {
             let name = FieldName::Known(&names::CONTENT_LENGTH);
-            (name, decimal(length, &mut digits))
+            (name, digits.format(length).as_bytes())
         });
         let fields = self.http.date.iter().chain(fields.iter()).chain(length);
         let core = &mut self.core;
@@ -548,31 +548,6 @@ impl Hub {
         exchange.is_last = true;
         if exchange.is_idle() {
             self.end_after_flush(cx, socket, CloseReason::Shutdown);
-        }
-    }
-}
-
-/// The digits of a number.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decimal;
-
-    #[test]
-    fn numbers_are_written_out() {
-        for number in [0, 7, 10, 4096, u64::MAX] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
         }
     }
 }
