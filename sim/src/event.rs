@@ -122,6 +122,10 @@ pub enum Event {
     CutBeforeGrow,
     /// The power went after the file grew.
     CutAfterGrow,
+    /// The power went before a batch was written to the journal.
+    CutBeforeJournal,
+    /// The power went after that.
+    CutAfterJournal,
     /// The power went before a sync of the data.
     CutBeforeSync,
     /// The power went between the sync of the data and the commit.
@@ -134,6 +138,8 @@ pub enum Event {
     CutBeforeIndexSync,
     /// The power went after a late sync of the index.
     CutAfterIndexSync,
+    /// A batch of the journal was applied that the index had lost.
+    Replayed,
     /// A worker returned a block that it had at hand to one that had none.
     Recalled,
     /// Space was refused when none was free and nobody had any at hand.
@@ -162,7 +168,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 76] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -218,12 +224,15 @@ impl Event {
         Self::CutBetween,
         Self::CutBeforeGrow,
         Self::CutAfterGrow,
+        Self::CutBeforeJournal,
+        Self::CutAfterJournal,
         Self::CutBeforeSync,
         Self::CutAfterSync,
         Self::CutBeforeCommit,
         Self::CutAfterCommit,
         Self::CutBeforeIndexSync,
         Self::CutAfterIndexSync,
+        Self::Replayed,
         Self::Recalled,
         Self::RefusedForGood,
         Self::Written,
@@ -322,12 +331,15 @@ impl Event {
             Self::CutBetween => "power cut between turns",
             Self::CutBeforeGrow => "power cut before a growth",
             Self::CutAfterGrow => "power cut after a growth",
+            Self::CutBeforeJournal => "power cut before an entry of the journal",
+            Self::CutAfterJournal => "power cut after an entry of the journal",
             Self::CutBeforeSync => "power cut before a sync",
             Self::CutAfterSync => "power cut after a sync",
             Self::CutBeforeCommit => "power cut before a commit",
             Self::CutAfterCommit => "power cut after a commit",
             Self::CutBeforeIndexSync => "power cut before a sync of the index",
             Self::CutAfterIndexSync => "power cut after a sync of the index",
+            Self::Replayed => "entry of the journal applied",
             Self::Recalled => "block recalled",
             Self::RefusedForGood => "space refused, none at hand",
             Self::Written => "write by UID",

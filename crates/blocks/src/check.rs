@@ -18,6 +18,7 @@ use crate::buddy::{Buddy, BuddyError, Inconsistency, MACRO, Space};
 use crate::format::{FormatError, Superblock};
 use crate::hash::Hash;
 use crate::index::{Index, IndexError, MetaKey};
+use crate::journal;
 
 /// Overlaps of which both sides are named.
 pub const OVERLAPS_NAMED_MAX: usize = 10_000;
@@ -53,6 +54,13 @@ pub enum Finding {
         /// With whom; `None` when there were too many to name.
         other: Option<(Hash, Block)>,
     },
+    /// A block shares a part of the data file with the journal.
+    InJournal {
+        /// Whose.
+        hash: Hash,
+        /// Where.
+        block: Block,
+    },
     /// A reference to a block that does not exist.
     Orphan {
         /// The block.
@@ -86,6 +94,9 @@ impl fmt::Display for Finding {
                     None => f.write_str("another block"),
                 }
             }
+            Finding::InJournal { hash, block } => {
+                write!(f, "block {hash}: {block} overlaps the journal")
+            }
             Finding::Orphan { hash, name } => {
                 write!(
                     f,
@@ -112,6 +123,7 @@ impl Finding {
             Finding::Overlap { .. } => {
                 "verify both: delete the one whose content is damaged, and put it again"
             }
+            Finding::InJournal { .. } => "delete the block and put the content again",
             Finding::Orphan { .. } => "put the block again, or delete the reference",
             Finding::FreeMap(_) => {
                 "report it with this output; the store itself is not touched by it"
@@ -172,6 +184,7 @@ pub fn check(
 ) -> Result<CheckReport, IndexError> {
     let mut check = Check::new(file_size, each);
     check.superblock(index)?;
+    check.journal(index)?;
     check.blocks(index)?;
     check.name_overlaps(index)?;
     check.references(index)?;
@@ -187,6 +200,8 @@ struct Check<'a> {
     buddy: Buddy,
     report: CheckReport,
     rows: u64,
+    /// Where the journal is.
+    journal: Option<Block>,
     /// Blocks for which the free map had no room, by macroblock.
     overlaps: BTreeMap<u64, Vec<(Hash, Block)>>,
     overlap_count: usize,
@@ -208,6 +223,7 @@ impl<'a> Check<'a> {
             },
             buddy,
             rows: 0,
+            journal: None,
             overlaps: BTreeMap::new(),
             overlap_count: 0,
             each,
@@ -240,6 +256,22 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// The journal has its place before all blocks.
+    fn journal(&mut self, index: &mut dyn Index) -> Result<(), IndexError> {
+        match journal::place(index, self.file_size) {
+            Ok(place) => {
+                if let Some(place) = place {
+                    let reserved = self.buddy.reserve(place);
+                    reserved.expect("invariant: the first place, in the file");
+                }
+                self.journal = place;
+            }
+            Err(error @ IndexError::Corrupt { .. }) => self.find(&Finding::Row(error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn blocks(&mut self, index: &mut dyn Index) -> Result<(), IndexError> {
         index.scan_from(&Hash::MIN, u64::MAX, &mut |row| {
             self.row();
@@ -261,6 +293,13 @@ impl<'a> Check<'a> {
     fn place(&mut self, hash: Hash, block: Block) {
         match self.buddy.reserve(block) {
             Ok(()) => {}
+            Err(_)
+                if self
+                    .journal
+                    .is_some_and(|journal| are_shared(journal, block)) =>
+            {
+                self.find(&Finding::InJournal { hash, block });
+            }
             Err(BuddyError::Overlaps { .. }) if self.overlap_count < OVERLAPS_NAMED_MAX => {
                 self.overlap_count += 1;
                 let of_macroblock = self.overlaps.entry(block.offset() / MACRO).or_default();
@@ -290,6 +329,11 @@ impl<'a> Check<'a> {
         }
         // The same places for the same blocks as before, as the order is the same.
         let mut places = Buddy::new(self.file_size);
+        if let Some(journal) = self.journal {
+            places
+                .reserve(journal)
+                .expect("invariant: it was free before");
+        }
         index.scan_from(&Hash::MIN, u64::MAX, &mut |row| {
             let Ok((other, record)) = row else {
                 return Ok(());
@@ -299,7 +343,7 @@ impl<'a> Check<'a> {
                 return Ok(());
             }
             for (hash, block) in overlaps.get(&(at.offset() / MACRO)).into_iter().flatten() {
-                if block.offset() < at.end() && at.offset() < block.end() {
+                if are_shared(*block, at) {
                     self.find(&Finding::Overlap {
                         hash: *hash,
                         block: *block,
@@ -340,6 +384,10 @@ impl<'a> Check<'a> {
         }
         Ok(())
     }
+}
+
+fn are_shared(a: Block, b: Block) -> bool {
+    a.offset() < b.end() && b.offset() < a.end()
 }
 
 fn exists(index: &mut dyn Index, hash: &Hash) -> Result<bool, IndexError> {

@@ -1,7 +1,7 @@
 //! The data file on a real file system: opened, made longer, synced.
 //!
 //! ```text
-//!   FileDisk (controller)  grow: fallocate     sync: fdatasync
+//!   FileDisk (controller)  grow: fallocate     sync: fdatasync     read, write: the journal, which is small
 //!       └─ handle() ─▶ each worker's driver    reads and writes of whole units, aligned
 //! ```
 //!
@@ -47,6 +47,8 @@ pub struct FileDisk {
     is_direct: bool,
     /// Whether growing allocates. Found out when it is tried.
     allocates: bool,
+    /// What is read and written here goes through it: buffers of callers are anywhere.
+    buffer: medium::Aligned,
 }
 
 impl FileDisk {
@@ -75,6 +77,7 @@ impl FileDisk {
             options,
             is_direct,
             allocates: true,
+            buffer: medium::Aligned::default(),
         })
     }
 
@@ -138,6 +141,19 @@ impl Disk for FileDisk {
         }
         self.size = to;
         Ok(())
+    }
+
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let buffer = self.buffer.bytes(into.len())?;
+        medium::read_at(&self.file, offset, buffer)?;
+        into.copy_from_slice(buffer);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, units: &[u8]) -> io::Result<()> {
+        let buffer = self.buffer.bytes(units.len())?;
+        buffer.copy_from_slice(units);
+        medium::write_at(&self.file, offset, buffer)
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -12,8 +12,14 @@ use std::fmt;
 use crate::class::UNIT;
 use crate::index::IndexError;
 
-/// The format of stores that this code makes and opens.
-pub const STORE_FORMAT: u32 = 1;
+/// The format of stores that this code makes. Stores of format 1 are opened as well; they have no journal.
+pub const STORE_FORMAT: u32 = 2;
+
+/// The first format.
+const FIRST_FORMAT: u32 = 1;
+
+/// Where the format is.
+const FORMAT: std::ops::Range<usize> = 8..12;
 
 /// Bytes of a superblock.
 const SIZE: usize = 64;
@@ -70,7 +76,7 @@ impl fmt::Display for FormatError {
             FormatError::Other { found } => {
                 write!(
                     f,
-                    "the store has format {found}, this program reads format {STORE_FORMAT}"
+                    "the store has format {found}, this program reads formats {FIRST_FORMAT} to {STORE_FORMAT}"
                 )
             }
             FormatError::Corrupt(error) => fmt::Display::fmt(error, f),
@@ -85,7 +91,7 @@ impl Superblock {
     pub fn encode(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&STORE_FORMAT.to_le_bytes());
+        bytes[FORMAT].copy_from_slice(&STORE_FORMAT.to_le_bytes());
         bytes[12..16].copy_from_slice(&(UNIT as u32).to_le_bytes());
         bytes[16..32].copy_from_slice(&self.id.0);
         bytes[32..40].copy_from_slice(&self.created.to_le_bytes());
@@ -124,7 +130,7 @@ impl Superblock {
             ));
         };
         let found = u32::from_le_bytes(*format);
-        if found != STORE_FORMAT {
+        if !(FIRST_FORMAT..=STORE_FORMAT).contains(&found) {
             return Err(FormatError::Other { found });
         }
         let Ok(bytes) = <&[u8; SIZE]>::try_from(bytes) else {
@@ -141,8 +147,10 @@ impl Superblock {
             id: StoreId(id),
             created: u64::from_le_bytes(created),
         };
-        // Everything else has one legal value in this format.
-        if superblock.encode() != *bytes {
+        // Everything else has one legal value in these formats.
+        let mut expected = superblock.encode();
+        expected[FORMAT].copy_from_slice(&bytes[FORMAT]);
+        if expected != *bytes {
             return Err(corrupt(
                 "fields",
                 "units of 4096 bytes, SHA-256, CRC-32",
@@ -172,22 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn the_first_format_is_read() {
+        let mut bytes = SUPERBLOCK.encode();
+        bytes[FORMAT].copy_from_slice(&FIRST_FORMAT.to_le_bytes());
+        assert_eq!(Superblock::decode(&bytes), Ok(SUPERBLOCK));
+    }
+
+    #[test]
     fn a_later_format_is_told_from_damage() {
         let mut bytes = SUPERBLOCK.encode().to_vec();
-        bytes[8] = 2;
+        bytes[8] = 3;
         assert_eq!(
             Superblock::decode(&bytes),
-            Err(FormatError::Other { found: 2 })
+            Err(FormatError::Other { found: 3 })
         );
         bytes.truncate(12);
         assert_eq!(
             Superblock::decode(&bytes),
-            Err(FormatError::Other { found: 2 })
+            Err(FormatError::Other { found: 3 })
         );
         bytes.extend_from_slice(&[0; 100]);
         assert_eq!(
             Superblock::decode(&bytes),
-            Err(FormatError::Other { found: 2 })
+            Err(FormatError::Other { found: 3 })
         );
     }
 

@@ -79,6 +79,13 @@
 //!         self.0 = to;
 //!         Ok(())
 //!     }
+//!     fn read(&mut self, _: u64, into: &mut [u8]) -> std::io::Result<()> {
+//!         into.fill(0);
+//!         Ok(())
+//!     }
+//!     fn write(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
+//!         Ok(())
+//!     }
 //!     fn sync(&mut self) -> std::io::Result<()> {
 //!         Ok(())
 //!     }
@@ -156,6 +163,7 @@ mod format;
 pub mod fuzzing;
 mod hash;
 mod index;
+mod journal;
 mod lanes;
 mod limits;
 mod local;
@@ -184,6 +192,7 @@ pub use index::{
     MdbxIndex, MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX,
     REFERENCE_VALUE_SIZE_MAX, Table,
 };
+pub use journal::{JournalError, recover};
 pub use limits::LIMITS;
 pub use local::{Event, FileOp, GetBegin, GetHead, GetKey, GetPoll, LocalStore, PutKey};
 pub use message::{Leased, Refer, Referred, Released, Reply, Request, RequestId, Stored, Unrefer};

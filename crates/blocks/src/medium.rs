@@ -100,16 +100,70 @@ pub(crate) fn read_ahead(mut file: &File, size: u64) {
     }
 }
 
+/// Memory at an address that is a multiple of a unit: what unbuffered access asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Aligned(Vec<u8>);
+
+impl Aligned {
+    /// So many bytes of it; what is in them is left from before.
+    ///
+    /// # Errors
+    /// `Unsupported`: the standard library may decline to align, though not here.
+    pub(crate) fn bytes(&mut self, size: usize) -> io::Result<&mut [u8]> {
+        let unit = UNIT as usize;
+        if self.0.len() < size + unit {
+            self.0.resize(size + unit, 0);
+        }
+        let skipped = self.0.as_ptr().align_offset(unit);
+        let aligned = self.0.get_mut(skipped..);
+        let aligned = aligned.and_then(|rest| rest.get_mut(..size));
+        aligned.ok_or(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Calls `with` with zeros at an address that is a multiple of a unit.
 fn with_aligned(size: usize, with: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
-    let unit = UNIT as usize;
-    let mut memory = vec![0; size + unit];
-    let skipped = memory.as_ptr().align_offset(unit);
-    // The standard library may decline to align, though not here.
-    let aligned = memory
-        .get_mut(skipped..)
-        .and_then(|rest| rest.get_mut(..size));
-    with(aligned.ok_or(io::ErrorKind::Unsupported)?)
+    with(Aligned::default().bytes(size)?)
+}
+
+/// Fills `into` from a place of a file, wherever others read it.
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, into, offset)
+}
+
+/// Writes all of `bytes` to a place of a file, wherever others write it.
+#[cfg(unix)]
+pub(crate) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+/// Fills `into` from a place of a file.
+#[cfg(windows)]
+pub(crate) fn read_at(file: &File, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
+    while !into.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, into, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        offset += count as u64;
+        into = &mut into[count..];
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` to a place of a file.
+#[cfg(windows)]
+pub(crate) fn write_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        offset += count as u64;
+        bytes = &bytes[count..];
+    }
+    Ok(())
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

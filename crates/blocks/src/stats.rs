@@ -127,6 +127,8 @@ pub struct SpaceStats {
     pub retired: [u64; Class::COUNT],
     /// Blocks that are not given out again before the store is opened anew, by class.
     pub suspect: [u64; Class::COUNT],
+    /// Blocks of the journal, by class.
+    pub journal: [u64; Class::COUNT],
     /// Free pieces by class, then whole free megabytes.
     pub free: [u64; Class::COUNT + 1],
     /// Bytes free.
@@ -152,7 +154,14 @@ impl SpaceStats {
                 .map(|(count, size)| count * size)
                 .sum()
         };
-        bytes(&self.stored) + bytes(&self.leased) + bytes(&self.retired) + bytes(&self.suspect)
+        let counts = [
+            &self.stored,
+            &self.leased,
+            &self.retired,
+            &self.suspect,
+            &self.journal,
+        ];
+        counts.into_iter().map(bytes).sum()
     }
 }
 
@@ -179,6 +188,10 @@ pub struct ControllerStats {
     pub sync_ns: Tally,
     /// Nanoseconds of changes and commit of a batch, syncing the index included.
     pub commit_ns: Tally,
+    /// Batches that were made durable by the journal.
+    pub journaled: u64,
+    /// Nanoseconds of a sync of the index: of each batch without the journal, of many with it.
+    pub index_sync_ns: Tally,
     /// Lookups answered.
     pub lookups: u64,
     /// Blocks leased.

@@ -22,6 +22,7 @@ use crate::file::{FileDisk, FileOptions};
 use crate::format::{FormatError, StoreId, Superblock};
 use crate::hash::Hash;
 use crate::index::{Index, IndexError, Mdbx, MdbxOptions, MetaKey};
+use crate::journal::{JournalError, recover};
 use crate::medium;
 
 /// The name of the data file.
@@ -61,6 +62,9 @@ pub struct Store {
     pub superblock: Superblock,
     /// Whether it was made just now.
     pub is_new: bool,
+    /// Batches that were durable in the journal alone, because a process or a machine came to a sudden end; they are in the
+    /// index now.
+    pub replayed: u64,
     /// Its index.
     pub index: Mdbx,
     /// Its data file.
@@ -97,15 +101,18 @@ impl Store {
         if superblock.is_some() && !has_data {
             return Err(StoreError::Absent { path: data_path });
         }
-        let disk = FileDisk::open(&data_path, options.file).map_err(at(&data_path, "opening"))?;
+        let mut disk =
+            FileDisk::open(&data_path, options.file).map_err(at(&data_path, "opening"))?;
         let is_new = superblock.is_none();
         let superblock = match superblock {
             Some(superblock) => superblock,
             None => make(path, &mut index, &disk, options)?,
         };
+        let replayed = recover(&mut index, &mut disk).map_err(StoreError::Journal)?;
         Ok(Store {
             superblock,
             is_new,
+            replayed,
             index: index.close(),
             disk,
             lock,
@@ -249,6 +256,8 @@ pub enum StoreError {
     Format(FormatError),
     /// The index cannot be opened.
     Index(IndexError),
+    /// The journal cannot be applied.
+    Journal(JournalError),
     /// The system refused.
     Io {
         /// What was touched.
@@ -286,6 +295,13 @@ impl fmt::Display for StoreError {
             }
             StoreError::Format(error) => write!(f, "{error}: restore {INDEX_FILE} from a backup"),
             StoreError::Index(error) => write!(f, "the index of the store: {error}"),
+            StoreError::Journal(JournalError::Index(IndexError::Full)) => f.write_str(
+                "the index has no room for what the journal has: free some of the disk, or raise map_size_max",
+            ),
+            StoreError::Journal(error) => write!(
+                f,
+                "the journal of the store: {error}; restore {INDEX_FILE} and {DATA_FILE} from the same backup"
+            ),
             StoreError::Io {
                 path,
                 action,
@@ -300,6 +316,7 @@ impl Error for StoreError {
         match self {
             StoreError::Format(error) => Some(error),
             StoreError::Index(error) => Some(error),
+            StoreError::Journal(error) => Some(error),
             StoreError::Io { error, .. } => Some(error),
             _ => None,
         }

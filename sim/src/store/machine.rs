@@ -2,8 +2,8 @@
 //! at the moment the power goes.
 //!
 //! ```text
-//!   Controller ── Disk: grow, sync ────┐
-//!              └─ Index: commit, sync ─┴─▶ Machine: is the power to go here? ─▶ SimFile, MemoryIndex
+//!   Controller ── Disk: grow, write, sync ┐
+//!              └─ Index: commit, sync ────┴─▶ Machine: is the power to go here? ─▶ SimFile, MemoryIndex
 //! ```
 //!
 //! The controller syncs and commits within one turn, so the moments in between are reached from inside: before and
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use hioload_base::Prng;
 use hioload_blocks::{
     Disk, EachBlock, EachReference, Hash, Index, IndexError, IndexReader, MemoryIndex, MetaKey,
-    Record,
+    Record, recover,
 };
 use hioload_reactor::sim::{DiskConfig, DiskFault, DiskFaultCounts, SimDisk, SimFile};
 
@@ -27,6 +27,8 @@ use crate::event::Event;
 pub(super) enum Moment {
     BeforeGrow,
     AfterGrow,
+    BeforeJournal,
+    AfterJournal,
     BeforeSync,
     AfterSync,
     BeforeCommit,
@@ -36,9 +38,11 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::BeforeGrow,
         Self::AfterGrow,
+        Self::BeforeJournal,
+        Self::AfterJournal,
         Self::BeforeSync,
         Self::AfterSync,
         Self::BeforeCommit,
@@ -51,6 +55,8 @@ impl Moment {
         match self {
             Self::BeforeGrow => Event::CutBeforeGrow,
             Self::AfterGrow => Event::CutAfterGrow,
+            Self::BeforeJournal => Event::CutBeforeJournal,
+            Self::AfterJournal => Event::CutAfterJournal,
             Self::BeforeSync => Event::CutBeforeSync,
             Self::AfterSync => Event::CutAfterSync,
             Self::BeforeCommit => Event::CutBeforeCommit,
@@ -111,6 +117,19 @@ impl Machine {
 
     pub(super) fn index(&self) -> MemoryIndex {
         self.lock().index.clone()
+    }
+
+    /// The index as the next start will find it, its journal applied, and how many entries that were. The machine's own is
+    /// left as it is.
+    pub(super) fn recovered(&self) -> (MemoryIndex, u64) {
+        let mut index = {
+            let mut state = self.lock();
+            let State { index, prng, .. } = &mut *state;
+            // Everything survives that came through the end of the last life: this is a copy.
+            index.crash(prng)
+        };
+        let replayed = recover(&mut index, &mut self.clone()).expect("a sound journal");
+        (index, replayed)
     }
 
     pub(super) fn faults(&self) -> DiskFaultCounts {
@@ -204,6 +223,24 @@ impl Disk for Machine {
         }
         state.file.grow(to)?;
         state.passes(Moment::AfterGrow);
+        Ok(())
+    }
+
+    /// Without faults: entries are read once, at the start, and there is nobody to ask again.
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.lock().file.peek(offset, into);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, units: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        if !state.passes(Moment::BeforeJournal) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        let written = state.file.write(offset, units);
+        state.has_failed |= written.is_err();
+        written?;
+        state.passes(Moment::AfterJournal);
         Ok(())
     }
 
@@ -309,6 +346,10 @@ impl Index for MachineIndex {
         self.through(Moment::BeforeIndexSync, Moment::AfterIndexSync, |index| {
             index.sync()
         })
+    }
+
+    fn begin_flush(&mut self) {
+        self.inner.begin_flush();
     }
 
     fn rollback(&mut self) {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hioload_base::{Prng, Time};
-use hioload_blocks::{Class, Hash, Index};
+use hioload_blocks::{Class, Hash, Index, MemoryIndex};
 use hioload_reactor::sim::{DiskFault, DiskFaultCounts, SimNet};
 
 use super::ask::Ask;
@@ -162,6 +162,10 @@ impl Stage<'_> {
             stats.blocks, rows,
             "blocks of the controller and rows of the index"
         );
+        let journal: u64 = (stats.space.journal.iter().zip(Class::ALL))
+            .map(|(count, class)| count * u64::from(class.size()))
+            .sum();
+        let used = used + journal;
         assert_eq!(stats.space.used_bytes(), used, "bytes in use at the start");
         assert_eq!(
             stats.space.free_bytes,
@@ -376,8 +380,10 @@ impl Stage<'_> {
 
     /// Looks at index and file.
     fn audit(&mut self) {
+        let (mut index, replayed) = self.machine.recovered();
+        self.notes.add_many(Event::Replayed, replayed);
         let mut rows = BTreeMap::new();
-        let scanned = self.machine.index().scan(&mut |hash, record| {
+        let scanned = index.scan(&mut |hash, record| {
             rows.insert(*hash, (record.block, record.length));
             Ok(())
         });
@@ -400,7 +406,7 @@ impl Stage<'_> {
             "{wrong} contents are not on the disk as they were written, {rotten} bits have rotted"
         );
         self.audit_contents(|hash| rows.contains_key(hash));
-        self.audit_references();
+        self.audit_references(&mut index);
     }
 
     fn audit_contents(&mut self, is_row: impl Fn(&Hash) -> bool) {
@@ -414,15 +420,12 @@ impl Stage<'_> {
         }
     }
 
-    fn audit_references(&mut self) {
+    fn audit_references(&mut self, index: &mut MemoryIndex) {
         let mut held = Vec::new();
-        let walked = self
-            .machine
-            .index()
-            .scan_references(&[], u64::MAX, &mut |row| {
-                held.push(row?.0);
-                Ok(())
-            });
+        let walked = index.scan_references(&[], u64::MAX, &mut |row| {
+            held.push(row?.0);
+            Ok(())
+        });
         walked.expect("a readable index");
         for it in self.judge.contents_mut() {
             let is_held = held.contains(&it.hash);

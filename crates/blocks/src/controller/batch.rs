@@ -18,6 +18,7 @@ use crate::block::Block;
 use crate::fault::{Damage, Fault};
 use crate::hash::Hash;
 use crate::index::{Index, IndexError};
+use crate::journal::Log;
 use crate::message::{Refer, Referred, Released, Reply, Stored, Unrefer};
 use crate::record::{Flags, Record};
 
@@ -85,6 +86,8 @@ impl Effects {
 
 pub(super) struct Batch<'a> {
     pub(super) index: &'a mut dyn Index,
+    /// Where changes are noted for the journal.
+    pub(super) log: Option<&'a mut Log>,
     pub(super) promises: &'a Promises,
     pub(super) effects: &'a mut Effects,
     pub(super) now: Time,
@@ -136,8 +139,7 @@ impl Batch<'_> {
         };
         let is_new = flags != record.flags;
         if is_new {
-            self.index.put_block(hash, &Record { flags, ..record })?;
-            self.effects.is_change = true;
+            self.put_block(hash, &Record { flags, ..record })?;
         }
         match damage {
             Some(damage) => self.effects.damaged.push((*hash, *block, *damage, is_new)),
@@ -185,7 +187,7 @@ impl Batch<'_> {
             return Ok(Released::Failed(Fault::Busy));
         }
         self.index.delete_block(hash)?;
-        self.effects.is_change = true;
+        self.note(|log| log.delete_block(hash));
         self.effects.released += 1;
         if let Some(record) = record {
             self.effects.freed.push((record.block, record.length));
@@ -214,7 +216,9 @@ impl Batch<'_> {
             Reference::Forget(asker, call) => {
                 let Unrefer { hash, name } = &**call;
                 let was_there = self.index.delete_reference(hash, name);
-                self.effects.is_change |= matches!(was_there, Ok(true));
+                if matches!(was_there, Ok(true)) {
+                    self.note(|log| log.delete_reference(hash, name));
+                }
                 let id = asker.id;
                 let reply = was_there.map(|was_there| Reply::Unreferred { id, was_there });
                 self.answer(*asker, reply)
@@ -236,7 +240,7 @@ impl Batch<'_> {
             return Ok(Referred::Exists);
         }
         let is_replaced = self.index.put_reference(hash, name, value)?;
-        self.effects.is_change = true;
+        self.note(|log| log.put_reference(hash, name, value));
         Ok(if is_replaced {
             Referred::Replaced
         } else {
@@ -292,8 +296,7 @@ impl Batch<'_> {
                     flags: Flags::NONE,
                     sums: written.sums.clone(),
                 };
-                self.index.put_block(hash, &record)?;
-                self.effects.is_change = true;
+                self.put_block(hash, &record)?;
                 self.effects.occupied.push((written.block, written.length));
                 if let Some(old) = &known {
                     self.effects.freed.push((old.block, old.length));
@@ -324,6 +327,20 @@ impl Batch<'_> {
             },
         );
         Ok(())
+    }
+
+    fn put_block(&mut self, hash: &Hash, record: &Record) -> Result<(), IndexError> {
+        self.index.put_block(hash, record)?;
+        self.note(|log| log.put_block(hash, record));
+        Ok(())
+    }
+
+    /// The index was changed.
+    fn note(&mut self, note: impl FnOnce(&mut Log)) {
+        self.effects.is_change = true;
+        if let Some(log) = &mut self.log {
+            note(log);
+        }
     }
 
     /// The leased block of a store stays with its worker.

@@ -56,6 +56,8 @@ pub(super) struct Ledger {
     moving: Counts,
     retired: Counts,
     suspect: Counts,
+    /// The journal's, which is nobody's else.
+    journal: Counts,
     content_bytes: u64,
     size_max: u64,
     grow_step: u64,
@@ -79,6 +81,7 @@ impl Ledger {
             moving: [0; Class::COUNT],
             retired: [0; Class::COUNT],
             suspect: [0; Class::COUNT],
+            journal: [0; Class::COUNT],
             content_bytes: 0,
             size_max: config.size_max.min(FILE_SIZE_MAX) / MACRO * MACRO,
             grow_step: config.grow_step,
@@ -95,6 +98,29 @@ impl Ledger {
         self.stored[block.class().index()] += 1;
         self.content_bytes += u64::from(length);
         Ok(())
+    }
+
+    /// The block of the journal, at the start.
+    pub(super) fn reserve_journal(&mut self, block: Block) -> Result<(), BuddyError> {
+        self.buddy.reserve(block)?;
+        self.journal[block.class().index()] += 1;
+        Ok(())
+    }
+
+    /// A block for a journal; none when there is no space.
+    pub(super) fn place_journal(&mut self, disk: &mut dyn Disk, class: Class) -> Option<Block> {
+        let mut block = self.buddy.alloc(class);
+        if block.is_none() && self.grow(Time::ZERO, disk) {
+            block = self.buddy.alloc(class);
+        }
+        self.journal[class.index()] += u64::from(block.is_some());
+        block
+    }
+
+    /// There is no journal in the block after all.
+    pub(super) fn free_journal(&mut self, block: Block) {
+        self.journal[block.class().index()] -= 1;
+        self.give(block);
     }
 
     /// How many more blocks the worker may have.
@@ -261,6 +287,7 @@ impl Ledger {
             leased: self.leased,
             retired: self.retired,
             suspect: self.suspect,
+            journal: self.journal,
             free: space.free,
             free_bytes: space.free_bytes(),
             largest_free: space.largest_free(),
@@ -280,10 +307,10 @@ impl Ledger {
                 + self.leased[index]
                 + self.moving[index]
                 + self.retired[index]
-                + self.suspect[index];
+                + self.suspect[index]
+                + self.journal[index];
             if known != used {
-                let rule =
-                    "what is allocated is not what is stored, leased, moving, retired and suspect";
+                let rule = "what is allocated is not what is stored, leased, moving, retired, suspect and the journal";
                 return Err(Inconsistency { offset, rule });
             }
         }
@@ -317,6 +344,14 @@ mod tests {
                 return Err(io::Error::from_raw_os_error(28));
             }
             self.size = to;
+            Ok(())
+        }
+
+        fn read(&mut self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
             Ok(())
         }
 

@@ -53,7 +53,8 @@ use crate::buddy::Inconsistency;
 use crate::class::Class;
 use crate::config::ControllerConfig;
 use crate::fault::Fault;
-use crate::index::{Index, IndexError, IndexReader};
+use crate::index::{Index, IndexError, IndexReader, MetaKey};
+use crate::journal::Journal;
 use crate::message::{Reply, Request};
 use crate::stats::{ControllerStats, PauseStats};
 
@@ -78,6 +79,8 @@ pub enum Next {
 pub struct Controller {
     index: Box<dyn Index>,
     disk: Box<dyn Disk>,
+    /// What makes commits durable before the index is; none in relaxed mode, or without space.
+    journal: Option<Journal>,
     config: ControllerConfig,
     inbox: Inbox,
     effects: Effects,
@@ -91,7 +94,7 @@ pub struct Controller {
     gathers_since: Option<Time>,
     /// Quick requests were answered, and the caller had a chance to carry the replies away.
     has_answered: bool,
-    /// In relaxed mode: when to sync what was committed.
+    /// When to sync what was committed and is not durable in the index: with the journal, or in relaxed mode.
     sync_at: Option<Time>,
     /// In relaxed mode: blocks of which a crash could bring the content back.
     unsynced_freed: Vec<Block>,
@@ -238,7 +241,7 @@ impl Controller {
                 }
             }
         }
-        self.sync_relaxed(clock(), clock);
+        self.sync_index(clock(), clock);
         self.free_retired();
         self.retirement
             .ask(|worker, epoch| replies.push((worker, Reply::Retire { epoch })));
@@ -258,14 +261,13 @@ impl Controller {
         self.is_poisoned
     }
 
-    /// Makes everything committed durable, for an orderly end: in relaxed mode that is not so by itself.
+    /// Makes everything committed durable in the index, for an orderly end.
     ///
     /// # Errors
     /// [`Fault::Poisoned`].
     pub fn finish(&mut self, clock: &mut dyn FnMut() -> Time) -> Result<(), Fault> {
         if self.sync_at.is_some() {
-            self.sync_at = Some(Time::ZERO);
-            self.sync_relaxed(Time::MAX, clock);
+            self.sync_index(Time::MAX, clock);
         }
         if self.is_poisoned {
             Err(Fault::Poisoned)
@@ -411,14 +413,15 @@ impl Controller {
         clock: &mut dyn FnMut() -> Time,
     ) -> Result<(), Fault> {
         let begun = clock();
-        match self.attempt(now, changes, Scope::Everything, clock) {
-            Err(IndexError::Full) => {
-                self.stats.batches_index_full += 1;
-                self.attempt(now, changes, Scope::Releases, clock)
-            }
-            result => result,
+        let mut result = self.attempt(now, changes, Scope::Everything, clock);
+        if matches!(result, Err(IndexError::Full)) && self.sync_for_room(clock) {
+            result = self.attempt(now, changes, Scope::Everything, clock);
         }
-        .map_err(|error| {
+        if matches!(result, Err(IndexError::Full)) {
+            self.stats.batches_index_full += 1;
+            result = self.attempt(now, changes, Scope::Releases, clock);
+        }
+        result.map_err(|error| {
             if self.is_poisoned {
                 Fault::Poisoned
             } else {
@@ -438,8 +441,14 @@ impl Controller {
     ) -> Result<(), IndexError> {
         let is_durable = self.config.durability.is_durable();
         self.effects.clear();
+        let journal = self.journal.as_mut().filter(|_| is_durable);
+        let log = journal.map(Journal::log).map(|log| {
+            log.clear();
+            log
+        });
         let mut batch = Batch {
             index: self.index.as_mut(),
+            log,
             promises: &self.promises,
             effects: &mut self.effects,
             now,
@@ -458,27 +467,109 @@ impl Controller {
         if !self.effects.is_change {
             return Ok(());
         }
-        if is_durable && !self.effects.occupied.is_empty() && !self.sync_disk(clock) {
+        if !is_durable {
+            self.commit(false)?;
+        } else if self.journal.as_ref().is_some_and(Journal::has_room) {
+            self.commit_journaled(clock)?;
+        } else {
+            self.commit_synced(clock)?;
+        }
+        if !is_durable || self.journal.is_some() {
+            self.sync_at.get_or_insert(now + self.config.relaxed_sync);
+        }
+        Ok(())
+    }
+
+    /// Durable with two syncs: of the contents, then of the index.
+    fn commit_synced(&mut self, clock: &mut dyn FnMut() -> Time) -> Result<(), IndexError> {
+        if !self.effects.occupied.is_empty() && !self.sync_disk(clock) {
             self.index.rollback();
             return Err(IndexError::Poisoned);
         }
-        match self.index.commit(is_durable) {
+        let begun = clock();
+        self.commit(true)?;
+        self.stats.index_sync_ns.add_time(clock() - begun);
+        if let Some(journal) = &mut self.journal {
+            journal.synced();
+        }
+        Ok(())
+    }
+
+    /// Durable with one sync, of the contents and the journal.
+    fn commit_journaled(&mut self, clock: &mut dyn FnMut() -> Time) -> Result<(), IndexError> {
+        let Controller {
+            journal: Some(journal),
+            index,
+            disk,
+            ..
+        } = self
+        else {
+            return Err(IndexError::Poisoned);
+        };
+        if let Err(error) = index.put_meta(MetaKey::Journal, &journal.row()) {
+            index.rollback();
+            self.is_poisoned |= error == IndexError::Poisoned;
+            return Err(error);
+        }
+        let is_written = journal.write(disk.as_mut()).is_ok();
+        if !(is_written && self.sync_disk(clock)) {
+            self.is_poisoned = true;
+            self.index.rollback();
+            return Err(IndexError::Poisoned);
+        }
+        let committed = self.commit(false);
+        let journal = self.journal.as_mut().expect("invariant: asked for above");
+        match committed {
             Ok(()) => {
-                if !is_durable {
-                    self.sync_at.get_or_insert(now + self.config.relaxed_sync);
-                }
+                journal.written();
+                self.index.begin_flush();
+                self.stats.journaled += 1;
                 Ok(())
             }
-            // Nothing of it is kept, and that is certain.
+            // The next start must not do what was refused.
             Err(IndexError::Full) => {
-                self.index.rollback();
-                Err(IndexError::Full)
+                let is_void = journal.void(self.disk.as_mut()).is_ok();
+                self.is_poisoned |= !is_void;
+                if is_void && self.sync_disk(clock) {
+                    Err(IndexError::Full)
+                } else {
+                    Err(IndexError::Poisoned)
+                }
             }
-            Err(error) => {
-                self.is_poisoned = true;
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
+    }
+
+    fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
+        self.index.commit(sync).inspect_err(|error| {
+            if *error == IndexError::Full {
+                // Nothing of it is kept, and that is certain.
+                self.index.rollback();
+            } else {
+                self.is_poisoned = true;
+            }
+        })
+    }
+
+    /// Commits that are not durable keep the index from using pages again: true when that was changed.
+    fn sync_for_room(&mut self, clock: &mut dyn FnMut() -> Time) -> bool {
+        let has_unsynced = self
+            .journal
+            .as_ref()
+            .is_some_and(|journal| journal.used() > 0);
+        has_unsynced && self.sync_commits(clock)
+    }
+
+    /// Everything committed is durable in the index; false when that is not certain, which poisons.
+    fn sync_commits(&mut self, clock: &mut dyn FnMut() -> Time) -> bool {
+        let begun = clock();
+        let result = self.index.sync();
+        self.stats.index_sync_ns.add_time(clock() - begun);
+        self.is_poisoned |= result.is_err();
+        if let (Ok(()), Some(journal)) = (&result, &mut self.journal) {
+            journal.synced();
+        }
+        result.is_ok()
     }
 
     /// The data is on the medium; false when that is not certain, which poisons.
@@ -544,20 +635,21 @@ impl Controller {
         }
     }
 
-    /// In relaxed mode, when it is time: everything committed so far becomes durable, and freed blocks reusable.
-    fn sync_relaxed(&mut self, now: Time, clock: &mut dyn FnMut() -> Time) {
+    /// When it is time, or the journal needs room: everything committed so far becomes durable in the index, and in relaxed
+    /// mode freed blocks reusable.
+    fn sync_index(&mut self, now: Time, clock: &mut dyn FnMut() -> Time) {
         if self.is_poisoned {
             // Nobody is to come back for it, again and again.
             self.sync_at = None;
         }
-        if self.sync_at.is_none_or(|at| now < at) {
+        let is_short = self.journal.as_ref().is_some_and(Journal::is_half_full);
+        if self.sync_at.is_none_or(|at| now < at && !is_short) {
             return;
         }
         self.sync_at = None;
-        if self.sync_disk(clock) && self.index.sync().is_ok() {
+        let is_durable = self.config.durability.is_durable();
+        if (is_durable || self.sync_disk(clock)) && self.sync_commits(clock) {
             self.retirement.retire(self.unsynced_freed.drain(..));
-        } else {
-            self.is_poisoned = true;
         }
     }
 

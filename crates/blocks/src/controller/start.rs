@@ -23,6 +23,7 @@ use crate::buddy::BuddyError;
 use crate::config::ControllerConfig;
 use crate::hash::Hash;
 use crate::index::{Index, IndexError};
+use crate::journal::{self, JournalError};
 use crate::stats::ControllerStats;
 
 /// Why a store cannot be opened.
@@ -32,6 +33,8 @@ pub enum StartError {
     Limit(LimitError),
     /// The index cannot be read.
     Index(IndexError),
+    /// The journal cannot be applied.
+    Journal(JournalError),
     /// The data file cannot have the size it is to have at the start.
     Size {
         /// Bytes.
@@ -53,6 +56,13 @@ impl fmt::Display for StartError {
         match self {
             StartError::Limit(error) => error.fmt(f),
             StartError::Index(error) => write!(f, "the index cannot be read: {error}"),
+            StartError::Journal(JournalError::Index(IndexError::Full)) => f.write_str(
+                "the index has no room for what the journal has: free some of the disk, or raise map_size_max",
+            ),
+            StartError::Journal(error) => write!(
+                f,
+                "the journal of the store: {error}; restore index.mdbx and blocks.dat from the same backup"
+            ),
             StartError::Size { size, error } => write!(
                 f,
                 "the data file cannot be made {size} bytes long: {error}; free space or lower blocks.size_initial"
@@ -70,6 +80,7 @@ impl std::error::Error for StartError {
         match self {
             StartError::Limit(error) => Some(error),
             StartError::Index(error) => Some(error),
+            StartError::Journal(error) => Some(error),
             StartError::Size { error, .. } => Some(error),
             StartError::Place { error, .. } => Some(error),
         }
@@ -77,7 +88,8 @@ impl std::error::Error for StartError {
 }
 
 impl Controller {
-    /// Opens the store for `workers` workers: makes the file as large as it is to be, and derives what is free from the index.
+    /// Opens the store for `workers` workers: brings the index up to date with the journal, makes the file as large as it is to
+    /// be, derives what is free from the index, and sees to it that a durable store has a journal.
     ///
     /// # Errors
     /// [`StartError`]: nothing has changed, but for the size of the file.
@@ -88,6 +100,8 @@ impl Controller {
         workers: usize,
     ) -> Result<Controller, StartError> {
         config.check().map_err(StartError::Limit)?;
+        let mut journal =
+            journal::open(index.as_mut(), disk.as_mut()).map_err(StartError::Journal)?;
         let mut ledger = Ledger::new(disk.size(), &config, workers);
         ledger
             .grow_to(disk.as_mut(), config.size_initial)
@@ -95,6 +109,10 @@ impl Controller {
                 size: config.size_initial,
                 error,
             })?;
+        if let Some(journal) = &journal {
+            let reserved = ledger.reserve_journal(journal.place());
+            reserved.expect("invariant: nothing else is reserved yet, and it is in the file");
+        }
         let mut damage = DamageList::new(config.damaged_max);
         let mut rows_corrupt = 0;
         let mut misplaced = None;
@@ -118,9 +136,21 @@ impl Controller {
         if let Some((hash, error)) = misplaced {
             return Err(StartError::Place { hash, error });
         }
+        let class = journal::class_for(config.size_max).filter(|_| config.durability.is_durable());
+        if let (None, Some(class)) = (&journal, class)
+            && let Some(place) = ledger.place_journal(disk.as_mut(), class)
+        {
+            match journal::lay(index.as_mut(), disk.as_mut(), place) {
+                Ok(laid) => journal = Some(laid),
+                // There is no room for it: commits are synced one by one then.
+                Err(JournalError::Index(IndexError::Full)) => ledger.free_journal(place),
+                Err(error) => return Err(StartError::Journal(error)),
+            }
+        }
         Ok(Controller {
             index,
             disk,
+            journal,
             inbox: Inbox::default(),
             effects: Effects::default(),
             ledger,

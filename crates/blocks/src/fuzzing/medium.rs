@@ -121,6 +121,16 @@ impl Disk for Medium {
         Ok(())
     }
 
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        Medium::read(self, offset, into);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, units: &[u8]) -> io::Result<()> {
+        Medium::write(self, offset, units);
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         let mut image = self.image();
         let Image {

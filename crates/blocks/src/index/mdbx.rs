@@ -18,10 +18,12 @@
 //! Limits: [`MdbxOptions`]. Source: libmdbx 0.13, `mdbx.h`.
 
 mod errors;
+mod flusher;
 mod reading;
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 
 use signet_libmdbx::sys::PageSize;
 use signet_libmdbx::tx::aliases::{RoTxUnsync, RwTxUnsync};
@@ -31,6 +33,7 @@ use signet_libmdbx::{
 };
 
 use errors::{commit_error, io_error, mdbx_error, read_error};
+use flusher::Flusher;
 use reading::{EachRow, MdbxReader, scan_blocks, walk, with_row};
 
 use super::options::MdbxOptions;
@@ -47,6 +50,10 @@ const PAGE_SIZE: u64 = 4096;
 
 /// Bytes of new pages that one change may need at worst: a leaf, a branch, and a page of the list of freed ones.
 const CHANGE_SIZE_MAX: u64 = 3 * PAGE_SIZE;
+
+/// Bytes that are written before the database syncs itself: far more than a caller leaves unsynced. Without a figure
+/// it would sync where it could as well make the file longer.
+const UNSYNCED_SIZE_MAX: usize = 256 << 20;
 
 /// Bytes of the file that are read in order before a walk over everything: keys are in no order on the medium, and a walk
 /// would fetch one page after the other. More than the page cache keeps is of no use.
@@ -67,7 +74,7 @@ pub struct Mdbx {
     tables: Tables,
     options: MdbxOptions,
     /// Kept open as long as the environment: closing any descriptor of a file drops the process's locks on it.
-    file: File,
+    file: Arc<File>,
 }
 
 impl Mdbx {
@@ -108,6 +115,7 @@ impl Mdbx {
             })
             .set_max_readers(u64::from(options.readers_max))
             .set_max_dbs(4)
+            .set_sync_bytes(UNSYNCED_SIZE_MAX)
             .open(path)
             .map_err(|error| mdbx_error(error, "opening the index"))?;
         let tables = open_tables(&environment)
@@ -116,7 +124,7 @@ impl Mdbx {
             environment,
             tables,
             options,
-            file,
+            file: Arc::new(file),
         })
     }
 
@@ -143,6 +151,7 @@ impl Mdbx {
             is_synced: false,
             row: Vec::new(),
             allocated_to: 0,
+            flusher: None,
         }
     }
 
@@ -223,6 +232,8 @@ pub struct MdbxIndex {
     row: Vec<u8>,
     /// Bytes of the file that are known to be allocated on the medium.
     allocated_to: u64,
+    /// Started when it is asked for.
+    flusher: Option<Flusher>,
 }
 
 impl MdbxIndex {
@@ -441,6 +452,16 @@ impl Index for MdbxIndex {
         })?;
         self.is_synced = true;
         Ok(())
+    }
+
+    fn begin_flush(&mut self) {
+        if self.flusher.is_none() {
+            // Without a thread to spare there is no flush, and a sync takes longer.
+            self.flusher = Flusher::start(Arc::clone(&self.mdbx.file)).ok();
+        }
+        if let Some(flusher) = &self.flusher {
+            flusher.begin();
+        }
     }
 
     fn rollback(&mut self) {

@@ -384,6 +384,8 @@ impl Index for MemoryIndex {
         self.lock().sync()
     }
 
+    fn begin_flush(&mut self) {}
+
     fn rollback(&mut self) {
         self.lock().batch.clear();
     }

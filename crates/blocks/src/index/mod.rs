@@ -149,6 +149,10 @@ pub trait Index {
     /// The index is poisoned.
     fn sync(&mut self) -> Result<(), IndexError>;
 
+    /// Begins to write commits to the medium beside what goes on, unless that is under way: [`Index::sync`] is what makes
+    /// them durable, and has less to do then.
+    fn begin_flush(&mut self);
+
     /// Drops the batch.
     fn rollback(&mut self);
 

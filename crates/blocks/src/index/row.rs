@@ -37,6 +37,8 @@ pub enum MetaKey {
     Superblock = 0,
     /// Options chosen when the store was made.
     Options = 1,
+    /// Where the journal is, and how far it has been applied.
+    Journal = 2,
 }
 
 impl MetaKey {

@@ -211,6 +211,26 @@ impl SimFile {
         self.with(|_, volume| volume.read(offset, into));
     }
 
+    /// Writes at once; the caller waits, as with pwrite(2). Durable with the next sync.
+    ///
+    /// # Errors
+    /// `EIO`: any of the sectors may have been written.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        let disk = &mut *disk;
+        let number = disk.write_count;
+        disk.write_count += 1;
+        let has_failed = disk.fires(DiskFault::WriteFailed);
+        let volume = &mut disk.volumes[self.number];
+        volume.start(number, offset, bytes);
+        if has_failed {
+            volume.tear(number, &mut disk.prng);
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        volume.finish(number);
+        Ok(())
+    }
+
     /// Flips one bit of the byte at `offset` for good.
     pub fn rot(&self, offset: u64, bit: u8) {
         self.with(|counts, volume| {

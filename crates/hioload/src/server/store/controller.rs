@@ -305,6 +305,12 @@ fn make(
         workers,
     )
     .map_err(|error| refused(&config, &error.to_string()))?;
+    if files.replayed > 0 {
+        tracing::info!(
+            "the store did not end in order: {} batches taken from its journal",
+            files.replayed
+        );
+    }
     let stats = controller.stats();
     tracing::info!(
         "store {} with {} blocks in {}, {} ({} ms)",
