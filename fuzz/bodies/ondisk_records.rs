@@ -1,11 +1,13 @@
 //! Whatever bytes stand in an index: they are refused, or are read, written back the same, and harm nobody.
 //!
 //! Input: a superblock; or key and row of a block record; or rows for all tables, each with a byte for its table, the
-//! lengths of key and row, and their bytes.
+//! lengths of key and row, and their bytes; or units of a journal; or changes that an entry of one says.
+
+use std::io;
 
 use hioload_blocks::{
-    CheckEvent, FILE_SIZE_MAX, HASH_SIZE, Hash, Index, IndexError, MACRO, MemoryIndex, MetaKey,
-    RECORD_SIZE_MAX, Record, Superblock, Table, check,
+    CheckEvent, Disk, FILE_SIZE_MAX, HASH_SIZE, Hash, Index, IndexError, MACRO, MemoryIndex,
+    MetaKey, RECORD_SIZE_MAX, Record, Superblock, Table, UNIT, check, recover,
 };
 
 /// Where a record keeps the sum over itself.
@@ -14,7 +16,11 @@ const RECORD_SUM: std::ops::Range<usize> = 12..16;
 /// Checks one input; panics when something is wrong.
 pub(crate) fn run(data: &[u8]) {
     if let Ok(superblock) = Superblock::decode(data) {
-        assert_eq!(superblock.encode()[..], *data);
+        let (format, encoded) = (8..12, superblock.encode());
+        let mut expected = encoded;
+        expected[format.clone()].copy_from_slice(&data[format]);
+        assert_eq!(expected[..], *data);
+        assert_eq!(Superblock::decode(&encoded), Ok(superblock));
     }
     if let Some((key, row)) = data.split_first_chunk::<HASH_SIZE>() {
         let hash = Hash::from_bytes(*key);
@@ -22,6 +28,77 @@ pub(crate) fn run(data: &[u8]) {
         check_record(&hash, &with_sum(&hash, row));
     }
     check_index(data);
+    check_journal(data.to_vec());
+    check_journal(entry(data));
+}
+
+/// A data file that is a journal and nothing else.
+struct Bytes(Vec<u8>);
+
+impl Disk for Bytes {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn grow(&mut self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
+        Ok(())
+    }
+
+    fn write(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One entry, the first, that says these changes.
+fn entry(changes: &[u8]) -> Vec<u8> {
+    let pieces: Vec<&[u8]> = changes.chunks(UNIT as usize - 24).collect();
+    let mut units = Vec::new();
+    for (part, piece) in pieces.iter().enumerate() {
+        let mut unit = vec![0; UNIT as usize];
+        unit[..4].copy_from_slice(b"HIOJ");
+        unit[8] = 1;
+        unit[16..18].copy_from_slice(&(part as u16).to_le_bytes());
+        unit[18..20].copy_from_slice(&(pieces.len() as u16).to_le_bytes());
+        unit[20..22].copy_from_slice(&(piece.len() as u16).to_le_bytes());
+        unit[24..][..piece.len()].copy_from_slice(piece);
+        let sum = crc32fast::hash(&unit[8..]);
+        unit[4..8].copy_from_slice(&sum.to_le_bytes());
+        units.extend(unit);
+    }
+    units
+}
+
+/// It is applied, or refused with a reason.
+fn check_journal(mut units: Vec<u8>) {
+    const JOURNAL: u8 = 2;
+    units.resize(8 * UNIT as usize, 0);
+    let mut index = MemoryIndex::new();
+    let mut state = [0; 24];
+    state[4] = 3;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[JOURNAL, 1, 0, 0, 0]);
+    crc.update(&state);
+    let mut row = vec![1, 0, 0, 0];
+    row.extend(crc.finalize().to_le_bytes());
+    row.extend(state);
+    index.plant(Table::Meta, &[JOURNAL], &row);
+    let mut disk = Bytes(units);
+    match recover(&mut index, &mut disk) {
+        Ok(_) => {
+            let again = recover(&mut index, &mut disk).expect("what is applied is sound");
+            assert_eq!(again, 0);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
 }
 
 /// The row with the sum that belongs to it, so that what is behind the sum is reached.

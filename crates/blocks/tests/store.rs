@@ -165,7 +165,7 @@ fn other_formats_and_other_files_are_refused() {
     let place = place();
     let store = open(place.path());
     let mut later = store.superblock.encode();
-    later[8] = 2;
+    later[8] = 3;
     let mut index = store.index.writer();
     index.put_meta(MetaKey::Superblock, &later).expect("room");
     index.commit(true).expect("commits");
@@ -173,9 +173,9 @@ fn other_formats_and_other_files_are_refused() {
     let refused = Store::open(place.path(), EXISTING).expect_err("refused");
     assert!(matches!(
         refused,
-        StoreError::Format(FormatError::Other { found: 2 })
+        StoreError::Format(FormatError::Other { found: 3 })
     ));
-    assert!(refused.to_string().contains("format 2"));
+    assert!(refused.to_string().contains("format 3"));
 
     fs::write(place.path().join(INDEX_FILE), vec![b'x'; 1 << 16]).expect("writes");
     let refused = message(place.path(), EXISTING);

@@ -56,6 +56,7 @@ fn controller(stats: &ControllerStats) -> Value {
             "leased": by_class(&space.leased),
             "retired": by_class(&space.retired),
             "suspect": by_class(&space.suspect),
+            "journal": by_class(&space.journal),
             "free": by_class(&space.free),
             "grown": space.grown,
             "grow_refusals": space.grow_refusals,
@@ -66,6 +67,8 @@ fn controller(stats: &ControllerStats) -> Value {
         "batch": tally(&stats.batch),
         "sync_ns": tally(&stats.sync_ns),
         "commit_ns": tally(&stats.commit_ns),
+        "index_sync_ns": tally(&stats.index_sync_ns),
+        "journaled": stats.journaled,
         "pause": {
             "spins": stats.pause.spins,
             "yields": stats.pause.yields,

@@ -67,6 +67,9 @@ figures! { CONTROLLER, controller_values(stats: ControllerStats):
     Counts "syncs" "Syncs of the data file." = stats.sync_ns.count;
     Counts "sync_ns_sum" "Nanoseconds of all syncs." = stats.sync_ns.sum;
     Counts "commits" "Commits of the index." = stats.commit_ns.count;
+    Counts "journaled" "Batches made durable by the journal." = stats.journaled;
+    Counts "index_syncs" "Syncs of the index." = stats.index_sync_ns.count;
+    Counts "index_sync_ns_sum" "Nanoseconds of all syncs of the index." = stats.index_sync_ns.sum;
     Counts "commit_ns_sum" "Nanoseconds of all commits." = stats.commit_ns.sum;
     Counts "repaired" "Damaged contents that came again." = stats.repaired;
     Counts "released" "Blocks deleted." = stats.released;
