@@ -192,7 +192,7 @@ pub use index::{
     MdbxIndex, MdbxOptions, MemoryIndex, MetaKey, REFERENCE_NAME_SIZE_MAX,
     REFERENCE_VALUE_SIZE_MAX, Table,
 };
-pub use journal::{JournalError, recover};
+pub use journal::{JournalError, Replayed, recover};
 pub use limits::LIMITS;
 pub use local::{Event, FileOp, GetBegin, GetHead, GetKey, GetPoll, LocalStore, PutKey};
 pub use message::{Leased, Refer, Referred, Released, Reply, Request, RequestId, Stored, Unrefer};

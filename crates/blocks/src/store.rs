@@ -22,7 +22,7 @@ use crate::file::{FileDisk, FileOptions};
 use crate::format::{FormatError, StoreId, Superblock};
 use crate::hash::Hash;
 use crate::index::{Index, IndexError, Mdbx, MdbxOptions, MetaKey};
-use crate::journal::{JournalError, recover};
+use crate::journal::{JournalError, Replayed, recover};
 use crate::medium;
 
 /// The name of the data file.
@@ -62,9 +62,8 @@ pub struct Store {
     pub superblock: Superblock,
     /// Whether it was made just now.
     pub is_new: bool,
-    /// Batches that were durable in the journal alone, because a process or a machine came to a sudden end; they are in the
-    /// index now.
-    pub replayed: u64,
+    /// What was durable in the journal alone, because a process or a machine came to a sudden end; it is in the index now.
+    pub replayed: Replayed,
     /// Its index.
     pub index: Mdbx,
     /// Its data file.

@@ -155,6 +155,35 @@ fn of_three_in_one_place_two_overlap_the_first() {
 }
 
 #[test]
+fn the_journal_has_a_place_of_its_own() {
+    let journal = |unit: u32, class: u8| {
+        let mut bytes = [0; 24];
+        bytes[..4].copy_from_slice(&unit.to_le_bytes());
+        bytes[4] = class;
+        bytes
+    };
+    let mut index = store(2);
+    index
+        .put_meta(MetaKey::Journal, &journal(8, 3))
+        .expect("room");
+    let (report, findings) = run(&mut index);
+    assert_eq!(findings, []);
+    assert_eq!(report.space.used_bytes(), 2 * 8192 + 32_768);
+    index.put_block(&hash(10), &record(10, 1)).expect("room");
+    let (_, findings) = run(&mut index);
+    let in_journal = Finding::InJournal {
+        hash: hash(10),
+        block: record(10, 1).block,
+    };
+    assert_eq!(findings, [in_journal]);
+    for row in [&journal((SIZE / 4096) as u32, 3)[..], &[0; 3]] {
+        index.put_meta(MetaKey::Journal, row).expect("room");
+        let (_, findings) = run(&mut index);
+        assert!(matches!(findings[..], [Finding::Row(_)]), "{findings:?}");
+    }
+}
+
+#[test]
 fn overlaps_without_end_are_found_but_not_named() {
     let mut index = MemoryIndex::new();
     let count = OVERLAPS_NAMED_MAX as u64 + 3;

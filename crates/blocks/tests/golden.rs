@@ -12,9 +12,9 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use hioload_blocks::{
-    Block, CheckEvent, Class, DATA_FILE, Disk, FileOptions, Flags, Hash, INDEX_FILE, Index,
-    LOCK_FILE, MACRO, MdbxOptions, MemoryIndex, MetaKey, RECORD_FORMAT, Record, STORE_FORMAT,
-    Store, StoreId, StoreOptions, Sums, Superblock, Table, check, recover,
+    Block, CheckEvent, Class, Controller, ControllerConfig, DATA_FILE, Disk, FileOptions, Flags,
+    Hash, INDEX_FILE, Index, LOCK_FILE, MACRO, MdbxOptions, MemoryIndex, MetaKey, RECORD_FORMAT,
+    Record, STORE_FORMAT, Store, StoreId, StoreOptions, Sums, Superblock, Table, check, recover,
 };
 
 const SUPERBLOCK: Superblock = Superblock {
@@ -167,11 +167,36 @@ fn a_store_of_the_first_format_opens() {
         }
     });
     assert_eq!(report.expect("readable").blocks, 5);
+    // With a journal it becomes one of the second format.
+    assert_eq!(format(&mut index), 1);
+    let config = ControllerConfig {
+        size_initial: 0,
+        ..ControllerConfig::default()
+    };
+    drop(Controller::new(Box::new(index), Box::new(store.disk), config, 1).expect("a sound store"));
+    drop((file, store.lock));
+    let store = Store::open(place.path(), OPTIONS).expect("opens");
+    assert_eq!(store.superblock, SUPERBLOCK);
+    let size = store.disk.size();
+    let mut index = store.index.writer();
+    assert_eq!(format(&mut index), 2);
+    expect_all(&mut index);
+    let report = check(&mut index, size, &mut |event| {
+        if let CheckEvent::Finding(finding) = event {
+            panic!("{finding}");
+        }
+    });
+    assert_eq!(report.expect("readable").blocks, 5);
     // And it can be written to.
     index
         .put_reference(&Hash::of(b"a"), b"new", b"")
         .expect("room");
     index.commit(true).expect("commits");
+}
+
+fn format(index: &mut dyn Index) -> u8 {
+    let superblock = index.meta(MetaKey::Superblock).expect("readable");
+    superblock.expect("there is one")[8]
 }
 
 /// A data file in memory.
@@ -227,7 +252,7 @@ fn entries_of_the_first_journal_are_applied() {
     };
     // The content of the last entry is looked at; that of the one before was synced.
     disk.0[UNIT..2 * UNIT].copy_from_slice(&contents()[1].0);
-    assert_eq!(recover(&mut index, &mut disk).expect("sound"), 2);
+    assert_eq!(recover(&mut index, &mut disk).expect("sound").entries, 2);
     assert_eq!(index.block(a), Ok(Some(record_a.clone())));
     assert_eq!(index.block(b), Ok(Some(record_b.clone())));
     assert_eq!(index.reference_count(a), Ok(0), "kept, then forgotten");
@@ -235,7 +260,7 @@ fn entries_of_the_first_journal_are_applied() {
         index.meta(MetaKey::Journal).expect("readable").as_deref(),
         Some(&after[8..])
     );
-    assert_eq!(recover(&mut index, &mut disk).expect("sound"), 0);
+    assert_eq!(recover(&mut index, &mut disk).expect("sound").entries, 0);
 }
 
 fn expect_all(index: &mut dyn Index) {

@@ -550,12 +550,23 @@ fn a_failed_commit_poisons_until_the_index_is_opened_again() {
 fn failures_come_when_they_were_ordered() {
     let mut index = MemoryIndex::new();
     index.fail_commit_after(2);
-    index.set_row_count_max(2);
+    index.set_row_count_max(3);
     for n in 0..2 {
         index.put_block(&hash(n), &record(n)).expect("room");
         index.commit(false).expect("commits");
     }
-    assert_eq!(index.put_block(&hash(2), &record(2)), Err(IndexError::Full));
+    let full = Err(IndexError::Full);
+    assert_eq!(
+        index.put_block(&hash(2), &record(2)),
+        full,
+        "commits that are not synced take room as well"
+    );
+    index.sync().expect("syncs");
+    index.put_block(&hash(2), &record(2)).expect("room");
+    assert_eq!(index.put_block(&hash(3), &record(3)), full);
+    index.refuse_commit_after(0);
+    assert_eq!(index.commit(false), full);
+    index.rollback();
     index.put_block(&hash(1), &record(3)).expect("no new row");
     assert_eq!(index.delete_block(&hash(0)), Ok(true));
     assert!(index.commit(false).is_err());

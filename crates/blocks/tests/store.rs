@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use hioload_base::Time;
 use hioload_blocks::{
-    Block, Class, DATA_FILE, Disk, FileOptions, Flags, FormatError, Hash, INDEX_FILE, Index,
-    LOCK_FILE, MACRO, MdbxOptions, MetaKey, Record, Store, StoreError, StoreOptions, Sums,
+    Block, Class, Controller, ControllerConfig, DATA_FILE, Disk, FileOptions, Flags, FormatError,
+    Hash, INDEX_FILE, Index, LOCK_FILE, MACRO, MdbxOptions, MetaKey, Next, Record, Refer, Replies,
+    Reply, Request, RequestId, Store, StoreError, StoreOptions, Sums,
 };
 use tempfile::TempDir;
 
@@ -68,6 +70,72 @@ fn a_new_store_is_found_again_with_what_is_in_it() {
     assert_eq!(store.disk.size(), MACRO);
     let block = store.index.writer().block(&Hash::of(b"content"));
     assert_eq!(block, Ok(Some(record)));
+}
+
+#[test]
+fn what_only_the_journal_has_is_there_when_the_store_is_opened() {
+    let place = place();
+    let index_path = place.path().join(INDEX_FILE);
+    let controller = |store: Store| {
+        let config = ControllerConfig {
+            size_initial: 0,
+            ..ControllerConfig::default()
+        };
+        let index = Box::new(store.index.writer());
+        let made = Controller::new(index, Box::new(store.disk), config, 1);
+        (made.expect("a new store"), store.lock)
+    };
+    let (running, lock) = controller(open(place.path()));
+    let index_before = fs::read(&index_path).expect("reads");
+    let mut running = running;
+    let (mut replies, now) = (Replies::new(), Time::from_millis(1));
+    let mut ask = |request| {
+        running.push(0, request);
+        while running.cycle(&mut || now, &mut replies) == Next::Again {}
+        replies.pop().expect("an answer").1
+    };
+    let id = RequestId(1);
+    let (hash, class, count, needed) = (Hash::of(b"content"), Class::MIN, 1, 1);
+    let Reply::Leased { blocks, .. } = ask(Request::Lease {
+        id,
+        class,
+        count,
+        needed,
+    }) else {
+        panic!("there is space");
+    };
+    let block = blocks.iter().next().expect("one");
+    let stored = ask(Request::Occupy {
+        id,
+        hash,
+        unit: block.unit(),
+        length: 7,
+        sums: Sums::of(b"content"),
+    });
+    assert!(matches!(stored, Reply::Stored { .. }), "{stored:?}");
+    let call = Refer {
+        hash,
+        name: b"name".as_slice().into(),
+        value: b"value".as_slice().into(),
+        only_new: false,
+    };
+    let call = Box::new(call);
+    let referred = ask(Request::Refer { id, call });
+    assert!(matches!(referred, Reply::Referred { .. }), "{referred:?}");
+    drop((running, lock));
+
+    // The machine stopped before the index was synced.
+    fs::write(&index_path, index_before).expect("writes");
+    let store = Store::open(place.path(), EXISTING).expect("opens");
+    assert_eq!((store.replayed.entries, store.replayed.unwritten), (2, 0));
+    let mut index = store.index.writer();
+    assert_eq!(
+        index.block(&hash).map(|record| record.map(|it| it.block)),
+        Ok(Some(block))
+    );
+    assert_eq!(index.reference_count(&hash), Ok(1));
+    drop((index, store.disk, store.lock));
+    assert_eq!(open(place.path()).replayed.entries, 0);
 }
 
 #[test]

@@ -442,10 +442,7 @@ impl Controller {
         let is_durable = self.config.durability.is_durable();
         self.effects.clear();
         let journal = self.journal.as_mut().filter(|_| is_durable);
-        let log = journal.map(Journal::log).map(|log| {
-            log.clear();
-            log
-        });
+        let log = journal.map(Journal::begin);
         let mut batch = Batch {
             index: self.index.as_mut(),
             log,
@@ -469,7 +466,8 @@ impl Controller {
         }
         if !is_durable {
             self.commit(false)?;
-        } else if self.journal.as_ref().is_some_and(Journal::has_room) {
+        } else if scope == Scope::Everything && self.journal.as_ref().is_some_and(Journal::has_room)
+        {
             self.commit_journaled(clock)?;
         } else {
             self.commit_synced(clock)?;
@@ -522,7 +520,9 @@ impl Controller {
         match committed {
             Ok(()) => {
                 journal.written();
-                self.index.begin_flush();
+                if journal.takes_flush() {
+                    self.index.begin_flush();
+                }
                 self.stats.journaled += 1;
                 Ok(())
             }
@@ -553,23 +553,29 @@ impl Controller {
 
     /// Commits that are not durable keep the index from using pages again: true when that was changed.
     fn sync_for_room(&mut self, clock: &mut dyn FnMut() -> Time) -> bool {
-        let has_unsynced = self
-            .journal
-            .as_ref()
-            .is_some_and(|journal| journal.used() > 0);
-        has_unsynced && self.sync_commits(clock)
+        self.sync_at.is_some() && self.sync_commits(clock)
     }
 
-    /// Everything committed is durable in the index; false when that is not certain, which poisons.
+    /// Everything committed becomes durable in the index, and in relaxed mode freed blocks reusable; false when that is not
+    /// certain, which poisons.
     fn sync_commits(&mut self, clock: &mut dyn FnMut() -> Time) -> bool {
+        self.sync_at = None;
+        // With the journal, contents are durable before anything is committed.
+        if !self.config.durability.is_durable() && !self.sync_disk(clock) {
+            return false;
+        }
         let begun = clock();
         let result = self.index.sync();
         self.stats.index_sync_ns.add_time(clock() - begun);
-        self.is_poisoned |= result.is_err();
-        if let (Ok(()), Some(journal)) = (&result, &mut self.journal) {
+        if result.is_err() {
+            self.is_poisoned = true;
+            return false;
+        }
+        if let Some(journal) = &mut self.journal {
             journal.synced();
         }
-        result.is_ok()
+        self.retirement.retire(self.unsynced_freed.drain(..));
+        true
     }
 
     /// The data is on the medium; false when that is not certain, which poisons.
@@ -635,8 +641,7 @@ impl Controller {
         }
     }
 
-    /// When it is time, or the journal needs room: everything committed so far becomes durable in the index, and in relaxed
-    /// mode freed blocks reusable.
+    /// Syncs the index when it is time, or when the journal needs room.
     fn sync_index(&mut self, now: Time, clock: &mut dyn FnMut() -> Time) {
         if self.is_poisoned {
             // Nobody is to come back for it, again and again.
@@ -646,11 +651,7 @@ impl Controller {
         if self.sync_at.is_none_or(|at| now < at && !is_short) {
             return;
         }
-        self.sync_at = None;
-        let is_durable = self.config.durability.is_durable();
-        if (is_durable || self.sync_disk(clock)) && self.sync_commits(clock) {
-            self.retirement.retire(self.unsynced_freed.drain(..));
-        }
+        self.sync_commits(clock);
     }
 
     fn next(&self) -> Next {

@@ -92,7 +92,7 @@ impl Controller {
     /// be, derives what is free from the index, and sees to it that a durable store has a journal.
     ///
     /// # Errors
-    /// [`StartError`]: nothing has changed, but for the size of the file.
+    /// [`StartError`]: nothing has changed but the size of the file, and that the index has what the journal had.
     pub fn new(
         mut index: Box<dyn Index>,
         mut disk: Box<dyn Disk>,
@@ -100,7 +100,7 @@ impl Controller {
         workers: usize,
     ) -> Result<Controller, StartError> {
         config.check().map_err(StartError::Limit)?;
-        let mut journal =
+        let (mut journal, _) =
             journal::open(index.as_mut(), disk.as_mut()).map_err(StartError::Journal)?;
         let mut ledger = Ledger::new(disk.size(), &config, workers);
         ledger

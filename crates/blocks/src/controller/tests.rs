@@ -1,5 +1,6 @@
 //! The controller alone: what one cycle does, in which order, and what it survives.
 
+mod journal;
 mod recalls;
 
 use super::*;

@@ -51,6 +51,9 @@ const PAGE_SIZE: u64 = 4096;
 /// Bytes of new pages that one change may need at worst: a leaf, a branch, and a page of the list of freed ones.
 const CHANGE_SIZE_MAX: u64 = 3 * PAGE_SIZE;
 
+/// What a sync says of writes that failed earlier.
+const EIO: i32 = 5;
+
 /// Bytes that are written before the database syncs itself: far more than a caller leaves unsynced. Without a figure
 /// it would sync where it could as well make the file longer.
 const UNSYNCED_SIZE_MAX: usize = 256 << 20;
@@ -301,10 +304,16 @@ impl MdbxIndex {
         Ok(tail + freed as u64 * PAGE_SIZE)
     }
 
-    /// Puts the row that is encoded in `self.row`.
+    /// Puts the row that is encoded in `self.row`, if there is room.
     fn put(&mut self, table: Database, key: &[u8]) -> Result<(), IndexError> {
         self.open_batch()?;
         self.ensure_room()?;
+        self.put_anyway(table, key)
+    }
+
+    /// The same with the room that is kept for deleting, too.
+    fn put_anyway(&mut self, table: Database, key: &[u8]) -> Result<(), IndexError> {
+        self.open_batch()?;
         let batch = self.batch.as_ref().expect("invariant: opened above");
         self.change_count += 1;
         let put = batch.put(table, key, &self.row, WriteFlags::UPSERT);
@@ -415,7 +424,8 @@ impl Index for MdbxIndex {
 
     fn put_meta(&mut self, key: MetaKey, value: &[u8]) -> Result<(), IndexError> {
         row::encode(&key.key(), value, META_VALUE_SIZE_MAX, &mut self.row)?;
-        self.put(self.mdbx.tables.meta, &key.key())
+        // There are but a few of these, and batches that delete say how far they are.
+        self.put_anyway(self.mdbx.tables.meta, &key.key())
     }
 
     fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
@@ -445,6 +455,13 @@ impl Index for MdbxIndex {
         }
         if self.is_synced {
             return Ok(());
+        }
+        if self.flusher.as_ref().is_some_and(Flusher::has_failed) {
+            self.is_poisoned = true;
+            return Err(IndexError::System {
+                code: EIO,
+                action: "writing the index",
+            });
         }
         self.mdbx.environment.sync(true).map_err(|error| {
             self.is_poisoned = true;

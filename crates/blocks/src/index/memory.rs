@@ -69,6 +69,8 @@ struct Shared {
     is_poisoned: bool,
     /// Commits, or syncs, until one fails.
     commits_to_failure: Option<u64>,
+    /// Commits until one finds no room.
+    commits_to_refusal: Option<u64>,
     syncs_to_failure: Option<u64>,
     row_count_max: Option<usize>,
 }
@@ -108,12 +110,18 @@ impl MemoryIndex {
         self.lock().commits_to_failure = Some(count);
     }
 
+    /// Lets the commit after `count` more find no room: nothing of it is kept.
+    pub fn refuse_commit_after(&self, count: u64) {
+        self.lock().commits_to_refusal = Some(count);
+    }
+
     /// Lets the sync after `count` more fail with EIO.
     pub fn fail_sync_after(&self, count: u64) {
         self.lock().syncs_to_failure = Some(count);
     }
 
-    /// Gives the index room for that many rows.
+    /// Gives the index room for that many rows. Each commit that is not synced takes the room of one, as in a tree that is copied on
+    /// write.
     pub fn set_row_count_max(&self, count: usize) {
         self.lock().row_count_max = Some(count);
     }
@@ -208,7 +216,7 @@ impl Shared {
             .values()
             .filter(|change| change.is_some())
             .count();
-        let is_full = |max: usize| self.committed.len() + added >= max;
+        let is_full = |max: usize| self.committed.len() + self.unsynced.len() + added >= max;
         if row.is_some() && !existed && self.row_count_max.is_some_and(is_full) {
             return Err(IndexError::Full);
         }
@@ -220,6 +228,9 @@ impl Shared {
         if self.is_poisoned {
             self.batch.clear();
             return Err(IndexError::Poisoned);
+        }
+        if is_due(&mut self.commits_to_refusal) {
+            return Err(IndexError::Full);
         }
         let changes = std::mem::take(&mut self.batch);
         if is_due(&mut self.commits_to_failure) || (sync && is_due(&mut self.syncs_to_failure)) {

@@ -8,6 +8,9 @@
 //! Kinds: 1 keeps a block (its hash, its record as in the index), 2 forgets one (its hash), 3 keeps a reference (hash and
 //! name, its value), 4 forgets one (hash and name). Must not know where it is kept.
 
+use std::io;
+
+use super::JournalError;
 use crate::hash::{HASH_SIZE, Hash};
 use crate::index::{Index, IndexError};
 use crate::record::Record;
@@ -68,15 +71,15 @@ impl Log {
     }
 }
 
-/// Makes the changes in `bytes`, but for blocks that `is_whole` does not take for such.
+/// Makes the changes in `bytes`, but for blocks that `is_kept` does not take.
 ///
 /// # Errors
-/// [`IndexError::Corrupt`] for what is no change, or what kept the index from making one.
+/// [`IndexError::Corrupt`] for what is no change, what kept the index from making one, or what `is_kept` returned.
 pub(super) fn apply(
     mut bytes: &[u8],
     index: &mut dyn Index,
-    is_whole: &mut dyn FnMut(&Hash, &Record) -> bool,
-) -> Result<(), IndexError> {
+    is_kept: &mut dyn FnMut(&Hash, &Record) -> io::Result<bool>,
+) -> Result<(), JournalError> {
     while !bytes.is_empty() {
         let (change, rest) = split(bytes).ok_or_else(|| corrupt(bytes))?;
         bytes = rest;
@@ -89,14 +92,14 @@ pub(super) fn apply(
         match kind {
             PUT_BLOCK => {
                 let record = Record::decode(&hash, value)?;
-                if is_whole(&hash, &record) {
+                if is_kept(&hash, &record)? {
                     index.put_block(&hash, &record)?;
                 }
             }
             DELETE_BLOCK => _ = index.delete_block(&hash)?,
             PUT_REFERENCE => _ = index.put_reference(&hash, name, value)?,
             DELETE_REFERENCE => _ = index.delete_reference(&hash, name)?,
-            _ => return Err(corrupt(bytes)),
+            _ => return Err(corrupt(bytes).into()),
         }
     }
     Ok(())

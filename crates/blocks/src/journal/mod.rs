@@ -31,7 +31,7 @@ use crate::class::{Class, UNIT};
 use crate::controller::Disk;
 
 pub(crate) use log::Log;
-pub use replay::{JournalError, recover};
+pub use replay::{JournalError, Replayed, recover};
 pub(crate) use replay::{lay, open, place};
 use state::State;
 
@@ -40,6 +40,9 @@ const SHARE: u64 = 64;
 
 /// The smallest journal: less would be full with every batch.
 const SIZE_MIN: u64 = 8 * UNIT;
+
+/// The index is flushed beside, each time so large a share of the journal was written.
+const FLUSH_SHARE: u64 = 32;
 
 /// The class of the journal of a data file of at most `size_max` bytes; none when it would be too small to be of use.
 pub(crate) fn class_for(size_max: u64) -> Option<Class> {
@@ -60,6 +63,8 @@ pub(crate) struct Journal {
     head: u64,
     /// Units up to where the index is durable.
     tail: u64,
+    /// Units up to where the index was last told to flush.
+    flushed: u64,
     log: Log,
     units: Vec<u8>,
 }
@@ -73,6 +78,7 @@ impl Journal {
             number: state.number,
             head,
             tail: head,
+            flushed: head,
             log: Log::default(),
             units: Vec::new(),
         }
@@ -83,8 +89,9 @@ impl Journal {
         self.place
     }
 
-    /// What the next entry says.
-    pub(crate) fn log(&mut self) -> &mut Log {
+    /// Begins the next entry: what it is to say is noted in the log.
+    pub(crate) fn begin(&mut self) -> &mut Log {
+        self.log.clear();
         &mut self.log
     }
 
@@ -96,6 +103,15 @@ impl Journal {
     /// Whether the index is to be synced, so that there is room later.
     pub(crate) fn is_half_full(&self) -> bool {
         self.used() * 2 >= self.size()
+    }
+
+    /// Whether the index is to write what it has beside what goes on, so that its sync is short.
+    pub(crate) fn takes_flush(&mut self) -> bool {
+        let is_due = self.head - self.flushed >= (self.size() / FLUSH_SHARE).max(1);
+        if is_due {
+            self.flushed = self.head;
+        }
+        is_due
     }
 
     /// Units the index does not have durably.
@@ -157,7 +173,6 @@ impl Journal {
         self.tail = self.kept_from();
         self.head = end;
         self.number += 1;
-        self.log.clear();
     }
 
     /// From where on entries are needed: with none of them, from the next one on.

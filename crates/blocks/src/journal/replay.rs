@@ -5,9 +5,10 @@
 //!                                                                      the last: contents are looked at
 //! ```
 //!
-//! A batch that was never acknowledged may be there in part: units that are not whole end the walk; of the last entry that is
-//! whole the contents need not be, so a block is kept only if it has the content that its name says. Every entry before it
-//! was synced, contents and all. Must not know what a store is made of beside index and data file.
+//! A batch that was never acknowledged may be there in part: units that are not whole end the walk, and what is left of them is
+//! wiped, for the next entry has their number. Of the last entry that is whole the contents need not be, so a block is kept only
+//! if it has the content that its name says, and that is written once more. Every entry before it was synced, contents and
+//! all. Must not know what a store is made of beside index and data file.
 
 use std::fmt;
 use std::io;
@@ -16,6 +17,7 @@ use super::log;
 use super::state::State;
 use super::{Journal, unit};
 use crate::block::Block;
+use crate::buddy::{FILE_SIZE_MAX, MACRO};
 use crate::class::UNIT;
 use crate::controller::Disk;
 use crate::format::Superblock;
@@ -36,7 +38,7 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JournalError::Index(error) => fmt::Display::fmt(error, f),
-            JournalError::Io(error) => write!(f, "the journal cannot be read: {error}"),
+            JournalError::Io(error) => write!(f, "the data file: {error}"),
         }
     }
 }
@@ -55,45 +57,74 @@ impl From<io::Error> for JournalError {
     }
 }
 
+/// What the journal had and the index had not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Batches that were applied.
+    pub entries: u64,
+    /// Blocks of the last one whose content is not there: they were never acknowledged, or are damaged.
+    pub unwritten: u64,
+}
+
 /// Brings the index of a store up to date with the journal in its data file, durably: what [`Store::open`](crate::Store::open)
-/// and [`Controller::new`](crate::Controller::new) begin with. Returns how many entries were missing.
+/// and [`Controller::new`](crate::Controller::new) begin with.
 ///
 /// # Errors
 /// [`JournalError`]: what the index says does not fit the data file, entries are missing, or a file cannot be read or written.
-pub fn recover(index: &mut dyn Index, disk: &mut dyn Disk) -> Result<u64, JournalError> {
-    let before = read(index, disk.size())?.map_or(0, |state| state.number);
-    let journal = open(index, disk)?;
-    Ok(journal.map_or(0, |journal| journal.number - before))
+/// Done again it goes on where it was.
+pub fn recover(index: &mut dyn Index, disk: &mut dyn Disk) -> Result<Replayed, JournalError> {
+    open(index, disk).map(|(_, replayed)| replayed)
 }
 
 /// The same, and returns the journal of the store if it has one.
-///
-/// # Errors
-/// [`JournalError`]: what the index says does not fit the data file, entries are missing, or a file cannot be read or written.
 pub(crate) fn open(
     index: &mut dyn Index,
     disk: &mut dyn Disk,
-) -> Result<Option<Journal>, JournalError> {
-    let Some(mut state) = read(index, disk.size())? else {
-        return Ok(None);
-    };
-    let place = state.place;
-    let mut journal = vec![0; place.size() as usize];
-    disk.read(place.offset(), &mut journal)?;
-    let entries = entries(&journal, &mut state)?;
-    let last = entries.len().saturating_sub(1);
-    for (n, changes) in entries.iter().enumerate() {
-        let applied = log::apply(changes, index, &mut |hash, record| {
-            n < last || is_whole(disk, hash, record)
-        });
-        applied.inspect_err(|_| index.rollback())?;
+) -> Result<(Option<Journal>, Replayed), JournalError> {
+    let mut replayed = Replayed::default();
+    let mut state = read(index, disk.size())?;
+    if let Some(state) = &mut state {
+        let mut units = Units::read(disk, state.place);
+        let entries = units.entries(state)?;
+        replayed.entries = entries.len() as u64;
+        for (n, entry) in entries.iter().enumerate() {
+            let is_last = n + 1 == entries.len();
+            let mut done = replay(index, disk, entry, is_last);
+            if let Err(JournalError::Index(IndexError::Full)) = done {
+                // Room comes back when commits are durable; there was enough when the entry was written.
+                index.rollback();
+                index.sync()?;
+                done = replay(index, disk, entry, is_last);
+            }
+            replayed.unwritten = done.inspect_err(|_| index.rollback())?;
+        }
+        units.wipe(disk, state)?;
     }
-    if !entries.is_empty() {
-        index.put_meta(MetaKey::Journal, &state.encode())?;
-    }
-    // Also without entries: what an earlier process committed need not be durable, and its entries are about to be overwritten.
+    // Also without entries: what an earlier process left need not be durable, and what it replaced is about to be overwritten.
+    disk.sync()?;
     index.commit(true)?;
-    Ok(Some(Journal::new(state)))
+    Ok((state.map(Journal::new), replayed))
+}
+
+/// Makes the changes of an entry, and says with them how far the index is. Returns how many blocks were left out.
+fn replay(
+    index: &mut dyn Index,
+    disk: &mut dyn Disk,
+    entry: &Entry,
+    is_last: bool,
+) -> Result<u64, JournalError> {
+    let mut unwritten = 0;
+    log::apply(&entry.changes, index, &mut |hash, record| {
+        let is_kept = !is_last || secure(disk, hash, record)?;
+        unwritten += u64::from(!is_kept);
+        Ok(is_kept)
+    })?;
+    if is_last {
+        disk.sync()?;
+    }
+    index.put_meta(MetaKey::Journal, &entry.state.encode())?;
+    index.commit(false)?;
+    Ok(unwritten)
 }
 
 /// Where the journal of a store is that has one.
@@ -109,6 +140,8 @@ fn read(index: &mut dyn Index, file_size: u64) -> Result<Option<State>, IndexErr
         return Ok(None);
     };
     let state = State::decode(&row)?;
+    // Blocks are given out of whole macroblocks.
+    let file_size = file_size.min(FILE_SIZE_MAX) / MACRO * MACRO;
     if state.place.end() > file_size {
         let expected = format!("within {file_size} bytes");
         let found = state.place.to_string();
@@ -149,50 +182,120 @@ fn keep(index: &mut dyn Index, state: &State) -> Result<(), IndexError> {
     index.put_meta(MetaKey::Journal, &state.encode())
 }
 
-/// The changes of each entry behind `state`, which is moved to their end.
-fn entries(journal: &[u8], state: &mut State) -> Result<Vec<Vec<u8>>, IndexError> {
-    let size = state.place.class().units();
-    let mut entries = Vec::new();
-    loop {
-        let number = state.number + 1;
-        // One that did not fit behind the last is at the beginning.
-        let places = [state.next, 0];
-        let found = places.into_iter().find_map(|at| {
-            unit::entry(journal, at.into(), number).map(|(changes, count)| (at, changes, count))
-        });
-        let Some((at, changes, count)) = found else {
-            break;
+/// An entry that the index does not have.
+struct Entry {
+    changes: Vec<u8>,
+    /// How far the index is with it.
+    state: State,
+}
+
+/// The units of a journal.
+struct Units {
+    bytes: Vec<u8>,
+    /// Those that the medium does not give; zeros stand for them.
+    unreadable: Vec<u64>,
+    /// What the medium says of the last of them.
+    error: Option<io::Error>,
+}
+
+impl Units {
+    fn read(disk: &mut dyn Disk, place: Block) -> Units {
+        let mut units = Units {
+            bytes: vec![0; place.size() as usize],
+            unreadable: Vec::new(),
+            error: None,
         };
-        state.number = number;
-        state.next = (at + count as u32) % size;
-        entries.push(changes);
+        if disk.read(place.offset(), &mut units.bytes).is_ok() {
+            return units;
+        }
+        let pieces = units.bytes.chunks_mut(UNIT as usize);
+        for (at, piece) in (0..).zip(pieces) {
+            if let Err(error) = disk.read(place.offset() + at * UNIT, piece) {
+                piece.fill(0);
+                units.unreadable.push(at);
+                units.error = Some(error);
+            }
+        }
+        units
     }
-    let later = (0..u64::from(size))
-        .filter_map(|at| unit::decode(journal, at))
-        .find(|unit| unit.number > state.number + 1);
-    match later {
-        None => Ok(entries),
-        Some(unit) => Err(IndexError::corrupt(
-            "journal",
-            "entries",
-            format!("entry {}", state.number + 1),
-            format!("{}", unit.number),
-        )),
+
+    /// The entries behind `state`, which is moved to their end.
+    fn entries(&mut self, state: &mut State) -> Result<Vec<Entry>, JournalError> {
+        let size = state.place.class().units();
+        let mut entries = Vec::new();
+        // One that did not fit behind the last is at the beginning.
+        while let Some((at, changes, count)) = [state.next, 0].into_iter().find_map(|at| {
+            unit::entry(&self.bytes, at.into(), state.number + 1)
+                .map(|(changes, count)| (at, changes, count))
+        }) {
+            state.number += 1;
+            state.next = (at + count as u32) % size;
+            let state = *state;
+            entries.push(Entry { changes, state });
+        }
+        self.check_end(state)?;
+        Ok(entries)
+    }
+
+    /// There is no entry behind `state`, and that is certain.
+    fn check_end(&mut self, state: &State) -> Result<(), JournalError> {
+        let next = state.number + 1;
+        let is_begun = |at: u32| {
+            let unit = unit::decode(&self.bytes, at.into());
+            self.unreadable.contains(&at.into()) || unit.is_some_and(|unit| unit.number == next)
+        };
+        if is_begun(state.next) || is_begun(0) {
+            // It may have been whole.
+            if let Some(error) = self.error.take() {
+                return Err(error.into());
+            }
+        }
+        match self.numbers().find(|(_, number)| *number > next) {
+            None => Ok(()),
+            Some((_, number)) => {
+                let (expected, found) = (format!("entry {next}"), number.to_string());
+                Err(IndexError::corrupt("journal", "entries", expected, found).into())
+            }
+        }
+    }
+
+    /// Writes zeros to what is left of an entry that was never whole: parts of it could be taken for parts of the next one,
+    /// which has its number.
+    fn wipe(&self, disk: &mut dyn Disk, state: &State) -> io::Result<()> {
+        for (at, number) in self.numbers() {
+            if number > state.number {
+                let offset = state.place.offset() + at * UNIT;
+                disk.write(offset, &[0; UNIT as usize])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whole units by their place, and the numbers of their entries.
+    fn numbers(&self) -> impl Iterator<Item = (u64, u64)> {
+        let places = 0..(self.bytes.len() as u64 / UNIT);
+        places.filter_map(|at| unit::decode(&self.bytes, at).map(|unit| (at, unit.number)))
     }
 }
 
-/// Whether a content is where its record says. What cannot be read is taken to be there: whoever asks for it is told.
-fn is_whole(disk: &mut dyn Disk, hash: &Hash, record: &Record) -> bool {
+/// Whether a content is where its record says; then it is written once more, to be synced by the caller: the sync it was
+/// written for may have failed, and what is read since may be gone with the next power cut. What cannot be read is taken to
+/// be there: whoever asks for it is told.
+fn secure(disk: &mut dyn Disk, hash: &Hash, record: &Record) -> io::Result<bool> {
     if record.is_damaged() {
-        return true;
+        return Ok(true);
     }
     if record.block.end() > disk.size() {
-        return false;
+        return Ok(false);
     }
-    let length = record.length as usize;
+    let (offset, length) = (record.block.offset(), record.length as usize);
     let mut content = vec![0; length.next_multiple_of(UNIT as usize)];
-    match disk.read(record.block.offset(), &mut content) {
-        Ok(()) => Hash::of(&content[..length]) == *hash,
-        Err(_) => true,
+    if disk.read(offset, &mut content).is_err() {
+        return Ok(true);
     }
+    let is_whole = Hash::of(&content[..length]) == *hash;
+    if is_whole {
+        disk.write(offset, &content)?;
+    }
+    Ok(is_whole)
 }

@@ -53,7 +53,7 @@ impl Rig {
     fn note(&mut self, n: u8) {
         let (hash, record, _) = content(n);
         self.index.put_block(&hash, &record).expect("room");
-        self.journal.log().put_block(&hash, &record);
+        self.journal.log.put_block(&hash, &record);
     }
 
     fn write_content(&mut self, n: u8) {
@@ -92,10 +92,9 @@ impl Rig {
     fn crash(&mut self, prng: &mut Prng) -> Result<u64, JournalError> {
         self.index = self.index.crash(prng);
         self.medium = self.medium.crash(prng).0;
-        let replayed = recover(&mut self.index, &mut self.medium)?;
-        let opened = open(&mut self.index, &mut self.medium)?;
-        self.journal = opened.expect("it was laid");
-        Ok(replayed)
+        let (journal, replayed) = open(&mut self.index, &mut self.medium)?;
+        self.journal = journal.expect("it was laid");
+        Ok(replayed.entries)
     }
 
     /// The same when the index has lost them all.
@@ -126,15 +125,15 @@ fn what_the_index_lost_is_brought_back_in_order() {
     rig.put(3);
     let (hash, ..) = content(1);
     rig.index.delete_block(&hash).expect("no fault");
-    rig.journal.log().delete_block(&hash);
+    rig.journal.log.delete_block(&hash);
     rig.index
         .put_reference(&hash, b"name", b"value")
         .expect("room");
-    rig.journal.log().put_reference(&hash, b"name", b"value");
+    rig.journal.log.put_reference(&hash, b"name", b"value");
     rig.write();
     rig.commit();
     rig.index.delete_reference(&hash, b"name").expect("there");
-    rig.journal.log().delete_reference(&hash, b"name");
+    rig.journal.log.delete_reference(&hash, b"name");
     rig.write();
     rig.commit();
     assert_eq!(rig.journal.used(), 3);
@@ -163,18 +162,18 @@ fn no_batch_that_was_synced_is_lost_and_none_is_done_by_half() {
                 let (hash, key) = (content(n).0, name.to_le_bytes());
                 if prng.chance(1, 3) {
                     rig.index.delete_reference(&hash, &key).expect("legal");
-                    rig.journal.log().delete_reference(&hash, &key);
+                    rig.journal.log.delete_reference(&hash, &key);
                     changes.push(((n, name), None));
                 } else {
                     let value = round.to_le_bytes();
                     rig.index.put_reference(&hash, &key, &value).expect("room");
-                    rig.journal.log().put_reference(&hash, &key, &value);
+                    rig.journal.log.put_reference(&hash, &key, &value);
                     changes.push(((n, name), Some(round)));
                 }
             }
             if !rig.journal.has_room() {
                 refused += 1;
-                rig.journal.log().clear();
+                rig.journal.log.clear();
                 rig.index.commit(true).expect("no fault");
                 rig.journal.synced();
             } else {
@@ -203,7 +202,7 @@ fn no_batch_that_was_synced_is_lost_and_none_is_done_by_half() {
         }
     }
     assert!(
-        replayed > 500 && refused > 100 && unfinished > 10,
+        replayed > 500 && refused > 100 && unfinished > 3,
         "{replayed} {refused} {unfinished}"
     );
 }
@@ -275,7 +274,7 @@ fn a_block_known_as_damaged_is_kept_and_one_outside_is_not() {
     };
     for (hash, record) in [(hash, &damaged), (other, &outside)] {
         rig.index.put_block(&hash, record).expect("room");
-        rig.journal.log().put_block(&hash, record);
+        rig.journal.log.put_block(&hash, record);
     }
     rig.write();
     rig.commit();
@@ -335,6 +334,10 @@ fn a_journal_that_is_not_in_the_file_is_told() {
     let mut small = Medium::new(FILE_SIZE);
     small.grow(FILE_SIZE / 4).expect("room");
     let error = recover(&mut rig.index, &mut small).expect_err("it is behind the end");
+    let mut cut = Medium::new(FILE_SIZE);
+    let end = rig.journal.place().end();
+    cut.grow(end).expect("room");
+    recover(&mut rig.index, &mut cut).expect_err("blocks are given out of whole macroblocks");
     assert!(
         error
             .to_string()
@@ -363,7 +366,8 @@ fn what_an_earlier_content_left_is_not_taken_for_entries() {
     let place = block(512, 3);
     medium.write(place.offset(), &units);
     lay(&mut index, &mut medium, place).expect("room");
-    assert_eq!(recover(&mut index, &mut medium).expect("sound"), 0);
+    let replayed = recover(&mut index, &mut medium).expect("sound");
+    assert_eq!(replayed, Replayed::default());
 }
 
 #[test]
@@ -441,4 +445,146 @@ fn the_journal_is_a_small_part_of_the_file() {
     assert_eq!(size(2 * MIB), Some(32));
     assert_eq!(size(16 * MIB), Some(256));
     assert_eq!(size(1 << 40), Some(512));
+}
+
+#[test]
+fn what_a_failed_sync_left_in_a_cache_is_made_durable_before_it_counts() {
+    let mut rig = rig(3);
+    rig.put(1);
+    rig.sync();
+    rig.note(2);
+    rig.write_content(2);
+    rig.write();
+    rig.medium.fail_sync();
+    assert!(rig.medium.sync().is_err());
+    // The process ends, the machine does not: everything is read as it was written, and no later sync brings it to the medium.
+    rig.index.rollback();
+    let replayed = recover(&mut rig.index, &mut rig.medium).expect("sound");
+    assert_eq!(
+        replayed,
+        Replayed {
+            entries: 1,
+            unwritten: 0
+        }
+    );
+    for seed in 0..32 {
+        let (medium, _) = rig.medium.crash(&mut Prng::new(seed));
+        let mut index = rig.index.crash(&mut Prng::new(seed));
+        let (hash, record, content) = content(2);
+        assert_eq!(index.block(&hash), Ok(Some(record.clone())));
+        let mut found = vec![0; content.len()];
+        medium.read(record.block.offset(), &mut found);
+        assert_eq!(found, content, "what the index names is there");
+    }
+}
+
+#[test]
+fn what_is_left_of_an_entry_is_not_taken_for_a_part_of_the_next() {
+    let mut rig = rig(3);
+    // Two entries of as many units, in the same place and with the same number: the second after the first was torn.
+    for n in 0..80 {
+        rig.note(n);
+    }
+    unit::encode(1, rig.journal.log.bytes(), &mut rig.journal.units);
+    let place = rig.journal.place().offset();
+    let units = rig.journal.units.clone();
+    assert_eq!(units.len() as u64, 2 * UNIT);
+    rig.medium.write(place + UNIT, &units[UNIT as usize..]);
+    rig.medium.sync().expect("no fault");
+    rig.index.rollback();
+    let replayed = recover(&mut rig.index, &mut rig.medium).expect("sound");
+    assert_eq!(replayed, Replayed::default());
+    let mut other = Log::default();
+    for n in 100..180 {
+        let (hash, record, _) = content(n);
+        other.put_block(&hash, &record);
+    }
+    let mut others = Vec::new();
+    unit::encode(1, other.bytes(), &mut others);
+    assert_eq!(others.len(), units.len());
+    rig.medium.write(place, &others[..UNIT as usize]);
+    let replayed = recover(&mut rig.index, &mut rig.medium).expect("sound");
+    assert_eq!(replayed, Replayed::default());
+}
+
+/// A medium that does not give some units.
+struct Scratched {
+    medium: Medium,
+    units: Vec<u64>,
+}
+
+impl Disk for Scratched {
+    fn size(&self) -> u64 {
+        self.medium.size()
+    }
+
+    fn grow(&mut self, to: u64) -> io::Result<()> {
+        self.medium.grow(to)
+    }
+
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let asked = offset / UNIT..(offset + into.len() as u64) / UNIT;
+        if self.units.iter().any(|unit| asked.contains(unit)) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Disk::read(&mut self.medium, offset, into)
+    }
+
+    fn write(&mut self, offset: u64, units: &[u8]) -> io::Result<()> {
+        Disk::write(&mut self.medium, offset, units)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.medium.sync()
+    }
+}
+
+#[test]
+fn a_unit_that_cannot_be_read_matters_only_where_an_entry_may_be() {
+    let first = 512;
+    // Two entries the index has, two it lost; the next one would be in unit 4.
+    for (unit, is_sound) in [
+        (first + 7, true),
+        (first + 5, true),
+        (first + 1, true),
+        (first + 2, false),
+        (first + 3, false),
+        (first + 4, false),
+        (first, false),
+    ] {
+        let mut rig = rig(3);
+        rig.put(1);
+        rig.put(2);
+        rig.sync();
+        rig.put(3);
+        rig.put(4);
+        let index = (0..200).map(|seed| rig.index.crash(&mut Prng::new(seed)));
+        let mut index = index
+            .min_by_key(|index| index.clone().meta(MetaKey::Journal).map_err(drop))
+            .expect("200 of them");
+        let mut disk = Scratched {
+            medium: rig.medium,
+            units: vec![unit],
+        };
+        let recovered = recover(&mut index, &mut disk);
+        assert_eq!(recovered.is_ok(), is_sound, "unit {unit}: {recovered:?}");
+        if is_sound {
+            assert!(index.block(&content(4).0).expect("readable").is_some());
+        }
+    }
+}
+
+#[test]
+fn a_content_that_cannot_be_read_is_kept_for_who_asks_for_it_is_told() {
+    for seed in 0..8 {
+        let mut rig = rig(3);
+        rig.put(1);
+        let mut index = rig.index.crash(&mut Prng::new(seed));
+        let mut disk = Scratched {
+            medium: rig.medium,
+            units: vec![1],
+        };
+        recover(&mut index, &mut disk).expect("sound");
+        assert!(index.block(&content(1).0).expect("readable").is_some());
+    }
 }

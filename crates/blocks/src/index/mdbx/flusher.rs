@@ -1,8 +1,8 @@
 //! Commits go to the medium beside the writer: a thread that syncs the file, so that the sync of the database, which waits, finds
 //! little left to write.
 //!
-//! The database itself is touched by its writer alone. What the thread is told of failures is dropped: the system tells
-//! every descriptor of them, and so the database with its own sync.
+//! The database itself is touched by its writer alone. A failure is kept for the writer: who syncs later need not be told of it
+//! again.
 
 use std::fs::File;
 use std::io;
@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 pub(super) struct Flusher {
     is_busy: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
+    has_failed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -24,11 +25,15 @@ impl Flusher {
     pub(super) fn start(file: Arc<File>) -> io::Result<Flusher> {
         let is_busy = Arc::new(AtomicBool::new(false));
         let is_over = Arc::new(AtomicBool::new(false));
+        let has_failed = Arc::new(AtomicBool::new(false));
         let (busy, over) = (Arc::clone(&is_busy), Arc::clone(&is_over));
+        let failed = Arc::clone(&has_failed);
         let body = move || {
             while !over.load(Ordering::Acquire) {
                 if busy.load(Ordering::Acquire) {
-                    let _ = file.sync_data();
+                    if file.sync_data().is_err() {
+                        failed.store(true, Ordering::Release);
+                    }
                     busy.store(false, Ordering::Release);
                 } else {
                     thread::park();
@@ -39,6 +44,7 @@ impl Flusher {
         Ok(Flusher {
             is_busy,
             is_over,
+            has_failed,
             thread: Some(thread.spawn(body)?),
         })
     }
@@ -48,6 +54,11 @@ impl Flusher {
         if !self.is_busy.swap(true, Ordering::AcqRel) {
             self.wake();
         }
+    }
+
+    /// Something could not be written, some time.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     fn wake(&self) {

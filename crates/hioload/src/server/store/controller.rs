@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hioload_base::Time;
 use hioload_blocks::{
     Controller, ControllerStats, Fault, Inconsistency, IndexError, IndexReader, Next, Pause,
-    PauseConfig, Pauser, Replies, Reply, StoreLock,
+    PauseConfig, Pauser, Replayed, Replies, Reply, StoreLock,
 };
 use hioload_reactor::{Address, Clock, Reach, StartError, Waker};
 use hioload_ring::{Port, Remote};
@@ -305,10 +305,10 @@ fn make(
         workers,
     )
     .map_err(|error| refused(&config, &error.to_string()))?;
-    if files.replayed > 0 {
+    let Replayed { entries, unwritten } = files.replayed;
+    if entries > 0 {
         tracing::info!(
-            "the store did not end in order: {} batches taken from its journal",
-            files.replayed
+            "the store did not end in order: {entries} batches taken from its journal, {unwritten} blocks of the last one were never written"
         );
     }
     let stats = controller.stats();
