@@ -32,7 +32,7 @@ pub struct ControllerConfig {
     pub leases_max: usize,
     /// Freed blocks that wait for readers.
     pub retired_max: usize,
-    /// Time between two syncs in relaxed mode.
+    /// Time between two syncs of the index at most; of data and index in relaxed mode.
     pub relaxed_sync: Duration,
     /// How long a lease waits for readers to finish with freed blocks, and for workers to return what they have at hand, when
     /// there is no other space.

@@ -92,8 +92,8 @@ pub(crate) const RELAXED_SYNC: Limit = Limit {
     default: 1000,
     min: 1,
     max: 600_000,
-    reason: "what a power failure may cost in relaxed mode",
-    reached: "data and index are synced",
+    reason: "what a power failure may cost in relaxed mode; otherwise, how old the oldest batch may be that the next start takes from the journal",
+    reached: "the index is synced, in relaxed mode the data before it",
 };
 
 pub(crate) const LEASE_WAIT: Limit = Limit {

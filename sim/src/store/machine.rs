@@ -145,11 +145,13 @@ impl Machine {
         self.lock().has_failed
     }
 
-    /// No more faults of the disk, but by cuts.
+    /// No more faults of disk and index, but by cuts.
     pub(super) fn heal(&self) {
         let mut state = self.lock();
         state.cut = None;
         state.disk.heal();
+        // Failures that were ordered and have not come.
+        state.index.fail_commit_after(u64::MAX);
     }
 
     /// The next growth, or the next write, finds no space.

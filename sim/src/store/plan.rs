@@ -67,7 +67,7 @@ impl Plan {
         Self {
             workers,
             ring: if is_tight {
-                pick(prng, &[1, 2, 4])
+                pick(prng, &[1, 1, 2])
             } else {
                 pick(prng, &[8, 64, 1024])
             },

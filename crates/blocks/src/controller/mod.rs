@@ -4,7 +4,7 @@
 //!   requests of all workers ─▶ push ─▶ inbox, by kind
 //!                                        │ cycle
 //!      lookups, promises, leases ────────┤ answered from memory and the committed state, first
-//!      verdicts, releases, refs, stores ─┴▶ one batch ─▶ ONE sync of the data ─▶ ONE commit ─▶ replies
+//!      verdicts, releases, refs, stores ─┴▶ one batch ─▶ journal ─▶ ONE sync of the data file ─▶ ONE commit ─▶ replies
 //!                                                                                  └▶ freed blocks: Retire, then free
 //! ```
 //!
@@ -17,6 +17,8 @@
 //!
 //! - A reply to a change is given after what it says is committed, and durable unless the mode is relaxed.
 //! - Data is on the medium before the index that names it is.
+//! - What the index has not durably the journal has, durably, or a commit of the index syncs it all
+//!   ([`Journal`](crate::journal::Journal)); but in relaxed mode.
 //! - After a failed sync or commit nothing is acknowledged and nothing is changed any more: what the medium has is known only
 //!   to the next start. Lookups go on, of the last state that was committed.
 //! - A block has one state at a time ([`Ledger`](ledger::Ledger)), and is given out again only when it is in no committed
