@@ -5,15 +5,17 @@
 //! ```
 //!
 //! What a killed process leaves is what the system has: this shows that nothing in memory was acknowledged, that no
-//! moment leaves a store that does not open, and that no space is lost. What a power failure leaves is the
-//! simulation's business. Drivers take turns.
+//! moment leaves a store that does not open, and that no space is lost. Every other check is made as if the machine
+//! had been started anew, by another boot id: the database then takes its last synced state for the only one it can
+//! trust, and the journal has to bring back what came later. What a power failure leaves of writes is the simulation's
+//! business. Drivers take turns.
 
 mod load;
 mod web;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,8 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let mut rack = Rack {
         binary: hioload(binary)?,
         data: dir.join("data"),
+        boot_id: boot_id(&dir)?,
+        reboots: 0,
         drivers,
         durability,
         clerks: (0..clients)
@@ -66,8 +70,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         .iter()
         .for_each(|clerk| counts.add(&clerk.counts));
     println!(
-        "{kills} kills in {:.0} s: {counts}; nothing was lost",
-        began.elapsed().as_secs_f64()
+        "{kills} kills in {:.0} s, {} checks as after a power cut: {counts}; nothing was lost",
+        began.elapsed().as_secs_f64(),
+        rack.reboots,
     );
     if counts.puts == 0 || counts.deletes == 0 || counts.open == 0 {
         return Err(Stop::Failed(
@@ -87,10 +92,32 @@ fn told(stop: Stop, life: u32, data: &Path) -> Stop {
     }
 }
 
+/// A command that runs its arguments where the machine's boot id is what that file says.
+fn in_boot(boot_id: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"")
+        .arg(boot_id);
+    command
+}
+
+/// A file for another boot id, where the system allows for one.
+fn boot_id(dir: &Path) -> Outcome<Option<PathBuf>> {
+    let path = dir.join("boot-id");
+    fs::write(&path, "").map_err(|error| Stop::io(path.display(), &error))?;
+    let mut tried = in_boot(&path);
+    let tried = tried.arg("true").stderr(Stdio::null()).status();
+    Ok(tried.is_ok_and(|status| status.success()).then_some(path))
+}
+
 /// All there is to it.
 struct Rack {
     binary: PathBuf,
     data: PathBuf,
+    /// What says which boot of the machine it is; none where that cannot be pretended.
+    boot_id: Option<PathBuf>,
+    reboots: u32,
     drivers: Vec<String>,
     durability: Option<String>,
     clerks: Vec<Clerk>,
@@ -116,7 +143,7 @@ impl Rack {
         for clerk in &mut self.clerks {
             clerk.failure()?;
         }
-        self.check()
+        self.check(life)
     }
 
     /// The last count: what is known is there, and nothing else.
@@ -138,7 +165,7 @@ impl Rack {
                 "{blocks:?} blocks, {known} are known"
             )));
         }
-        self.check()
+        self.check(life)
     }
 
     fn start(&self, life: u32) -> Outcome<(Running, String)> {
@@ -170,8 +197,21 @@ impl Rack {
     }
 
     /// Index, data file and free map agree, and every content is what its name says.
-    fn check(&self) -> Outcome {
-        let mut command = command(&self.binary);
+    fn check(&mut self, life: u32) -> Outcome {
+        let mut command = match &self.boot_id {
+            Some(boot_id) if life.is_multiple_of(2) => {
+                let id = format!(
+                    "{:08x}-0000-4000-8000-000000000000\n",
+                    self.seed as u32 ^ !life
+                );
+                fs::write(boot_id, id).map_err(|error| Stop::io(boot_id.display(), &error))?;
+                self.reboots += 1;
+                let mut command = in_boot(boot_id);
+                command.arg(&self.binary);
+                command
+            }
+            _ => command(&self.binary),
+        };
         command.args(["blocks", "check", "--contents", "--data"]);
         command.arg(&self.data).stderr(Stdio::piped());
         let output = command
