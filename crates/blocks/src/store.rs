@@ -22,7 +22,7 @@ use crate::file::{FileDisk, FileOptions};
 use crate::format::{FormatError, StoreId, Superblock};
 use crate::hash::Hash;
 use crate::index::{Index, IndexError, Mdbx, MdbxOptions, MetaKey};
-use crate::journal::{JournalError, Replayed, recover};
+use crate::journal::{self, JournalError, Missing, Replayed};
 use crate::medium;
 
 /// The name of the data file.
@@ -41,6 +41,8 @@ pub struct StoreOptions {
     pub index: MdbxOptions,
     /// The data file.
     pub file: FileOptions,
+    /// Whether to open it also when a batch is missing in the journal, or cannot be read: what it and later ones changed is lost.
+    pub gives_up_journal: bool,
 }
 
 /// An open store. Nobody else has it open.
@@ -107,7 +109,13 @@ impl Store {
             Some(superblock) => superblock,
             None => make(path, &mut index, &disk, options)?,
         };
-        let replayed = recover(&mut index, &mut disk).map_err(StoreError::Journal)?;
+        let missing = if options.gives_up_journal {
+            Missing::GivenUp
+        } else {
+            Missing::Refused
+        };
+        let (_, replayed) =
+            journal::open(&mut index, &mut disk, missing).map_err(StoreError::Journal)?;
         Ok(Store {
             superblock,
             is_new,
@@ -299,7 +307,7 @@ impl fmt::Display for StoreError {
             ),
             StoreError::Journal(error) => write!(
                 f,
-                "the journal of the store: {error}; restore {INDEX_FILE} and {DATA_FILE} from the same backup"
+                "the journal of the store: {error}; restore {INDEX_FILE} and {DATA_FILE} from the same backup, or give up the last second of changes: `hioload blocks check --give-up-journal`"
             ),
             StoreError::Io {
                 path,

@@ -176,6 +176,31 @@ fn the_journal_has_a_place_of_its_own() {
         block: record(10, 1).block,
     };
     assert_eq!(findings, [in_journal]);
+    // Who overlaps whom is told as if there were no block in the journal.
+    let mut hashes = [20, 21, 22].map(hash);
+    hashes.sort();
+    let mut index = store(1);
+    index
+        .put_meta(MetaKey::Journal, &journal(64, 3))
+        .expect("room");
+    let blocks = [record(64, 5), record(80, 1), record(80, 1)];
+    for (hash, record) in hashes.iter().zip(&blocks) {
+        index.put_block(hash, record).expect("room");
+    }
+    let (_, findings) = run(&mut index);
+    let expected = [
+        Finding::InJournal {
+            hash: hashes[0],
+            block: blocks[0].block,
+        },
+        Finding::Overlap {
+            hash: hashes[2],
+            block: blocks[2].block,
+            other: Some((hashes[1], blocks[1].block)),
+        },
+    ];
+    assert_eq!(findings, expected);
+    let mut index = store(2);
     for row in [&journal((SIZE / 4096) as u32, 3)[..], &[0; 3]] {
         index.put_meta(MetaKey::Journal, row).expect("room");
         let (_, findings) = run(&mut index);

@@ -34,6 +34,7 @@ const OPTIONS: StoreOptions = StoreOptions {
         is_direct: false,
         writes_zeros: false,
     },
+    gives_up_journal: false,
 };
 
 fn data() -> PathBuf {

@@ -23,6 +23,7 @@ const OPTIONS: StoreOptions = StoreOptions {
         is_direct: false,
         writes_zeros: false,
     },
+    gives_up_journal: false,
 };
 
 const EXISTING: StoreOptions = StoreOptions {

@@ -23,7 +23,7 @@ use crate::buddy::BuddyError;
 use crate::config::ControllerConfig;
 use crate::hash::Hash;
 use crate::index::{Index, IndexError};
-use crate::journal::{self, JournalError};
+use crate::journal::{self, JournalError, Missing};
 use crate::stats::ControllerStats;
 
 /// Why a store cannot be opened.
@@ -61,7 +61,7 @@ impl fmt::Display for StartError {
             ),
             StartError::Journal(error) => write!(
                 f,
-                "the journal of the store: {error}; restore index.mdbx and blocks.dat from the same backup"
+                "the journal of the store: {error}; run `hioload blocks check`"
             ),
             StartError::Size { size, error } => write!(
                 f,
@@ -100,8 +100,8 @@ impl Controller {
         workers: usize,
     ) -> Result<Controller, StartError> {
         config.check().map_err(StartError::Limit)?;
-        let (mut journal, _) =
-            journal::open(index.as_mut(), disk.as_mut()).map_err(StartError::Journal)?;
+        let (mut journal, _) = journal::open(index.as_mut(), disk.as_mut(), Missing::Refused)
+            .map_err(StartError::Journal)?;
         let mut ledger = Ledger::new(disk.size(), &config, workers);
         ledger
             .grow_to(disk.as_mut(), config.size_initial)

@@ -727,6 +727,10 @@ impl World {
         };
         for content in &mut self.contents {
             content.crashes();
+            if content.is_rotten && had_journal {
+                // In the last entry it cannot be told from one that was never written.
+                content.state = State::Unknown;
+            }
             if is_relaxed {
                 // What was lost was never promised; what is half there is found by its sums.
                 content.state = State::Unknown;

@@ -32,7 +32,7 @@ use crate::controller::Disk;
 
 pub(crate) use log::Log;
 pub use replay::{JournalError, Replayed, recover};
-pub(crate) use replay::{lay, open, place};
+pub(crate) use replay::{Missing, lay, open, place};
 use state::State;
 
 /// The journal takes at most one in so many bytes of the largest data file.

@@ -57,6 +57,15 @@ impl From<io::Error> for JournalError {
     }
 }
 
+/// What happens when an entry is missing between others, or may be where nothing can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The journal is not opened.
+    Refused,
+    /// What it and later ones said is lost.
+    GivenUp,
+}
+
 /// What the journal had and the index had not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -73,19 +82,20 @@ pub struct Replayed {
 /// [`JournalError`]: what the index says does not fit the data file, entries are missing, or a file cannot be read or written.
 /// Done again it goes on where it was.
 pub fn recover(index: &mut dyn Index, disk: &mut dyn Disk) -> Result<Replayed, JournalError> {
-    open(index, disk).map(|(_, replayed)| replayed)
+    open(index, disk, Missing::Refused).map(|(_, replayed)| replayed)
 }
 
 /// The same, and returns the journal of the store if it has one.
 pub(crate) fn open(
     index: &mut dyn Index,
     disk: &mut dyn Disk,
+    missing: Missing,
 ) -> Result<(Option<Journal>, Replayed), JournalError> {
     let mut replayed = Replayed::default();
     let mut state = read(index, disk.size())?;
     if let Some(state) = &mut state {
         let mut units = Units::read(disk, state.place);
-        let entries = units.entries(state)?;
+        let entries = units.entries(state, missing)?;
         replayed.entries = entries.len() as u64;
         for (n, entry) in entries.iter().enumerate() {
             let is_last = n + 1 == entries.len();
@@ -98,7 +108,7 @@ pub(crate) fn open(
             }
             replayed.unwritten = done.inspect_err(|_| index.rollback())?;
         }
-        units.wipe(disk, state)?;
+        units.wipe(disk, state, missing)?;
     }
     // Also without entries: what an earlier process left need not be durable, and what it replaced is about to be overwritten.
     disk.sync()?;
@@ -220,7 +230,7 @@ impl Units {
     }
 
     /// The entries behind `state`, which is moved to their end.
-    fn entries(&mut self, state: &mut State) -> Result<Vec<Entry>, JournalError> {
+    fn entries(&mut self, state: &mut State, missing: Missing) -> Result<Vec<Entry>, JournalError> {
         let size = state.place.class().units();
         let mut entries = Vec::new();
         // One that did not fit behind the last is at the beginning.
@@ -233,7 +243,9 @@ impl Units {
             let state = *state;
             entries.push(Entry { changes, state });
         }
-        self.check_end(state)?;
+        if missing == Missing::Refused {
+            self.check_end(state)?;
+        }
         Ok(entries)
     }
 
@@ -260,13 +272,16 @@ impl Units {
     }
 
     /// Writes zeros to what is left of an entry that was never whole: parts of it could be taken for parts of the next one,
-    /// which has its number.
-    fn wipe(&self, disk: &mut dyn Disk, state: &State) -> io::Result<()> {
-        for (at, number) in self.numbers() {
-            if number > state.number {
-                let offset = state.place.offset() + at * UNIT;
-                disk.write(offset, &[0; UNIT as usize])?;
-            }
+    /// which has its number. The same to everything that is given up.
+    fn wipe(&self, disk: &mut dyn Disk, state: &State, missing: Missing) -> io::Result<()> {
+        let later = self.numbers().filter(|(_, number)| *number > state.number);
+        let given_up = match missing {
+            Missing::Refused => &[][..],
+            Missing::GivenUp => &self.unreadable,
+        };
+        for at in later.map(|(at, _)| at).chain(given_up.iter().copied()) {
+            let offset = state.place.offset() + at * UNIT;
+            disk.write(offset, &[0; UNIT as usize])?;
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Rig {
     fn crash(&mut self, prng: &mut Prng) -> Result<u64, JournalError> {
         self.index = self.index.crash(prng);
         self.medium = self.medium.crash(prng).0;
-        let (journal, replayed) = open(&mut self.index, &mut self.medium)?;
+        let (journal, replayed) = open(&mut self.index, &mut self.medium, Missing::Refused)?;
         self.journal = journal.expect("it was laid");
         Ok(replayed.entries)
     }
@@ -326,6 +326,15 @@ fn an_entry_that_is_missing_refuses_the_start() {
         error.to_string(),
         "journal entries: expected entry 2, found 3"
     );
+    // Given up, it goes on with what is there.
+    let opened = open(&mut rig.index, &mut rig.medium, Missing::GivenUp);
+    let (journal, replayed) = opened.expect("sound");
+    rig.journal = journal.expect("it was laid");
+    assert_eq!(replayed.entries, 1);
+    assert!(rig.is_there(1) && !rig.is_there(2) && !rig.is_there(3));
+    rig.put(5);
+    assert_eq!(rig.crash_to_the_last_sync().expect("sound"), 1);
+    assert!(rig.is_there(5) && !rig.is_there(4));
 }
 
 #[test]
@@ -568,6 +577,11 @@ fn a_unit_that_cannot_be_read_matters_only_where_an_entry_may_be() {
         };
         let recovered = recover(&mut index, &mut disk);
         assert_eq!(recovered.is_ok(), is_sound, "unit {unit}: {recovered:?}");
+        if !is_sound {
+            open(&mut index, &mut disk, Missing::GivenUp).expect("sound");
+            disk.units.clear();
+            recover(&mut index, &mut disk).expect("whatever it was is gone");
+        }
         if is_sound {
             assert!(index.block(&content(4).0).expect("readable").is_some());
         }

@@ -110,8 +110,15 @@ fn what_does_not_fit_the_journal_is_synced_by_itself() {
     let stats = rig.stats();
     assert_eq!((stats.journaled, stats.index_sync_ns.count), (1, 1));
     assert_eq!(rig.index.unsynced_count(), 0);
-    rig.refer(1, b"small again");
-    assert_eq!(rig.stats().journaled, 2);
+    for n in 0..31 {
+        rig.refer(1, &[n]);
+    }
+    let stats = rig.stats();
+    assert_eq!(
+        (stats.journaled, stats.index_sync_ns.count),
+        (32, 1),
+        "half of it is free again"
+    );
 }
 
 #[test]
@@ -189,6 +196,9 @@ fn what_the_index_refused_at_the_commit_is_not_done_by_the_next_start() {
     );
     let fault = Fault::IndexFull;
     assert_eq!(replies, [(0, Reply::Failed { id, fault })]);
+    let (medium, _) = rig.medium.crash(&mut Prng::new(1));
+    let mut next = rig_on(rig.index.crash(&mut Prng::new(1)), medium, config());
+    assert_eq!(next.index.reference_count(&hash(1)), Ok(0));
     rig.index.refuse_commit_after(1000);
     rig.refer(1, b"value");
     let mut rig = crash(&rig, config());

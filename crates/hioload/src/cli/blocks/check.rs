@@ -22,11 +22,19 @@ pub(super) struct CheckArgs {
     /// Read all contents, too, and verify them
     #[arg(long)]
     contents: bool,
+
+    /// Open a store whose journal is damaged: changes that it alone has, of the last second before a sudden end, are lost
+    #[arg(long)]
+    give_up_journal: bool,
 }
 
 /// Prints what does not agree. Fine when there is nothing, and no block is known to be damaged.
 pub(super) fn run(args: &CheckArgs) -> Result<Verdict, Stop> {
-    let mut directory = Directory::open(&args.data)?;
+    let mut directory = if args.give_up_journal {
+        Directory::open_giving_up_journal(&args.data)?
+    } else {
+        Directory::open(&args.data)?
+    };
     let mut tally = Tally::default();
     if args.contents {
         let progress = Progress::of_bytes(None);

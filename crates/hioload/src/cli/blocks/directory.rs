@@ -25,13 +25,22 @@ const MEMORY: usize = 32 << 20;
 
 /// Opens the files of a store.
 pub(super) fn open(path: &Path, creates: bool) -> Result<Store, Stop> {
+    open_with(
+        path,
+        StoreOptions {
+            creates,
+            ..StoreOptions::default()
+        },
+    )
+}
+
+fn open_with(path: &Path, options: StoreOptions) -> Result<Store, Stop> {
     let options = StoreOptions {
-        creates,
         index: MdbxOptions {
             map_size_max: StoreConfig::new(path).index_size_max,
             ..MdbxOptions::default()
         },
-        ..StoreOptions::default()
+        ..options
     };
     Store::open(path, options).map_err(|error| match error {
         StoreError::InUse { .. } | StoreError::Absent { .. } => Stop::Usage(error.to_string()),
@@ -60,7 +69,20 @@ pub(super) struct Directory {
 impl Directory {
     /// Opens the store in a directory.
     pub(super) fn open(path: &Path) -> Result<Self, Stop> {
-        let store = open(path, false)?;
+        Self::open_with(path, StoreOptions::default())
+    }
+
+    /// The same, also when its journal is damaged.
+    pub(super) fn open_giving_up_journal(path: &Path) -> Result<Self, Stop> {
+        let options = StoreOptions {
+            gives_up_journal: true,
+            ..StoreOptions::default()
+        };
+        Self::open_with(path, options)
+    }
+
+    fn open_with(path: &Path, options: StoreOptions) -> Result<Self, Stop> {
+        let store = open_with(path, options)?;
         let file = store.disk.handle().map_err(|error| {
             Stop::Failed(format!("the data file in {}: {error}", path.display()))
         })?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use hioload_blocks::{FileOptions, IndexReader, MdbxOptions, Store as StoreFiles, StoreOptions};
+use hioload_blocks::{IndexReader, MdbxOptions, Store as StoreFiles, StoreOptions};
 use hioload_reactor::StartError;
 
 use super::config::StoreConfig;
@@ -31,7 +31,7 @@ impl Opened {
                 map_size_max: config.index_size_max,
                 ..MdbxOptions::default()
             },
-            file: FileOptions::default(),
+            ..StoreOptions::default()
         };
         let files = StoreFiles::open(&config.dir, options)
             .map_err(|error| refused(&config, &error.to_string()))?;
