@@ -466,11 +466,17 @@ impl Controller {
         if !self.effects.is_change {
             return Ok(());
         }
+        // What is left of a full index is for deleting, not for saying how far the journal is.
+        let with_journal = scope == Scope::Everything;
         if !is_durable {
             self.commit(false)?;
-        } else if scope == Scope::Everything && self.journal.as_ref().is_some_and(Journal::has_room)
+        } else if let Some(mut journal) = self
+            .journal
+            .take_if(|journal| with_journal && journal.has_room())
         {
-            self.commit_journaled(clock)?;
+            let committed = self.commit_journaled(&mut journal, clock);
+            self.journal = Some(journal);
+            committed?;
         } else {
             self.commit_synced(clock)?;
         }
@@ -496,30 +502,23 @@ impl Controller {
     }
 
     /// Durable with one sync, of the contents and the journal.
-    fn commit_journaled(&mut self, clock: &mut dyn FnMut() -> Time) -> Result<(), IndexError> {
-        let Controller {
-            journal: Some(journal),
-            index,
-            disk,
-            ..
-        } = self
-        else {
-            return Err(IndexError::Poisoned);
-        };
-        if let Err(error) = index.put_meta(MetaKey::Journal, &journal.row()) {
-            index.rollback();
+    fn commit_journaled(
+        &mut self,
+        journal: &mut Journal,
+        clock: &mut dyn FnMut() -> Time,
+    ) -> Result<(), IndexError> {
+        if let Err(error) = self.index.put_meta(MetaKey::Journal, &journal.row()) {
+            self.index.rollback();
             self.is_poisoned |= error == IndexError::Poisoned;
             return Err(error);
         }
-        let is_written = journal.write(disk.as_mut()).is_ok();
+        let is_written = journal.write(self.disk.as_mut()).is_ok();
         if !(is_written && self.sync_disk(clock)) {
             self.is_poisoned = true;
             self.index.rollback();
             return Err(IndexError::Poisoned);
         }
-        let committed = self.commit(false);
-        let journal = self.journal.as_mut().expect("invariant: asked for above");
-        match committed {
+        match self.commit(false) {
             Ok(()) => {
                 journal.written();
                 if journal.takes_flush() {
