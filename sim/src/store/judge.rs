@@ -8,6 +8,7 @@ use hioload_blocks::Hash;
 use super::ask::{Ask, value};
 use super::asker::Answer;
 use super::content::{Content, State};
+use super::stage::STEP;
 use crate::event::{Event, Notes};
 
 /// A request whose answer is to come, and what was known when it began.
@@ -406,8 +407,9 @@ impl Judge {
                 it.hash
             );
             if !is_missing {
-                // The server's own clock started between the two.
-                it.promised = it.promised.max(asked.at + self.grace);
+                // The server's own clock started between the two, and a worker's is behind by a step at most.
+                let grace = self.grace.saturating_sub(STEP);
+                it.promised = it.promised.max(asked.at + grace);
                 it.promised_from = now;
             }
         }

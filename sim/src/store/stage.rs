@@ -28,7 +28,7 @@ use crate::plan::pick;
 use crate::reader::Reader;
 
 /// Time moves by at most so much in a step.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 /// Virtual time in which everything under way has to end once faults have stopped.
 const CALM_MAX: Duration = Duration::from_secs(120);
 /// Virtual time of a shutdown when nobody is slow and nothing fails.
