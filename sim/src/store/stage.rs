@@ -487,14 +487,19 @@ impl Stage<'_> {
     fn count(&mut self) {
         let contents = self.judge.contents().len();
         for content in 0..contents {
-            let before = self.notes.counts().of(Event::Damaged);
+            // Damage that is found behind the first bytes cuts the answer.
+            let damaged = |notes: &Notes| {
+                let counts = notes.counts();
+                counts.of(Event::Damaged) + counts.of(Event::AnswerCut)
+            };
+            let before = damaged(&self.notes);
             self.ask(Ask::Get {
                 content,
                 range: None,
                 is_head: false,
                 is_known: false,
             });
-            if self.notes.counts().of(Event::Damaged) > before {
+            if damaged(&self.notes) > before {
                 self.ask(Ask::Put {
                     content,
                     only_new: false,
