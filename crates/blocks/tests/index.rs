@@ -571,3 +571,19 @@ fn failures_come_when_they_were_ordered() {
     assert_eq!(index.delete_block(&hash(0)), Ok(true));
     assert!(index.commit(false).is_err());
 }
+
+#[test]
+fn a_flush_goes_on_beside_the_writer_and_ends_with_it() {
+    let directory = tempfile::tempdir().expect("a place for files");
+    let mut index = open(directory.path(), OPTIONS);
+    for n in 0..50 {
+        index.put_block(&hash(n), &record(n)).expect("room");
+        index.commit(false).expect("commits");
+        index.begin_flush();
+    }
+    index.sync().expect("syncs");
+    index.begin_flush();
+    drop(index);
+    let mut index = open(directory.path(), OPTIONS);
+    assert_eq!(index.scan(&mut |_, _| Ok(())), Ok(50));
+}

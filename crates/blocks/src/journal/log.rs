@@ -7,10 +7,13 @@
 //!
 //! Kinds: 1 keeps a block (its hash, its record as in the index), 2 forgets one (its hash), 3 keeps a reference (hash and
 //! name, its value), 4 forgets one (hash and name). Must not know where it is kept.
+//!
+//! Limit: the largest block. What is noted beyond it is dropped, for a log that long fits no journal.
 
 use std::io;
 
 use super::JournalError;
+use crate::class::BLOCK_SIZE_MAX;
 use crate::hash::{HASH_SIZE, Hash};
 use crate::index::{Index, IndexError};
 use crate::record::Record;
@@ -61,6 +64,9 @@ impl Log {
 
     /// Lengths fit: the index has taken the change, and its bounds are narrower.
     fn add(&mut self, kind: u8, hash: &Hash, name: &[u8], value: &[u8]) {
+        if self.bytes.len() > BLOCK_SIZE_MAX as usize {
+            return;
+        }
         let (key_size, value_size) = ((HASH_SIZE + name.len()) as u16, value.len() as u16);
         self.bytes.extend_from_slice(&[kind, 0]);
         self.bytes.extend_from_slice(&key_size.to_le_bytes());
@@ -99,7 +105,7 @@ pub(super) fn apply(
             DELETE_BLOCK => _ = index.delete_block(&hash)?,
             PUT_REFERENCE => _ = index.put_reference(&hash, name, value)?,
             DELETE_REFERENCE => _ = index.delete_reference(&hash, name)?,
-            _ => return Err(corrupt(bytes).into()),
+            _ => return Err(corrupt(&[kind]).into()),
         }
     }
     Ok(())

@@ -447,6 +447,20 @@ fn bytes_of_clients_never_begin_a_unit() {
 }
 
 #[test]
+fn a_log_that_fits_no_journal_does_not_grow() {
+    let mut rig = rig(7);
+    for n in 0..2000u32 {
+        let name = n.to_le_bytes();
+        rig.journal
+            .log
+            .put_reference(&content(1).0, &name, &[0; 1000]);
+    }
+    let size = rig.journal.log.bytes().len();
+    assert!(size < 514 << 10, "{size}");
+    assert!(!rig.journal.has_room());
+}
+
+#[test]
 fn the_journal_is_a_small_part_of_the_file() {
     const MIB: u64 = 1 << 20;
     let size = |file| class_for(file).map(|class| u64::from(class.size()) / 1024);
