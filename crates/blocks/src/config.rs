@@ -87,7 +87,7 @@ impl ControllerConfig {
 pub enum Verify {
     /// The checksums.
     Sums,
-    /// Of a whole block its hash too: the last piece of it is not given out before it agrees.
+    /// Of a whole block its hash: the last piece of it, or any when all is read at once, is not given out before it agrees.
     #[default]
     Full,
 }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Must not know memory, pins or the disk's queue: [`Gets`](super::gets::Gets) moves it on. Invariants: pieces of the window lie
-//! one after another; bytes are given out in order, after their checksums agreed, and the last piece of a whole read only
-//! after its hash did.
+//! one after another; bytes are given out in order, after their checksums or the hash agreed, and the last piece of a whole
+//! read only after its hash did.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -74,6 +74,8 @@ pub(super) struct Get {
     pub(super) given: u32,
     /// Of a whole read that is verified so.
     pub(super) hasher: Option<Hasher>,
+    /// Its hash is asked for, and all of it is being read: nothing of it goes out before the hash agrees.
+    pub(super) is_held: bool,
     /// It is among those that wait to be hashed.
     pub(super) is_in_line: bool,
     /// Bytes the socket could take when it was last asked: so much is read ahead.
@@ -103,6 +105,7 @@ impl Get {
             reads: 0,
             given: 0,
             hasher: None,
+            is_held: false,
             is_in_line: false,
             room: 0,
             wants_more: false,
@@ -176,6 +179,11 @@ impl Get {
         }
     }
 
+    /// A hash that agrees says more than checksums, which are for what goes out before, and for where the damage is.
+    pub(super) fn checks_sums(&self) -> bool {
+        !self.is_held || self.is_second
+    }
+
     /// The verified bytes that may be given out now, first in line.
     pub(super) fn front(&mut self) -> Option<&mut Piece> {
         let hashed = self.hasher.as_ref().map(Hasher::length);
@@ -183,8 +191,9 @@ impl Get {
         let piece = self.window.front_mut()?;
         piece.ready.as_ref()?;
         // With the hasher gone the hash has agreed, or is not asked for.
-        let may_go =
-            hashed.is_none_or(|hashed| u64::from(piece.end) <= hashed && piece.end < length);
+        let may_go = hashed.is_none_or(|hashed| {
+            !self.is_held || self.is_second && u64::from(piece.end) <= hashed && piece.end < length
+        });
         may_go.then_some(piece)
     }
 }

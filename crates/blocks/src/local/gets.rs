@@ -270,7 +270,8 @@ impl Gets {
             desk.read_memory.give(buffer.capacity());
             return self.close(desk, key);
         }
-        match outcome::of_read(&get.record, &pending, result, &mut buffer) {
+        let sums = get.checks_sums().then_some(&get.record.sums);
+        match outcome::of_read(get.record.length, sums, &pending, result, &mut buffer) {
             Read::Whole => {}
             Read::Repeat => {
                 desk.stats.short_ops += 1;
@@ -393,6 +394,7 @@ impl Gets {
             return;
         };
         if get.stage == Stage::Reading && get.cached.is_none() {
+            let is_first = get.next == 0;
             let end = get.range.end.next_multiple_of(UNIT as u32);
             while !get.is_all_asked()
                 && get.window.len() < desk.config.depth
@@ -410,6 +412,9 @@ impl Gets {
                     break;
                 };
                 begin_read(desk, key, get, len, buffer);
+            }
+            if is_first {
+                get.is_held = get.hasher.is_some() && get.is_all_asked();
             }
         }
         if get.is_all_asked() && get.reads == 0 {
@@ -443,7 +448,7 @@ impl Gets {
         }
     }
 
-    /// Every checksum agreed and the hash does not.
+    /// The hash does not agree. All of it is read again; where it is wrong, its checksums tell then.
     fn wrong_hash(&mut self, desk: &mut Desk, key: Key) {
         let Some(get) = self.slots.get_mut(key) else {
             return;

@@ -10,7 +10,7 @@ use super::desk::Pending;
 use crate::class::UNIT;
 use crate::fault::{Damage, Fault};
 use crate::limits;
-use crate::record::Record;
+use crate::sums::Sums;
 
 /// Told when the system said nothing wrong and did nothing right.
 const EIO: i32 = 5;
@@ -51,9 +51,10 @@ pub(super) enum Read {
     Wrong(Damage),
 }
 
-/// Of a read into `buffer`.
+/// Of a read into `buffer`, of a content of `length` bytes; its sums, if they are to be checked.
 pub(super) fn of_read(
-    record: &Record,
+    length: u32,
+    sums: Option<&Sums>,
     pending: &Pending,
     result: Result<usize, i32>,
     buffer: &mut Buffer,
@@ -75,10 +76,10 @@ pub(super) fn of_read(
             unreadable(code)
         };
     }
-    buffer.truncate((record.length - pending.start).min(pending.len) as usize);
-    match record.sums.check(chunk, buffer.as_slice()) {
-        Ok(()) => Read::Whole,
-        Err(mismatch) => Read::Wrong(Damage::Sum {
+    buffer.truncate((length - pending.start).min(pending.len) as usize);
+    match sums.map(|sums| sums.check(chunk, buffer.as_slice())) {
+        None | Some(Ok(())) => Read::Whole,
+        Some(Err(mismatch)) => Read::Wrong(Damage::Sum {
             chunk: mismatch.chunk_index,
         }),
     }

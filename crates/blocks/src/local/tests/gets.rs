@@ -71,7 +71,15 @@ fn reads_go_as_far_as_the_socket_and_no_more_than_the_depth() {
 
 #[test]
 fn damage_is_told_before_the_first_byte_or_breaks_what_was_begun() {
-    for (at, is_first) in [(0, true), (65_535, true), (65_536, false), (299_999, false)] {
+    for (at, room, is_first) in [
+        (0, 65_536, true),
+        (65_535, 65_536, true),
+        (65_536, 65_536, false),
+        (299_999, 65_536, false),
+        // With room for all of it nothing goes out before all of it is right.
+        (65_536, MIB, true),
+        (299_999, MIB, true),
+    ] {
         let mut rig = rig(plain());
         let content = content(300_000);
         rig.put(&content);
@@ -84,7 +92,7 @@ fn damage_is_told_before_the_first_byte_or_breaks_what_was_begun() {
         rig.store.get_start(key, 0..u32::MAX);
         let mut got = Vec::new();
         loop {
-            let (bytes, left) = rig.poll(key, 65_536);
+            let (bytes, left) = rig.poll(key, room);
             got.extend(bytes);
             if left == GetPoll::Gone {
                 break;
@@ -136,6 +144,66 @@ fn a_read_that_fails_once_is_no_damage() {
     }
 }
 
+#[test]
+fn what_was_misread_once_is_read_again_and_no_damage() {
+    for room in [65_536, MIB] {
+        let mut rig = rig(plain());
+        let content = content(300_000);
+        rig.put(&content);
+        let key = rig.found(&content);
+        rig.store.get_start(key, 0..u32::MAX);
+        rig.poll(key, room);
+        let FileOp::Read {
+            token,
+            len,
+            mut buffer,
+            ..
+        } = rig.file_ops.remove(0)
+        else {
+            panic!("nothing is written");
+        };
+        buffer.spare_mut()[..len].fill(9);
+        buffer.advance(len);
+        rig.store.handle_file(rig.now, token, Ok(len), buffer);
+        let mut got = Vec::new();
+        for _ in 0..10 {
+            rig.run();
+            got.extend(rig.poll(key, room).0);
+        }
+        assert!(got == content, "{} bytes", got.len());
+        let stats = rig.store.stats();
+        assert_eq!((stats.suspicious_reads, stats.damaged), (1, 0));
+        rig.assert_nothing_is_lost();
+    }
+}
+
+#[test]
+fn without_memory_for_all_of_it_what_was_read_goes_out_all_the_same() {
+    let mut rig = rig(LocalConfig {
+        read_memory: 512 * 1024,
+        ..plain()
+    });
+    let contents = [content(524_288), content(524_287)];
+    let keys = contents.each_ref().map(|content| {
+        rig.put(content);
+        rig.found(content)
+    });
+    let mut given = [Vec::new(), Vec::new()];
+    for key in keys {
+        rig.store.get_start(key, 0..u32::MAX);
+    }
+    // The first takes the memory of five pieces, the second what is left, and each waits for the other.
+    rig.poll(keys[0], 5 * 65_536);
+    for _ in 0..50 {
+        for (key, given) in keys.iter().zip(&mut given) {
+            given.extend(rig.poll(*key, MIB).0);
+        }
+        rig.run();
+    }
+    assert!(given == contents);
+    rig.assert_nothing_is_lost();
+}
+
 /// Sums that agree with a content that is another than its name says.
 fn with_wrong_name(rig: &mut Rig, length: usize) -> Vec<u8> {
     let (stored, named) = (content(length), content(length + 1));
@@ -152,14 +220,20 @@ fn with_wrong_name(rig: &mut Rig, length: usize) -> Vec<u8> {
 
 #[test]
 fn the_last_piece_is_not_given_out_before_the_hash_agrees() {
-    for (length, given) in [(4000, 0), (65_536, 0), (65_537, 65_536), (200_000, 196_608)] {
+    for (length, room, given) in [
+        (4000, 65_536, 0),
+        (65_536, 65_536, 0),
+        (65_537, 65_536, 65_536),
+        (200_000, 65_536, 196_608),
+        (200_000, MIB, 0),
+    ] {
         let mut rig = rig(plain());
         let named = with_wrong_name(&mut rig, length);
         let key = rig.found(&named);
         rig.store.get_start(key, 0..u32::MAX);
         let mut got = 0;
         for _ in 0..10 {
-            got += rig.poll(key, 65_536).0.len();
+            got += rig.poll(key, room).0.len();
             rig.run();
         }
         assert_eq!(got, given, "{length}");
