@@ -82,12 +82,13 @@ impl ControllerConfig {
     }
 }
 
-/// How much of what is read is verified before it is given out. The checksum of each 4 KiB always is.
+/// How what is read is verified before it is given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
-    /// The checksums.
+    /// By the checksum of each 4 KiB.
     Sums,
-    /// Of a whole block its hash: the last piece of it, or any when all is read at once, is not given out before it agrees.
+    /// A whole block by its hash: the last piece of it, or any when all is read at once, is not given out before it agrees.
+    /// What goes out earlier, and a part of a block, by the checksums.
     #[default]
     Full,
 }
