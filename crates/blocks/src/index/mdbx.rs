@@ -529,3 +529,29 @@ fn to_size(bytes: u64) -> Result<usize, IndexError> {
     usize::try_from(bytes)
         .map_err(|_| IndexError::Limit("this machine cannot address a map of that size"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_flush_could_not_write_fails_the_next_sync_and_every_one_after_it() {
+        let directory = tempfile::tempdir().expect("a place for files");
+        let path = directory.path().join("index");
+        let index = Mdbx::open(&path, MdbxOptions::default()).expect("a new one");
+        let mut index = index.writer();
+        index.put_meta(MetaKey::Superblock, &[1]).expect("room");
+        index.commit(false).expect("no fault");
+        // Syncing what has no medium fails.
+        let device = Arc::new(File::open("/dev/null").expect("a device"));
+        index.flusher = Some(Flusher::start(device).expect("a thread"));
+        index.begin_flush();
+        while !index.flusher.as_ref().is_some_and(Flusher::has_failed) {
+            std::thread::yield_now();
+        }
+        let failed = index.sync();
+        assert!(matches!(failed, Err(IndexError::System { code: EIO, .. })));
+        assert_eq!(index.sync(), Err(IndexError::Poisoned));
+        assert_eq!(index.commit(true), Err(IndexError::Poisoned));
+    }
+}

@@ -202,10 +202,8 @@ struct Entry {
 /// The units of a journal.
 struct Units {
     bytes: Vec<u8>,
-    /// Those that the medium does not give; zeros stand for them.
-    unreadable: Vec<u64>,
-    /// What the medium says of the last of them.
-    error: Option<io::Error>,
+    /// Those that the medium does not give, and what it says; zeros stand for them.
+    unreadable: Vec<(u64, io::Error)>,
 }
 
 impl Units {
@@ -213,7 +211,6 @@ impl Units {
         let mut units = Units {
             bytes: vec![0; place.size() as usize],
             unreadable: Vec::new(),
-            error: None,
         };
         if disk.read(place.offset(), &mut units.bytes).is_ok() {
             return units;
@@ -222,8 +219,7 @@ impl Units {
         for (at, piece) in (0..).zip(pieces) {
             if let Err(error) = disk.read(place.offset() + at * UNIT, piece) {
                 piece.fill(0);
-                units.unreadable.push(at);
-                units.error = Some(error);
+                units.unreadable.push((at, error));
             }
         }
         units
@@ -253,14 +249,14 @@ impl Units {
     fn check_end(&mut self, state: &State) -> Result<(), JournalError> {
         let next = state.number + 1;
         let is_begun = |at: u32| {
-            let unit = unit::decode(&self.bytes, at.into());
-            self.unreadable.contains(&at.into()) || unit.is_some_and(|unit| unit.number == next)
+            let at = u64::from(at);
+            let is_unreadable = self.unreadable.iter().any(|(unit, _)| *unit == at);
+            is_unreadable || unit::decode(&self.bytes, at).is_some_and(|unit| unit.number == next)
         };
-        if is_begun(state.next) || is_begun(0) {
-            // It may have been whole.
-            if let Some(error) = self.error.take() {
-                return Err(error.into());
-            }
+        let is_begun = is_begun(state.next) || is_begun(0);
+        // It may have been whole.
+        if is_begun && let Some((_, error)) = self.unreadable.pop() {
+            return Err(error.into());
         }
         match self.numbers().find(|(_, number)| *number > next) {
             None => Ok(()),
@@ -279,7 +275,8 @@ impl Units {
             Missing::Refused => &[][..],
             Missing::GivenUp => &self.unreadable,
         };
-        for at in later.map(|(at, _)| at).chain(given_up.iter().copied()) {
+        let given_up = given_up.iter().map(|(at, _)| *at);
+        for at in later.map(|(at, _)| at).chain(given_up) {
             let offset = state.place.offset() + at * UNIT;
             disk.write(offset, &[0; UNIT as usize])?;
         }

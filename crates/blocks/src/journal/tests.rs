@@ -77,6 +77,7 @@ impl Rig {
     }
 
     fn put(&mut self, n: u8) {
+        self.journal.begin();
         self.note(n);
         self.write_content(n);
         self.write();
@@ -99,6 +100,12 @@ impl Rig {
 
     /// The same when the index has lost them all.
     fn crash_to_the_last_sync(&mut self) -> Result<u64, JournalError> {
+        let mut worst = self.worst();
+        self.crash(&mut worst)
+    }
+
+    /// Chance by which the index loses all commits that were not synced.
+    fn worst(&self) -> Prng {
         let number_after = |prng: &Prng| {
             let mut index = self.index.crash(&mut prng.clone());
             let row = index.meta(MetaKey::Journal).expect("readable");
@@ -107,7 +114,7 @@ impl Rig {
                 .number
         };
         let worst = (0..200).map(Prng::new).min_by_key(number_after);
-        self.crash(&mut worst.expect("200 of them"))
+        worst.expect("200 of them")
     }
 
     fn is_there(&mut self, n: u8) -> bool {
@@ -499,6 +506,39 @@ fn what_a_failed_sync_left_in_a_cache_is_made_durable_before_it_counts() {
         medium.read(record.block.offset(), &mut found);
         assert_eq!(found, content, "what the index names is there");
     }
+}
+
+#[test]
+fn what_a_process_left_that_was_killed_is_durable_before_the_next_one_goes_on() {
+    // Without a journal, as in relaxed mode.
+    let (mut index, mut medium) = (MemoryIndex::new(), Medium::new(FILE_SIZE));
+    medium.grow(FILE_SIZE).expect("room");
+    let (hash, record, mut content) = content(1);
+    content.resize(4096, 0);
+    medium.write(record.block.offset(), &content);
+    index.put_block(&hash, &record).expect("room");
+    index.commit(false).expect("no fault");
+    let replayed = recover(&mut index, &mut medium).expect("sound");
+    assert_eq!(replayed, Replayed::default());
+    assert_eq!(index.unsynced_count(), 0);
+    let (_, lost) = medium.crash(&mut Prng::new(1));
+    assert_eq!(lost, 0, "no sector waits for a sync");
+}
+
+#[test]
+fn an_index_that_has_room_only_for_what_is_synced_is_brought_up_to_date() {
+    let mut rig = rig(3);
+    (1..=6).for_each(|n| rig.put(n));
+    rig.index = rig.index.crash(&mut rig.worst());
+    // Six rows and the journal's own, and one of the commits that are not synced.
+    rig.index.set_row_count_max(8);
+    let replayed = recover(&mut rig.index, &mut rig.medium).expect("room");
+    assert_eq!(replayed.entries, 6);
+    assert!((1..=6).all(|n| rig.is_there(n)));
+    rig.index.set_row_count_max(7);
+    let mut index = rig.index.clone();
+    let (hash, record, _) = content(7);
+    assert_eq!(index.put_block(&hash, &record), Err(IndexError::Full));
 }
 
 #[test]

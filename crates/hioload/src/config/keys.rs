@@ -228,7 +228,7 @@ keys! {
     "blocks.grow": "How much the store's file grows at a time";
     "blocks.index_size_max": "Size of the store's index at most";
     "blocks.durability" --"durability" "MODE": "When a PUT is answered: durable (it survives a power failure), group:MS (the same, synced at most every so many milliseconds) or relaxed (it survives the end of the process)";
-    "blocks.verify": "What is checked before a whole block is sent: full (its SHA-256 too) or checksum (of every 4 KiB)";
+    "blocks.verify": "What is checked before a whole block is sent: full (its SHA-256) or checksum (of every 4 KiB)";
     "blocks.memory": "Contents under way between sockets and the file, of each worker";
     "blocks.cache": "Contents that each worker keeps for those who ask again";
     "blocks.pools": "Free blocks that each worker has at hand, of 4 KiB, 8 KiB and so on to 512 KiB";

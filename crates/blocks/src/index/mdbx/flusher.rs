@@ -77,3 +77,28 @@ impl Drop for Flusher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flushed(file: File) -> Flusher {
+        let flusher = Flusher::start(Arc::new(file)).expect("a thread");
+        flusher.begin();
+        while flusher.is_busy.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        flusher
+    }
+
+    #[test]
+    fn a_failure_is_kept_for_the_writer() {
+        let file = std::env::current_exe().and_then(File::open);
+        assert!(!flushed(file.expect("this test")).has_failed());
+        // What has no medium cannot be synced: EINVAL, fsync(2).
+        let device = flushed(File::open("/dev/null").expect("a device"));
+        assert!(device.has_failed());
+        device.begin();
+        assert!(device.has_failed(), "for good");
+    }
+}
