@@ -203,7 +203,7 @@ fn broadcast(fault: Fault) -> Report {
         "--warmup",
         "0.05",
         "-s",
-        "0.2",
+        "1",
         "--driver",
         "poll",
         "--size",
