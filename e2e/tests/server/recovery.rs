@@ -416,7 +416,7 @@ pub(crate) fn another_epoch_is_told(driver: DriverChoice) {
 
 /// Sessions come, go and come back all the time while somebody publishes.
 fn loses_nothing_while_messages_flow(driver: DriverChoice, workers: usize) {
-    const COUNT: u64 = 20_000;
+    const COUNT: u64 = 8_000;
     let mut settings = settings(COUNT);
     settings.channel.window = Duration::from_secs(20);
     // Queues between workers are full most of the time.
