@@ -192,7 +192,7 @@ impl Get {
         piece.ready.as_ref()?;
         // With the hasher gone the hash has agreed, or is not asked for.
         let may_go = hashed.is_none_or(|hashed| {
-            !self.is_held || self.is_second && u64::from(piece.end) <= hashed && piece.end < length
+            !self.is_held && u64::from(piece.end) <= hashed && piece.end < length
         });
         may_go.then_some(piece)
     }
