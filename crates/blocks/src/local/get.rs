@@ -187,13 +187,10 @@ impl Get {
     /// The verified bytes that may be given out now, first in line.
     pub(super) fn front(&mut self) -> Option<&mut Piece> {
         let hashed = self.hasher.as_ref().map(Hasher::length);
-        let length = self.record.length;
         let piece = self.window.front_mut()?;
         piece.ready.as_ref()?;
-        // With the hasher gone the hash has agreed, or is not asked for.
-        let may_go = hashed.is_none_or(|hashed| {
-            !self.is_held && u64::from(piece.end) <= hashed && piece.end < length
-        });
+        // With all of it hashed there is no hasher any more: the hash has agreed, or is not asked for.
+        let may_go = hashed.is_none_or(|hashed| !self.is_held && u64::from(piece.end) <= hashed);
         may_go.then_some(piece)
     }
 }
