@@ -74,12 +74,12 @@ impl Suite {
     }
 
     /// A set of at least so many seeds has to show every fault and event: what the gates run. The rarest of a
-    /// store need ten times as many as the others.
+    /// store need twenty times as many as the others.
     #[must_use]
     pub fn coverage_seeds_min(self) -> u64 {
         match self {
             Self::Sessions | Self::Streams => 200,
-            Self::Store => 2000,
+            Self::Store => 4000,
         }
     }
 

@@ -35,7 +35,7 @@ const GATES: &[Gate] = &[
     gate("loom", &["loom"]),
     gate("sim", &["sim", "--seeds", "200"]),
     gate("sim-streams", &["sim", "streams", "--seeds", "200"]),
-    gate("sim-store", &["sim", "store", "--seeds", "2000"]),
+    gate("sim-store", &["sim", "store", "--seeds", "4000"]),
     gate("e2e", &["e2e"]),
     gate("torture", &["torture", "--kills", "60"]),
     Gate {
