@@ -121,18 +121,19 @@ impl Outgoing {
 }
 
 /// An encoded frame header, 2 to 14 bytes, inline.
+///
+/// Its length is the last byte: sixteen bytes, aligned, are handed on in a move or two.
 #[derive(Clone, Copy)]
-pub struct Header {
-    bytes: [u8; HEADER_SIZE_MAX],
-    len: u8,
-}
+#[repr(align(8))]
+pub struct Header([u8; 16]);
 
 impl Deref for Header {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        let [bytes @ .., len] = &self.0;
+        &bytes[..usize::from(*len)]
     }
 }
 
@@ -173,40 +174,27 @@ pub const fn header_size(payload_len: usize, is_masked: bool) -> usize {
 #[inline]
 #[must_use]
 pub fn encode_header(frame: Outgoing) -> Header {
-    let mut bytes = [0; HEADER_SIZE_MAX];
-    bytes[0] = frame.opcode as u8;
+    let mut first = frame.opcode as u8;
     if frame.fin {
-        bytes[0] |= FIN;
+        first |= FIN;
     }
     if frame.compressed {
-        bytes[0] |= RSV1;
+        first |= RSV1;
     }
-    let mask_bit = if frame.mask.is_some() { MASK } else { 0 };
     // RFC 6455 5.2: the minimal number of bytes MUST be used to encode the length.
-    let mut len = match frame.len {
-        short @ 0..=125 => {
-            bytes[1] = short as u8 | mask_bit;
-            2
-        }
-        middle @ 126..=0xFFFF => {
-            bytes[1] = LENGTH_16 | mask_bit;
-            bytes[2..4].copy_from_slice(&(middle as u16).to_be_bytes());
-            4
-        }
-        long => {
-            bytes[1] = LENGTH_64 | mask_bit;
-            bytes[2..10].copy_from_slice(&(long as u64).to_be_bytes());
-            10
-        }
+    let (length, more, mut len) = match frame.len {
+        short @ 0..=125 => (short as u8, 0, 2u8),
+        middle @ 126..=0xFFFF => (LENGTH_16, u64::from((middle as u16).swap_bytes()), 4),
+        long => (LENGTH_64, (long as u64).swap_bytes(), 10),
     };
+    let mask_bit = if frame.mask.is_some() { MASK } else { 0 };
+    // Put together in registers: a load of all right behind bytes stored one by one would wait for them.
+    let mut bits = u128::from(first) | u128::from(length | mask_bit) << 8 | u128::from(more) << 16;
     if let Some(key) = frame.mask {
-        bytes[len..len + 4].copy_from_slice(&key);
+        bits |= u128::from(u32::from_le_bytes(key)) << (8 * len);
         len += 4;
     }
-    Header {
-        bytes,
-        len: len as u8,
-    }
+    Header((bits | u128::from(len) << 120).to_le_bytes())
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ fn apply(bytes: &mut [u8], key: [u8; 4]) -> u64 {
     if bytes.len() < WIDE_MIN {
         return apply_in_blocks::<4>(bytes, key);
     }
+    apply_wide(bytes, key)
+}
+
+#[inline(never)]
+fn apply_wide(bytes: &mut [u8], key: [u8; 4]) -> u64 {
     pulp::Arch::new().dispatch(Wide { bytes, key })
 }
 
@@ -67,37 +72,45 @@ impl pulp::NullaryFnOnce for Wide<'_> {
 /// `N` words at a time.
 #[inline(always)]
 fn apply_in_blocks<const N: usize>(bytes: &mut [u8], key: [u8; 4]) -> u64 {
-    let narrow = u32::from_ne_bytes(key);
-    let wide = u64::from(narrow) << 32 | u64::from(narrow);
+    let twice = u64::from(u32::from_le_bytes(key)) * 0x1_0000_0001;
+    let (len, last) = (bytes.len(), bytes.last_chunk().copied());
     let mut seen = [0u64; N];
 
     let (words, rest) = bytes.as_chunks_mut::<8>();
     let (blocks, words) = words.as_chunks_mut::<N>();
     for block in blocks {
         for (word, seen) in block.iter_mut().zip(&mut seen) {
-            let plain = u64::from_ne_bytes(*word) ^ wide;
-            *seen |= plain;
-            *word = plain.to_ne_bytes();
+            *seen |= apply_to_word(word, *word, twice);
         }
     }
     let mut seen = seen.into_iter().fold(0, |all, some| all | some);
-
     for word in words {
-        let plain = u64::from_ne_bytes(*word) ^ wide;
-        seen |= plain;
-        *word = plain.to_ne_bytes();
+        seen |= apply_to_word(word, *word, twice);
     }
-    let (words, rest) = rest.as_chunks_mut::<4>();
-    for word in words {
-        let plain = u32::from_ne_bytes(*word) ^ narrow;
-        seen |= u64::from(plain);
-        *word = plain.to_ne_bytes();
+    if rest.is_empty() {
+        return seen;
     }
-    for (byte, key) in rest.iter_mut().zip(key) {
-        *byte ^= key;
-        seen |= u64::from(*byte);
+    match (last, bytes.last_chunk_mut()) {
+        // The last word overlaps the one before it: it was read before that was changed.
+        (Some(last), Some(word)) => {
+            let turned = twice.rotate_right(8 * (len % 4) as u32);
+            seen |= apply_to_word(word, last, turned);
+        }
+        _ => {
+            for (byte, key) in bytes.iter_mut().zip(key.into_iter().cycle()) {
+                *byte ^= key;
+                seen |= u64::from(*byte);
+            }
+        }
     }
     seen
+}
+
+#[inline(always)]
+fn apply_to_word(to: &mut [u8; 8], word: [u8; 8], key: u64) -> u64 {
+    let plain = u64::from_le_bytes(word) ^ key;
+    *to = plain.to_le_bytes();
+    plain
 }
 
 #[cfg(test)]
@@ -137,6 +150,14 @@ mod tests {
                 assert!(!unmask_is_ascii(&mut bytes, key), "byte {at} of {len}");
             }
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn wide_registers_are_used_where_there_are_any() {
+        let has_wide = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let is_narrow = matches!(pulp::Arch::new(), pulp::Arch::Scalar);
+        assert!(!(has_wide && is_narrow), "a feature of `pulp` is off");
     }
 
     #[test]

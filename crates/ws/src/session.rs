@@ -237,7 +237,7 @@ impl Session {
     /// # Errors
     /// The first [`Offence`] of the peer, and the same again on every later call. Send
     /// [`Session::close`] with its code, then close the socket.
-    #[inline]
+    #[inline(always)]
     pub fn handle_input<'a>(
         &mut self,
         limits: &Limits,
@@ -268,7 +268,7 @@ impl Session {
 
     /// The fast path: a message that is one frame and lies whole in the input. Everything else,
     /// and everything illegal, is left alone and judged by the general path.
-    #[inline]
+    #[inline(always)]
     fn take_whole<'a>(&self, limits: &Limits, input: &mut &'a mut [u8]) -> Whole<'a> {
         let mask_len = match self.role {
             Role::Server => 4,

@@ -217,6 +217,13 @@ impl Connection {
         self.cold.get_or_insert_default()
     }
 
+    /// A message came. False after the session was closed from this side: what still comes is dropped (RFC 6455 7.1.6).
+    #[inline]
+    pub(super) fn takes_message(&mut self, now: Time) -> bool {
+        self.keepalive.heard(now);
+        self.reason.is_none()
+    }
+
     /// Own bytes queued or in flight.
     pub(super) fn output_size(&self) -> usize {
         self.own_in_flight as usize + self.cold.as_ref().map_or(0, |cold| cold.outbox_size)

@@ -282,11 +282,13 @@ impl Hub {
                     last: true,
                     compressed: false,
                 })) => {
-                    let (start, len) = place_of(payload);
-                    let has_header = |from| start - from >= header_size(len, false);
-                    self.core.shareable =
-                        share_from.is_some_and(has_header).then_some((start, len));
-                    self.message(cx, socket, kind, payload);
+                    if connection.takes_message(cx.now()) {
+                        let (start, len) = place_of(payload);
+                        let has_header = |from| start - from >= header_size(len, false);
+                        self.core.shareable =
+                            share_from.is_some_and(has_header).then_some((start, len));
+                        self.deliver(cx, socket, kind, payload);
+                    }
                 }
                 Ok(Some(event)) => self.event(cx, socket, &limits, event),
                 Ok(None) => break,
@@ -341,16 +343,17 @@ impl Hub {
         }
     }
 
-    #[inline]
+    /// A message that came in pieces.
     fn message(&mut self, cx: &mut Cx<'_>, socket: SocketId, kind: Kind, payload: &[u8]) {
-        let Some(connection) = self.core.table.get_mut(socket) else {
-            return;
-        };
-        connection.keepalive.heard(cx.now());
-        if connection.reason.is_some() {
-            // Closed from this side: what still comes is dropped (RFC 6455 7.1.6).
-            return;
+        let connection = self.core.table.get_mut(socket);
+        if connection.is_some_and(|connection| connection.takes_message(cx.now())) {
+            self.deliver(cx, socket, kind, payload);
         }
+    }
+
+    /// Gives a message to whom it is for.
+    #[inline(always)]
+    fn deliver(&mut self, cx: &mut Cx<'_>, socket: SocketId, kind: Kind, payload: &[u8]) {
         self.messages += 1;
         self.core.stats.messages_received += 1;
         self.core.stats.bytes_received += payload.len() as u64;

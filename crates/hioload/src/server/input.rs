@@ -22,7 +22,7 @@ impl Input<'_> {
     }
 
     /// Drops the first `count` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&mut self, count: usize) {
         match self {
             Self::Buffer(buffer) => buffer.advance(count),

@@ -90,7 +90,7 @@ impl Cork {
     }
 
     /// Appends a frame given as head and body. All of it or nothing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(
         &mut self,
         pool: &BufferPool,
@@ -108,9 +108,13 @@ impl Cork {
             _ if size > PIECE_MAX => return self.write_pieces(pool, head, body),
             _ => self.buffer_for(pool, size)?,
         };
-        let spare = buffer.spare_mut();
-        spare[..head.len()].copy_from_slice(head);
-        spare[head.len()..size].copy_from_slice(body);
+        let (place, rest) = buffer.spare_mut().split_at_mut(head.len());
+        match (place, head) {
+            // Nearly every frame, and a length known to the compiler.
+            ([first, second], &[fin, len]) => (*first, *second) = (fin, len),
+            (place, head) => place.copy_from_slice(head),
+        }
+        rest[..body.len()].copy_from_slice(body);
         buffer.advance(size);
         self.size += size;
         Ok(())

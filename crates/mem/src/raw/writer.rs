@@ -101,7 +101,7 @@ impl Writer {
     /// # Panics
     ///
     /// If there is less room.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, n: usize) {
         assert!(
             n <= self.room(),

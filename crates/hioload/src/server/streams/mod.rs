@@ -259,7 +259,7 @@ impl Core {
     }
 
     /// A message came on a session: it is counted, and goes where its stream says.
-    #[inline]
+    #[inline(always)]
     pub(super) fn stream_message(
         &mut self,
         cx: &mut Cx<'_>,
