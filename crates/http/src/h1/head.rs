@@ -92,14 +92,18 @@ impl HeadSearch {
 /// Whether every line ends with CRLF and holds no other CR, LF or NUL: what one party takes for a line, every
 /// other one does (RFC 9112 2.2, 11.2).
 pub(super) fn lines_are_sound(head: &[u8]) -> bool {
-    let mut previous = 0;
-    for &byte in head {
-        if byte == 0 || (byte == b'\n') != (previous == b'\r') {
-            return false;
-        }
-        previous = byte;
-    }
-    previous != b'\r'
+    let is_bad = |previous, byte| (byte == 0) | ((byte == b'\n') != (previous == b'\r'));
+    let [first, rest @ ..] = head else {
+        return true;
+    };
+    // All bytes, whatever the first ones are: several at a time.
+    let bad = rest
+        .iter()
+        .zip(head)
+        .fold(is_bad(0, *first), |so_far, (&byte, &previous)| {
+            so_far | is_bad(previous, byte)
+        });
+    !bad && !head.ends_with(b"\r")
 }
 
 /// The part of a head after its first line.
@@ -202,10 +206,17 @@ mod tests {
             (b"a\nb\r\n\r\n", false),
             (b"a\rb\r\n\r\n", false),
             (b"a\0\r\n\r\n", false),
+            (b"\0", false),
+            (b"\na\r\n", false),
+            (b"", true),
             (b"a\r\n\r", false),
             (b"a\r\r\n\r\n", false),
         ] {
-            assert_eq!(lines_are_sound(head), is_sound, "{}", head.escape_ascii());
+            // Also far from the beginning.
+            for before in [0, 1, 15, 16, 40] {
+                let head = [&b"x".repeat(before)[..], head].concat();
+                assert_eq!(lines_are_sound(&head), is_sound, "{}", head.escape_ascii());
+            }
         }
     }
 }

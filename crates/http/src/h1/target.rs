@@ -25,7 +25,7 @@ pub(super) fn check_target(method: &str, target: &str) -> Result<(), Refusal> {
         None => target.starts_with('/') || (method == "OPTIONS" && target == "*"),
     };
     // RFC 9112 3.2.1: a fragment is never sent.
-    let is_text = target.bytes().all(|byte| byte.is_ascii() && byte != b'#');
+    let is_text = target.is_ascii() && !target.as_bytes().contains(&b'#');
     if is_form && is_text {
         Ok(())
     } else {
