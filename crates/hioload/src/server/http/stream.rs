@@ -26,6 +26,15 @@ pub(super) fn asks_for_events(request: &Request<'_>, path: &str) -> bool {
     request.method() == "GET" && (path == EVENTS_PATH || request.values("Accept").any(sse::accepts))
 }
 
+/// Whether a head ends in `input`, which comes behind `kept`, where it did not. A head that comes in many parts is looked
+/// through once.
+fn is_end(kept: &[u8], input: &[u8]) -> bool {
+    let tail = &kept[kept.len().saturating_sub(3)..];
+    let joint = [tail, &input[..input.len().min(3)]].concat();
+    let has_end = |bytes: &[u8]| bytes.windows(4).any(|bytes| bytes == b"\r\n\r\n");
+    has_end(&joint) || has_end(input)
+}
+
 /// Whether a head that has come in whole asks for events, at once or polled; it is held against the grammar later.
 fn looks_like_events(head: &[u8]) -> bool {
     let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
@@ -123,7 +132,7 @@ impl Hub {
         if kept.is_empty() {
             return looks_like_events(input);
         }
-        looks_like_events(&[kept, input].concat())
+        is_end(kept, input) && looks_like_events(&[kept, input].concat())
     }
 
     /// Answers with a stream of events: a session, as far as the handler is concerned.
@@ -224,6 +233,17 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(looks_like_events(head.as_bytes()), wants, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_ends_with_its_last_byte_however_it_is_cut() {
+        let head = b"GET / HTTP/1.1\r\nAccept: text/event-stream\r\n\r\n";
+        for cut in 0..head.len() {
+            let (kept, input) = head.split_at(cut);
+            assert!(is_end(kept, input), "{cut}");
+            assert!(is_end(kept, &[input, b"more"].concat()), "{cut}");
+            assert!(!is_end(kept, &input[..input.len() - 1]), "{cut}");
         }
     }
 
