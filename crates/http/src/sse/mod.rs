@@ -73,6 +73,11 @@ impl SplitOnce for [u8] {
     }
 }
 
+/// Where a line ends, for which CR alone is enough.
+fn find_line_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr2(b'\n', b'\r', bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

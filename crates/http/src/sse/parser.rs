@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use super::find_line_end;
 use super::limits::Limits;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -208,7 +209,7 @@ impl Parser {
                 *input = input.strip_prefix(b"\n").unwrap_or(input);
             }
             let max = self.limits.line_size_max;
-            let Some(end) = input.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            let Some(end) = find_line_end(input) else {
                 self.check(Part::Line, self.line.len() + input.len(), max)?;
                 self.line.extend_from_slice(input);
                 *input = &[];

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::base64::{base64_size, encode_base64};
+use super::find_line_end;
 
 /// A comment without text, and a blank line: keeps proxies and time-outs quiet, and is no event to anybody.
 pub const KEEP_ALIVE: &[u8] = b":\n\n";
@@ -224,7 +225,7 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.0?;
-        let Some(end) = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+        let Some(end) = find_line_end(text) else {
             return self.0.take();
         };
         let is_pair = text[end..].starts_with(b"\r\n");
