@@ -49,6 +49,7 @@ fn apply(bytes: &mut [u8], key: [u8; 4]) -> u64 {
     apply_wide(bytes, key)
 }
 
+/// Apart, so that the way of short input is short where it is inlined.
 #[inline(never)]
 fn apply_wide(bytes: &mut [u8], key: [u8; 4]) -> u64 {
     pulp::Arch::new().dispatch(Wide { bytes, key })
@@ -106,6 +107,7 @@ fn apply_in_blocks<const N: usize>(bytes: &mut [u8], key: [u8; 4]) -> u64 {
     seen
 }
 
+/// Puts the plain form of `word` in its place, and returns it.
 #[inline(always)]
 fn apply_to_word(to: &mut [u8; 8], word: [u8; 8], key: u64) -> u64 {
     let plain = u64::from_le_bytes(word) ^ key;

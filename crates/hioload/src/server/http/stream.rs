@@ -26,8 +26,8 @@ pub(super) fn asks_for_events(request: &Request<'_>, path: &str) -> bool {
     request.method() == "GET" && (path == EVENTS_PATH || request.values("Accept").any(sse::accepts))
 }
 
-/// Whether a head ends in `input`, which comes behind `kept`, where it did not. A head that comes in many parts is looked
-/// through once.
+/// Whether a head ends in `input`, which comes behind `kept`, where it did not: what is kept is not looked through again with
+/// each part.
 fn is_end(kept: &[u8], input: &[u8]) -> bool {
     let tail = &kept[kept.len().saturating_sub(3)..];
     let joint = [tail, &input[..input.len().min(3)]].concat();
