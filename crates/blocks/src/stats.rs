@@ -315,6 +315,8 @@ pub struct LocalStats {
     pub cache_hits: u64,
     /// GETs of blocks small enough for it that were not.
     pub cache_misses: u64,
+    /// GETs of contents that another GET was reading: read and verified once for all of them. Counted as misses, too.
+    pub shared_reads: u64,
     /// Contents that made room for others.
     pub cache_evictions: u64,
     /// Bytes in the cache.

@@ -146,6 +146,23 @@ impl Segment {
         self.0.narrow(0..len.min(self.0.len()));
     }
 
+    /// Others hold the same memory, so that letting go of this segment frees nothing. What holds none is not shared. Others may
+    /// let go at any time; nobody but who holds this one can make it shared again.
+    ///
+    /// ```
+    /// use hioload_mem::Segment;
+    ///
+    /// let content = Segment::copy_from(b"abc");
+    /// let part = content.slice(1..2);
+    /// assert!(content.is_shared());
+    /// drop(part);
+    /// assert!(!content.is_shared());
+    /// ```
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
     /// Grows over `next` if that begins where this segment ends, in the same buffer, and says whether it did. An empty
     /// segment joins with anything. `next` stays valid; drop it if it is not needed.
     ///

@@ -10,7 +10,9 @@
 //! A long content takes the place of many: it is kept when it is asked for a second time among the last
 //! [`ASKED_MAX`] long ones, so that a walk over all blocks leaves the cache as it is.
 //!
-//! Limits: the bytes of all contents, and of one. Memory is the cache's own: an entry holds no buffer of a pool.
+//! Limits: the bytes of all contents, and of one. Memory is the cache's own: an entry holds no buffer of a pool. A content that
+//! is being sent cannot make room, for its memory would stay until a slow reader has it all: what cannot be freed counts, and
+//! while there is nothing else, nothing more is kept.
 
 use std::collections::HashMap;
 
@@ -24,6 +26,9 @@ const OVERHEAD: usize = 160;
 /// Long contents of which it is known that they were asked for.
 const ASKED_MAX: usize = 256;
 
+/// Entries the hand passes at most to make room for one content. If they are all needed there is none, and it is further next time.
+const STEPS_MAX: usize = 1024;
+
 #[derive(Debug)]
 struct Entry {
     hash: Hash,
@@ -33,12 +38,14 @@ struct Entry {
 
 #[derive(Debug)]
 pub(super) struct Cache {
+    /// Where the entry of a hash is. One that was removed while it was lent is an entry still, and has no place here.
     places: HashMap<Hash, usize>,
     entries: Vec<Entry>,
     hand: usize,
     /// Long contents asked for lately, and where the next one is noted.
     asked: Vec<Hash>,
     asked_next: usize,
+    /// Of all entries, and of what is reserved.
     bytes: usize,
     bytes_max: usize,
     content_max: usize,
@@ -89,16 +96,37 @@ impl Cache {
         false
     }
 
-    /// Keeps a verified content, if it may. Its memory has to be its own, not a buffer's that others wait for.
+    /// Makes room for a content that is not there yet, if it may be kept and others can be let go for it. [`Cache::insert`] or
+    /// [`Cache::give_back`] follows.
+    pub(super) fn reserve(&mut self, hash: &Hash, length: usize) -> bool {
+        if !self.takes(length) || self.places.contains_key(hash) {
+            return false;
+        }
+        let cost = length + OVERHEAD;
+        for _ in 0..STEPS_MAX {
+            if self.bytes + cost <= self.bytes_max {
+                self.bytes += cost;
+                return true;
+            }
+            if self.entries.is_empty() {
+                break;
+            }
+            self.step();
+        }
+        false
+    }
+
+    /// What was reserved is not needed.
+    pub(super) fn give_back(&mut self, length: usize) {
+        self.bytes -= length + OVERHEAD;
+    }
+
+    /// Keeps a verified content for which there is room reserved. Its memory has to be its own, not a buffer's that others
+    /// wait for.
     pub(super) fn insert(&mut self, hash: &Hash, content: Segment) {
-        if !self.takes(content.len()) || self.places.contains_key(hash) {
-            return;
+        if self.places.contains_key(hash) {
+            return self.give_back(content.len());
         }
-        let cost = content.len() + OVERHEAD;
-        while self.bytes + cost > self.bytes_max {
-            self.evict();
-        }
-        self.bytes += cost;
         self.places.insert(*hash, self.entries.len());
         self.entries.push(Entry {
             hash: *hash,
@@ -108,8 +136,12 @@ impl Cache {
     }
 
     pub(super) fn remove(&mut self, hash: &Hash) {
-        if let Some(place) = self.places.get(hash) {
-            self.remove_at(*place);
+        if let Some(place) = self.places.remove(hash) {
+            let entry = &mut self.entries[place];
+            entry.was_hit = false;
+            if !entry.content.is_shared() {
+                self.remove_at(place);
+            }
         }
     }
 
@@ -122,28 +154,32 @@ impl Cache {
         self.evictions
     }
 
-    /// Removes the first entry from the hand on that was not asked for since the hand was there: two rounds at most.
-    fn evict(&mut self) {
-        loop {
-            if self.hand >= self.entries.len() {
-                self.hand = 0;
-            }
-            let entry = &mut self.entries[self.hand];
-            if !std::mem::take(&mut entry.was_hit) {
-                break;
-            }
-            self.hand += 1;
+    /// The hand passes an entry, and takes it out if it was not asked for since the hand was there, and is not lent.
+    fn step(&mut self) {
+        if self.hand >= self.entries.len() {
+            self.hand = 0;
         }
-        self.remove_at(self.hand);
-        self.evictions += 1;
+        let entry = &mut self.entries[self.hand];
+        if std::mem::take(&mut entry.was_hit) || entry.content.is_shared() {
+            self.hand += 1;
+        } else {
+            self.remove_at(self.hand);
+            self.evictions += 1;
+        }
     }
 
     fn remove_at(&mut self, place: usize) {
         let entry = self.entries.swap_remove(place);
-        self.places.remove(&entry.hash);
         self.bytes -= entry.content.len() + OVERHEAD;
-        if let Some(moved) = self.entries.get(place) {
-            self.places.insert(moved.hash, place);
+        if self.places.get(&entry.hash) == Some(&place) {
+            self.places.remove(&entry.hash);
+        }
+        let last = self.entries.len();
+        if let Some(moved) = self.entries.get(place)
+            && let Some(known) = self.places.get_mut(&moved.hash)
+            && *known == last
+        {
+            *known = place;
         }
     }
 }
@@ -152,6 +188,12 @@ impl Cache {
 mod tests {
     use super::*;
     use hioload_base::Prng;
+
+    fn keep(cache: &mut Cache, hash: &Hash, content: &[u8]) {
+        if cache.reserve(hash, content.len()) {
+            cache.insert(hash, Segment::copy_from(content));
+        }
+    }
 
     fn content(n: u8) -> (Hash, Vec<u8>) {
         let content = vec![n; 1000 - OVERHEAD];
@@ -163,15 +205,61 @@ mod tests {
         let mut cache = Cache::new(3000, 1000);
         let contents: Vec<_> = (0..5).map(content).collect();
         for (hash, content) in &contents[..3] {
-            cache.insert(hash, Segment::copy_from(content));
+            keep(&mut cache, hash, content);
         }
         assert!(cache.get(&contents[0].0).is_some());
-        cache.insert(&contents[3].0, Segment::copy_from(&contents[3].1));
-        cache.insert(&contents[4].0, Segment::copy_from(&contents[4].1));
+        keep(&mut cache, &contents[3].0, &contents[3].1);
+        keep(&mut cache, &contents[4].0, &contents[4].1);
         assert!(cache.get(&contents[0].0).is_some(), "asked for");
         assert_eq!(cache.get(&contents[1].0), None);
         assert_eq!(cache.size(), (3000, 3));
         assert_eq!(cache.evictions(), 2);
+    }
+
+    #[test]
+    fn what_is_lent_counts_until_it_is_back() {
+        let mut cache = Cache::new(2000, 1000);
+        let contents: Vec<_> = (0..4).map(content).collect();
+        for (hash, content) in &contents[..2] {
+            keep(&mut cache, hash, content);
+        }
+        let mut lent: Vec<_> = contents[..2]
+            .iter()
+            .map(|(hash, _)| cache.get(hash))
+            .collect();
+        cache.remove(&contents[1].0);
+        assert_eq!(cache.get(&contents[1].0), None, "removed");
+        assert_eq!(cache.size().0, 2000, "and its memory is in use");
+        assert!(!cache.reserve(&contents[2].0, 840), "all is lent");
+        lent.pop();
+        keep(&mut cache, &contents[2].0, &contents[2].1);
+        assert!(cache.get(&contents[2].0).is_some());
+        assert!(cache.get(&contents[0].0).is_some(), "lent, and stays");
+        // What is reserved counts as well, and can be given back.
+        lent.clear();
+        assert!(cache.reserve(&contents[3].0, 840));
+        assert!(!cache.reserve(&contents[1].0, 841), "one can go");
+        cache.give_back(840);
+        assert!(cache.reserve(&contents[1].0, 840));
+        cache.insert(&contents[1].0, Segment::copy_from(&contents[1].1));
+        assert!(cache.size().0 <= 2000);
+    }
+
+    #[test]
+    fn the_hand_passes_no_more_than_so_many_for_one() {
+        let count = 3 * STEPS_MAX;
+        let mut cache = Cache::new(count * (OVERHEAD + 8), 1000);
+        let hashes: Vec<Hash> = (0..count).map(|n| Hash::of(&n.to_le_bytes())).collect();
+        for hash in &hashes {
+            keep(&mut cache, hash, &[1; 8]);
+            assert!(cache.get(hash).is_some());
+        }
+        let one_more = Hash::of(b"one more");
+        for _ in 0..3 {
+            assert!(!cache.reserve(&one_more, 8), "all were asked for");
+        }
+        assert!(cache.reserve(&one_more, 8), "not since");
+        assert_eq!(cache.evictions(), 1);
     }
 
     #[test]
@@ -186,7 +274,7 @@ mod tests {
         ] {
             let mut cache = Cache::new(bytes_max, content_max);
             let content = vec![1; length];
-            cache.insert(&Hash::of(&content), Segment::copy_from(&content));
+            keep(&mut cache, &Hash::of(&content), &content);
             assert_eq!(
                 cache.get(&Hash::of(&content)).is_some(),
                 is_kept,
@@ -205,16 +293,29 @@ mod tests {
                 (Hash::of(&content), content)
             })
             .collect();
+        let mut lent: Vec<Segment> = Vec::new();
         for _ in 0..20_000 {
             let (hash, content) = &contents[prng.below(100) as usize];
             match prng.below(4) {
-                0 => cache.insert(hash, Segment::copy_from(content)),
+                0 => keep(&mut cache, hash, content),
                 1 => cache.remove(hash),
+                2 => lent.extend(cache.get(hash)),
                 _ => assert!(cache.get(hash).is_none_or(|found| found == content[..])),
+            }
+            if lent.len() > 3 {
+                lent.remove(prng.below(4) as usize);
             }
             let (bytes, count) = cache.size();
             assert!(bytes <= 20_000);
-            assert_eq!((cache.places.len(), cache.entries.len()), (count, count));
+            assert_eq!(cache.entries.len(), count);
+            // Those that were removed while they were lent, and are not yet back, have no place.
+            assert!(cache.places.len() <= count && count <= cache.places.len() + 25);
+            assert!(
+                cache
+                    .places
+                    .iter()
+                    .all(|(hash, at)| cache.entries[*at].hash == *hash)
+            );
             let sum: usize = cache
                 .entries
                 .iter()

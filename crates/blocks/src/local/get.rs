@@ -60,6 +60,8 @@ pub(super) struct Get {
     pub(super) record: Record,
     /// The content from the cache, or what is left to be given out of it.
     pub(super) cached: Option<Segment>,
+    /// It was asked for before: the cache is to have it once it is verified, or given out.
+    pub(super) is_to_be_kept: bool,
     /// What was given out so far, for the cache.
     pub(super) kept: Option<Vec<u8>>,
     /// Held as long as anything is or may be read.
@@ -86,6 +88,12 @@ pub(super) struct Get {
     pub(super) is_waiting: bool,
     /// All of it was read a second time.
     pub(super) is_second: bool,
+    /// Others wait for what it reads, or may.
+    pub(super) leads: bool,
+    /// Another GET reads it.
+    pub(super) is_following: bool,
+    /// It reads for itself, whoever else does.
+    pub(super) is_alone: bool,
 }
 
 impl Get {
@@ -97,6 +105,7 @@ impl Get {
             source,
             record,
             cached: None,
+            is_to_be_kept: false,
             kept: None,
             pin: None,
             range: 0..0,
@@ -111,6 +120,9 @@ impl Get {
             wants_more: false,
             is_waiting: false,
             is_second: false,
+            leads: false,
+            is_following: false,
+            is_alone: false,
         }
     }
 
@@ -177,6 +189,17 @@ impl Get {
             }) => &content[(at - u64::from(*start)) as usize..],
             _ => &[],
         }
+    }
+
+    /// What others read would do, and what it reads would do for others.
+    pub(super) fn may_share(&self) -> bool {
+        let is_plain = self.source == Source::Any && self.is_whole() && !self.record.is_damaged();
+        is_plain && !self.is_second && !self.is_alone
+    }
+
+    /// All of it is being read, and none goes out before all is verified.
+    pub(super) fn is_ready_at_once(&self) -> bool {
+        self.is_held || (self.is_whole() && self.is_all_asked() && self.window.len() == 1)
     }
 
     /// A hash that agrees says more than checksums, which are for what goes out before, and for where the damage is.

@@ -3,6 +3,8 @@
 //! A read that fails, or brings something else than was stored, is repeated once from the medium; then the content is
 //! damaged: the carrier is told, and so is the controller, which lists it. Must not know sockets or HTTP.
 //!
+//! Of many who ask for the same content while it is being read, one reads, verifies and keeps it for all.
+//!
 //! Invariants: a GET is pinned from the moment its address is looked up until nothing is or will be read for it, so that its
 //! block cannot have another content meanwhile; every GET ends with its last byte, one final event, or an abort.
 
@@ -14,6 +16,7 @@ use hioload_mem::{Buffer, Segment};
 use super::cache::Cache;
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, GetBegin, GetHead, GetKey, GetPoll};
+use super::flights::Flights;
 use super::get::{Get, Piece, Source, Stage};
 use super::hashing::Hashing;
 use super::outcome::{self, Read};
@@ -38,6 +41,7 @@ pub(super) struct Gets {
     slots: Slab<Get>,
     pins: Pins,
     cache: Cache,
+    flights: Flights,
     /// GETs that gather their content for the cache.
     kept_count: usize,
     spare: Vec<Record>,
@@ -51,6 +55,7 @@ impl Gets {
             slots: Slab::with_limit(limit),
             pins: Pins::default(),
             cache,
+            flights: Flights::new(limit),
             kept_count: 0,
             spare: Vec::new(),
             last_found: None,
@@ -176,17 +181,12 @@ impl Gets {
             let with_hash = is_hashed(desk, get);
             get.start(range, with_hash);
             let length = get.record.length;
-            // A content of one piece is kept from its buffer once it is verified.
-            if get.cached.is_none()
+            // A content of one piece is kept whenever it is verified.
+            get.is_to_be_kept = get.cached.is_none()
                 && get.source == Source::Any
                 && get.is_whole()
                 && length > desk.config.piece_size
-                && self.kept_count < KEPT_MAX
-                && self.cache.admits(&get.hash, length as usize)
-            {
-                self.kept_count += 1;
-                get.kept = Some(Vec::with_capacity(length as usize));
-            }
+                && self.cache.admits(&get.hash, length as usize);
         }
     }
 
@@ -229,6 +229,7 @@ impl Gets {
         }
         if get.rest() == 0 {
             if let Some(kept) = get.kept.take() {
+                debug_assert_eq!(kept.len(), get.record.length as usize);
                 self.kept_count -= 1;
                 self.cache.insert(&get.hash, Segment::from_vec(kept));
             }
@@ -342,6 +343,7 @@ impl Gets {
         if let Some(start) = get.window.back().map(|piece| piece.start) {
             self.verified(desk, key, start);
         }
+        self.unpin(desk, key);
         self.wake(desk, key);
     }
 
@@ -388,13 +390,22 @@ impl Gets {
         }
     }
 
-    /// Begins as many reads as the socket has room for.
+    /// Begins as many reads as the socket has room for, unless somebody else reads the same.
     fn read_on(&mut self, desk: &mut Desk, key: Key) {
         let Some(get) = self.slots.get_mut(key) else {
             return;
         };
+        if get.is_following {
+            return;
+        }
         if get.stage == Stage::Reading && get.cached.is_none() {
             let is_first = get.next == 0;
+            let length = get.record.length as usize;
+            let may_share = is_first && get.may_share() && self.cache.takes(length);
+            if may_share && self.flights.follow(&get.hash, key) {
+                get.is_following = true;
+                return;
+            }
             let end = get.range.end.next_multiple_of(UNIT as u32);
             while !get.is_all_asked()
                 && get.window.len() < desk.config.depth
@@ -416,8 +427,30 @@ impl Gets {
             if is_first {
                 get.is_held = get.hasher.is_some() && get.is_all_asked();
             }
+            let is_at_once = get.is_ready_at_once();
+            if may_share && is_at_once {
+                get.leads = self.flights.lead(&get.hash);
+            }
+            // It reads, so it will not follow: what it gives out is all of it.
+            if get.next > 0
+                && !get.leads
+                && std::mem::take(&mut get.is_to_be_kept)
+                && self.kept_count < KEPT_MAX
+                && self.cache.reserve(&get.hash, length)
+            {
+                self.kept_count += 1;
+                get.kept = Some(Vec::with_capacity(length));
+            }
+            if is_first && !is_at_once {
+                // When it is read a second time, and not at once: nobody waits for its socket.
+                self.land(desk, key);
+            }
         }
-        if get.is_all_asked() && get.reads == 0 {
+        let Some(get) = self.slots.get(key) else {
+            return;
+        };
+        // A hash that does not agree has all of it read again.
+        if get.is_all_asked() && get.reads == 0 && get.hasher.is_none() {
             self.unpin(desk, key);
         }
     }
@@ -440,11 +473,58 @@ impl Gets {
         };
         if let Some((content, memory)) = get.window[at].ready.take() {
             // Who goes through all blocks must not push out what others ask for.
-            if is_right && get.source == Source::Any && content.len() == get.record.length as usize
+            if is_right
+                && get.source == Source::Any
+                && content.len() == get.record.length as usize
+                && self.cache.reserve(&get.hash, content.len())
             {
                 self.cache.insert(&get.hash, Segment::copy_from(&content));
             }
             get.window[at].ready = Some((get.cut(content, start), memory));
+        }
+        if is_right {
+            self.land(desk, key);
+        }
+    }
+
+    /// Who leads has verified what it read, or ends without: its followers go on, if they can from the cache.
+    fn land(&mut self, desk: &mut Desk, key: Key) {
+        let Some(get) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !std::mem::take(&mut get.leads) {
+            return;
+        }
+        let hash = get.hash;
+        let followers = self.flights.land(&hash);
+        let is_whole = get.ahead() == get.record.length as usize && get.reads == 0;
+        let is_to_be_kept = is_whole && (get.is_to_be_kept || !followers.is_empty());
+        if is_to_be_kept && self.cache.reserve(&hash, get.ahead()) {
+            let ready = get
+                .window
+                .iter()
+                .filter_map(|piece| piece.ready.as_ref())
+                .map(|(content, _)| content.as_slice());
+            let content = ready.collect::<Vec<_>>().concat();
+            self.cache.insert(&hash, Segment::from_vec(content));
+        }
+        for key in followers {
+            let Some(get) = self.slots.get_mut(key) else {
+                continue;
+            };
+            if !std::mem::take(&mut get.is_following) {
+                continue;
+            }
+            get.cached = self.cache.get(&hash);
+            if get.cached.is_some() {
+                desk.stats.shared_reads += 1;
+                self.unpin(desk, key);
+                self.wake(desk, key);
+            } else {
+                // Read well and not kept: one by one they would wait long for nothing.
+                get.is_alone |= is_whole;
+                self.read_on(desk, key);
+            }
         }
     }
 
@@ -463,7 +543,19 @@ impl Gets {
         self.read_on(desk, key);
     }
 
+    /// Who waited for it would find the same.
     fn damaged(&mut self, desk: &mut Desk, key: Key, damage: Damage) {
+        if let Some(get) = self.slots.get_mut(key)
+            && std::mem::take(&mut get.leads)
+        {
+            let hash = get.hash;
+            for key in self.flights.land(&hash) {
+                let get = self.slots.get_mut(key);
+                if get.is_some_and(|get| std::mem::take(&mut get.is_following)) {
+                    self.damaged(desk, key, damage);
+                }
+            }
+        }
         let Some(get) = self.slots.get(key) else {
             return;
         };
@@ -494,7 +586,7 @@ impl Gets {
     fn wake(&mut self, desk: &mut Desk, key: Key) {
         if let Some(get) = self.slots.get_mut(key)
             && get.wants_more
-            && get.front().is_some()
+            && (get.cached.is_some() || get.front().is_some())
         {
             get.wants_more = false;
             desk.events.push_back(Event::GetReady {
@@ -512,8 +604,11 @@ impl Gets {
         let is_asked = get.stage == Stage::Asking;
         get.stage = Stage::Closing;
         get.wants_more = false;
+        get.is_following = false;
         drop_window(desk, get);
-        if get.reads == 0 && !is_asked {
+        let is_over = get.reads == 0 && !is_asked;
+        self.land(desk, key);
+        if is_over {
             self.remove(desk, key);
         }
     }
@@ -522,7 +617,10 @@ impl Gets {
         self.unpin(desk, key);
         if let Some(mut get) = self.slots.remove(key) {
             drop_window(desk, &mut get);
-            self.kept_count -= usize::from(get.kept.is_some());
+            if get.kept.is_some() {
+                self.kept_count -= 1;
+                self.cache.give_back(get.record.length as usize);
+            }
             self.keep_spare(get.record);
         }
     }

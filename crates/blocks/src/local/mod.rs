@@ -20,6 +20,7 @@
 //! | `get`, `gets` | one GET; all of a worker |
 //! | `hashing` | what is to be hashed, of several contents at the same time |
 //! | `cache`, `pins` | contents kept; epochs that reads hold up |
+//! | `flights` | contents being read that several wait for |
 //! | `outcome` | what came of a read or a write |
 //! | `calls` | everything else that is asked for |
 //! | `desk`, `budget` | what all of them share; bounds on memory |
@@ -31,6 +32,7 @@ mod cache;
 mod calls;
 mod desk;
 mod event;
+mod flights;
 mod get;
 mod gets;
 mod hashing;

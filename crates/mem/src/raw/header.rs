@@ -56,6 +56,12 @@ impl Header {
         self.count.store(count, Ordering::Relaxed);
     }
 
+    /// There is more than the one reference that the caller holds. Relaxed: nothing is done to the chunk because of it.
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 1
+    }
+
     /// Adds `n` references on behalf of somebody who holds one.
     #[inline]
     pub(super) fn add(&self, n: u32) {

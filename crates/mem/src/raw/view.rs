@@ -136,6 +136,13 @@ impl View {
         }
     }
 
+    /// The chunk has another reference.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        // SAFETY: not empty, so we hold a reference and the header is alive.
+        self.len > 0 && unsafe { self.header.as_ref() }.is_shared()
+    }
+
     /// Grows over `next` if it begins where this view ends, in the same chunk. `next` keeps its reference.
     #[inline]
     pub(crate) fn try_join(&mut self, next: &View) -> bool {

@@ -161,6 +161,7 @@ local_figures!(
     memory_waits,
     cache_hits,
     cache_misses,
+    shared_reads,
     cache_evictions,
     cache_bytes,
     cache_entries,

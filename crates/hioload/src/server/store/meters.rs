@@ -48,6 +48,7 @@ figures! { LOCAL, local_values(stats: LocalStats):
     Counts "memory_waits" "Times a read or write waited for memory or a place in the disk's queue." = stats.memory_waits;
     Counts "cache_hits" "GETs answered from the cache." = stats.cache_hits;
     Counts "cache_misses" "GETs of blocks small enough for the cache that were not in it." = stats.cache_misses;
+    Counts "shared_reads" "GETs of contents that another GET read for them." = stats.shared_reads;
     Shows "cache_bytes" "Contents in the cache." = stats.cache_bytes;
     Counts "reply_ns_sum" "Nanoseconds that requests waited for the controller." = stats.reply_ns.sum;
     Counts "replies" "Replies of the controller." = stats.reply_ns.count;
