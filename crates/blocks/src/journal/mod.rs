@@ -63,6 +63,8 @@ pub(crate) struct Journal {
     head: u64,
     /// Units up to where the index is durable.
     tail: u64,
+    /// Units up to the end of the last entry that the index has.
+    known: u64,
     /// Units up to where the index was last told to flush.
     flushed: u64,
     log: Log,
@@ -78,6 +80,7 @@ impl Journal {
             number: state.number,
             head,
             tail: head,
+            known: head,
             flushed: head,
             log: Log::default(),
             units: Vec::new(),
@@ -149,10 +152,11 @@ impl Journal {
     /// The entry is synced and the index has it: the next one goes behind it.
     pub(crate) fn written(&mut self) {
         self.go_to(self.end());
+        self.known = self.head;
     }
 
     /// Takes the entry back that was written and that the index could not take: an empty one takes its place, to be synced
-    /// by the caller.
+    /// by the caller. The index does not know of it, so it is needed until the index has a later one.
     ///
     /// # Errors
     /// What the system says: the entry may be there or not.
@@ -166,7 +170,7 @@ impl Journal {
 
     /// The index is durable.
     pub(crate) fn synced(&mut self) {
-        self.tail = self.head;
+        self.tail = self.tail.max(self.known);
     }
 
     fn go_to(&mut self, end: u64) {

@@ -319,6 +319,42 @@ fn a_batch_the_index_refused_is_not_done_later() {
 }
 
 #[test]
+fn what_was_taken_back_stays_until_the_index_has_a_later_entry() {
+    let mut rig = rig(3);
+    for n in 1..4 {
+        rig.put(n);
+    }
+    rig.sync();
+    for n in 4..6 {
+        rig.journal.begin();
+        rig.note(n);
+        rig.write();
+        rig.index.rollback();
+        rig.journal.void(&mut rig.medium).expect("no fault");
+        rig.medium.sync().expect("no fault");
+        rig.sync();
+    }
+    // As far as there is room, which is not where the two are.
+    let mut last = 10;
+    loop {
+        rig.journal.begin();
+        rig.note(last);
+        rig.index.rollback();
+        if !rig.journal.has_room() {
+            break;
+        }
+        rig.put(last);
+        last += 1;
+    }
+    assert_eq!(rig.crash_to_the_last_sync().expect("sound"), 8);
+    assert!((10..last).all(|n| rig.is_there(n)) && last == 16);
+    // Once the index has a later one, durably, there is room again.
+    rig.put(20);
+    rig.sync();
+    assert_eq!(rig.journal.used(), 0);
+}
+
+#[test]
 fn an_entry_that_is_missing_refuses_the_start() {
     let mut rig = rig(3);
     for n in 1..5 {

@@ -53,11 +53,6 @@ impl ServerHandle {
         Streams::new(self.remote.clone(), Arc::clone(&self.wakers))
     }
 
-    /// The queues of those that listen to other threads.
-    pub(super) fn remote(&self) -> Remote<Message> {
-        self.remote.clone()
-    }
-
     /// Stops accepting, closes every session with 1001 at the configured pace, lets out what is
     /// under way, and stops the workers within the configured time. Returns at once.
     pub fn shutdown(&self) {

@@ -165,7 +165,7 @@ impl Server {
         }
         // Last: workers may have asked it for something until their end.
         if let Some(controller) = self.controller
-            && let Err(outcome) = controller.end(&self.control.handle().remote(), self.go.len())
+            && let Err(outcome) = controller.end()
         {
             let who = "the block store".to_owned();
             first.get_or_insert(RunError { who, outcome });

@@ -6,9 +6,11 @@
 //! ```
 //!
 //! A reply that finds a worker's queue full waits here, in order, and requests are left in their queues
-//! meanwhile: nothing is lost, and nothing grows.
+//! meanwhile: nothing is lost, and nothing grows. A worker that takes from its queue wakes nobody, so the
+//! controller looks again by itself until all is sent.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +21,7 @@ use hioload_blocks::{
     PauseConfig, Pauser, Replayed, Replies, Reply, StoreLock,
 };
 use hioload_reactor::{Address, Clock, Reach, StartError, Waker};
-use hioload_ring::{Port, Remote};
+use hioload_ring::Port;
 
 use super::board::Board;
 use super::open::{Opened, refused};
@@ -28,6 +30,9 @@ use crate::server::seat::TellEnd;
 
 /// How often figures are shown.
 const SHOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How soon replies that found no room are tried again.
+const UNSENT_PAUSE: Duration = Duration::from_micros(100);
 
 /// A controller and its place in the mesh.
 pub(crate) struct Turns {
@@ -39,7 +44,6 @@ pub(crate) struct Turns {
     unsent: Vec<VecDeque<Reply>>,
     board: Arc<Board>,
     shown: Time,
-    is_stopping: bool,
 }
 
 impl Turns {
@@ -58,7 +62,6 @@ impl Turns {
             replies: Vec::new(),
             board,
             shown: Time::ZERO,
-            is_stopping: false,
         }
     }
 
@@ -66,7 +69,7 @@ impl Turns {
     /// again.
     pub(crate) fn turn(&mut self, clock: &mut dyn FnMut() -> Time) -> (bool, Next) {
         let mut had_work = self.send_unsent();
-        if self.unsent.iter().all(VecDeque::is_empty) {
+        if !self.has_unsent() {
             had_work |= self.take_requests();
         }
         let next = self.controller.cycle(clock, &mut self.replies);
@@ -79,7 +82,17 @@ impl Turns {
         if now - self.shown >= SHOW_INTERVAL {
             self.show(now);
         }
+        let again = now + UNSENT_PAUSE;
+        let next = match next {
+            Next::At(due) if self.has_unsent() => Next::At(due.min(again)),
+            Next::Idle if self.has_unsent() => Next::At(again),
+            next => next,
+        };
         (had_work, next)
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.unsent.iter().any(|replies| !replies.is_empty())
     }
 
     fn take_requests(&mut self) -> bool {
@@ -90,7 +103,6 @@ impl Turns {
             had_work = true;
             match (from, message) {
                 (Some(worker), Message::Ask(request)) => self.controller.push(worker, request),
-                (_, Message::Shutdown { .. }) => self.is_stopping = true,
                 _ => debug_assert!(false, "invariant: nobody else writes to the controller"),
             }
         }
@@ -173,6 +185,8 @@ pub(crate) struct ControllerThread {
     pub(crate) board: Arc<Board>,
     /// Where the workers can be woken; sent once they are bound.
     go: mpsc::Sender<Vec<Waker>>,
+    /// It is to end.
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<(), Fault>>,
 }
 
@@ -187,13 +201,16 @@ impl ControllerThread {
     ) -> Result<Self, StartError> {
         let board = Arc::new(Board::new(workers));
         let shown = Arc::clone(&board);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let (ready_tx, ready) = mpsc::channel();
         let (go, gone) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("hioload-blocks".to_owned())
             .spawn(move || {
                 let _ended = ended;
-                run(opened, port, workers, clock, shown, &ready_tx, &gone)
+                let turns = |controller| Turns::new(controller, port, Vec::new(), shown);
+                run(opened, workers, clock, turns, &stopped, &ready_tx, &gone)
             })
             .map_err(|error| StartError {
                 what: "cannot start the thread of the block store".to_owned(),
@@ -212,6 +229,7 @@ impl ControllerThread {
             address: Address::new(Arc::new(Unpark(thread_ref))),
             board,
             go,
+            stop,
             thread,
         })
     }
@@ -221,15 +239,9 @@ impl ControllerThread {
         let _ = self.go.send(workers);
     }
 
-    /// Ends it, at `place` of the mesh, and waits for that.
-    pub(crate) fn end(self, remote: &Remote<Message>, place: usize) -> Result<(), String> {
-        let stop = || Message::Shutdown {
-            timeout: Duration::ZERO,
-            pace: 0,
-        };
-        while remote.try_send(place, stop()).is_err() && !self.thread.is_finished() {
-            std::thread::yield_now();
-        }
+    /// Ends it when the workers have ended, and waits for that.
+    pub(crate) fn end(self) -> Result<(), String> {
+        self.stop.store(true, Ordering::Release);
         self.address.waker().wake();
         match self.thread.join() {
             Ok(Ok(())) => Ok(()),
@@ -241,10 +253,10 @@ impl ControllerThread {
 
 fn run(
     opened: Opened,
-    port: Port<Message>,
     workers: usize,
     clock: Clock,
-    board: Arc<Board>,
+    turns: impl FnOnce(Controller) -> Turns,
+    stop: &AtomicBool,
     ready: &mpsc::Sender<Result<Thread, StartError>>,
     go: &mpsc::Receiver<Vec<Waker>>,
 ) -> Result<(), Fault> {
@@ -255,7 +267,7 @@ fn run(
             return Ok(());
         }
     };
-    let mut turns = Turns::new(controller, port, Vec::new(), board);
+    let mut turns = turns(controller);
     let _ = ready.send(Ok(std::thread::current()));
     // A server that is built and never run ends here.
     let Ok(wakers) = go.recv() else { return Ok(()) };
@@ -264,8 +276,9 @@ fn run(
     let mut pauser = Pauser::new(PauseConfig::default());
     let now = &mut || clock.now();
     loop {
+        let is_stopping = stop.load(Ordering::Acquire);
         let (had_work, next) = turns.turn(now);
-        if turns.is_stopping && !had_work {
+        if is_stopping && !had_work {
             return turns.finish(now);
         }
         match pauser.decide(clock.now(), had_work, next) {
@@ -321,4 +334,73 @@ fn make(
         (clock.now() - began).as_millis(),
     );
     Ok((controller, files.lock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hioload_blocks::{ControllerConfig, Disk, Hash, MemoryIndex, Request, RequestId};
+    use hioload_ring::mesh;
+
+    /// Nothing is stored.
+    #[derive(Debug)]
+    struct NoDisk;
+
+    impl Disk for NoDisk {
+        fn size(&self) -> u64 {
+            0
+        }
+
+        fn grow(&mut self, _: u64) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+
+        fn sync(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn read(&mut self, _: u64, _: &mut [u8]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        }
+
+        fn write(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn replies_that_find_no_room_are_sent_without_being_asked_for() {
+        const CAPACITY: usize = 4;
+        let mut ports = mesh::<Message>(2, CAPACITY);
+        let (port, mut worker) = (ports.pop().expect("two"), ports.pop().expect("two"));
+        let mut controller = Controller::new(
+            Box::new(MemoryIndex::new()),
+            Box::new(NoDisk),
+            ControllerConfig {
+                size_initial: 0,
+                ..ControllerConfig::default()
+            },
+            1,
+        )
+        .expect("an empty store");
+        let count = 3 * CAPACITY;
+        let hash = Hash::of(b"nobody has it");
+        for id in (0..).map(RequestId).take(count) {
+            controller.push(0, Request::Lookup { id, hash });
+        }
+        let address = Address::new(Arc::new(Unpark(std::thread::current())));
+        let board = Arc::new(Board::new(1));
+        let mut turns = Turns::new(controller, port, vec![address.waker()], board);
+        let now = Time::from_millis(1);
+        let mut answered = 0;
+        while answered < count {
+            let (_, next) = turns.turn(&mut || now);
+            let left = count - answered - CAPACITY.min(count - answered);
+            let soon = Next::At(now + UNSENT_PAUSE);
+            assert_eq!(next, if left > 0 { soon } else { Next::Idle });
+            while let Some((_, Message::Answer(_))) = worker.pop() {
+                answered += 1;
+            }
+        }
+    }
 }
