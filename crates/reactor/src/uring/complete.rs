@@ -80,7 +80,13 @@ impl UringDriver {
                     self.stats.cancel_late += 1;
                 }
             }
-            Kind::CloseStray => {}
+            // The message did not arrive: the peer is out of memory, or ending.
+            Kind::Wake if result < 0 => {
+                if let Some(peer) = self.wake_peers.get(index as usize) {
+                    peer.wake();
+                }
+            }
+            Kind::Wake | Kind::CloseStray => {}
             Kind::Install => drop(installed(result)),
             Kind::FileRead | Kind::FileWrite => self.file_op_over(index, generation, result, out),
             Kind::ZeroCopy => self.zero_copied(index, generation, entry, out),

@@ -88,6 +88,8 @@ pub struct UringDriver {
     /// Reads and writes of files in flight.
     file_ops: Slab<FileOp>,
     doorbell: Arc<Doorbell>,
+    /// Drivers that messages were sent to, to be woken another way when one does not arrive.
+    wake_peers: Vec<Arc<dyn Reach>>,
     /// Where the kernel puts the doorbell's count; stable while the read is in flight.
     doorbell_value: Box<u64>,
     /// Sends submitted since the last enter: they complete at once as a rule.
@@ -171,6 +173,7 @@ impl UringDriver {
             installs: 0,
             file_ops: Slab::with_limit(config.file_ops_max),
             doorbell,
+            wake_peers: Vec::new(),
             doorbell_value: Box::new(0),
             quick: 0,
             draining: false,
@@ -450,6 +453,7 @@ impl Driver for UringDriver {
 
 impl Drop for UringDriver {
     fn drop(&mut self) {
+        self.doorbell.close();
         self.drain();
         let Some(buffers) = self.buffers.take() else {
             return;

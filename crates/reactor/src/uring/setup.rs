@@ -20,7 +20,7 @@ pub(super) struct Built {
 
 /// Builds the best ring the kernel gives.
 pub(super) fn build(config: &DriverConfig) -> Result<Built, StartError> {
-    let ring = open(config).map_err(|error| refused(&error))?;
+    let mut ring = open(config).map_err(|error| refused(&error))?;
     let mut probe = Probe::new();
     ring.submitter()
         .register_probe(&mut probe)
@@ -40,6 +40,7 @@ pub(super) fn build(config: &DriverConfig) -> Result<Built, StartError> {
             return Err(missing(name));
         }
     }
+    enter(&mut ring).map_err(|error| refused(&error))?;
     Ok(Built {
         zero_copy: probe.is_supported(opcode::SendZc::CODE),
         can_install: probe.is_supported(opcode::FixedFdInstall::CODE),
@@ -69,6 +70,16 @@ fn open(config: &DriverConfig) -> io::Result<IoUring> {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => builder(false),
         other => other,
     }
+}
+
+/// Filters may let a ring be set up, and not be used.
+fn enter(ring: &mut IoUring) -> io::Result<()> {
+    // SAFETY: an operation that does nothing refers to no memory.
+    let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+    debug_assert!(pushed.is_ok(), "a new ring is empty");
+    ring.submit_and_wait(1)?;
+    ring.completion().next();
+    Ok(())
 }
 
 /// Turns the kernel's answer into what, why, what to do.

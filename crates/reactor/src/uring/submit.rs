@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use hioload_base::Key;
 use io_uring::opcode;
@@ -264,9 +265,10 @@ impl UringDriver {
     pub(super) fn wake(&mut self, to: &Address) -> OpId {
         match to.0.ring_fd() {
             Some(fd) if self.caps.msg_ring => {
+                let peer = self.wake_peer(to);
                 let data = plain(Kind::WakeMessage, 0);
                 let entry = opcode::MsgRingData::new(Fd(fd), 0, data, None).build();
-                self.push(entry.user_data(plain(Kind::Quiet, 0)));
+                self.push(entry.user_data(plain(Kind::Wake, peer)));
             }
             _ => to.0.wake(),
         }
@@ -274,6 +276,19 @@ impl UringDriver {
             kind: OpKind::HandOver,
             key: Key::from_bits(0),
         }
+    }
+
+    /// Where a driver stands that a message is sent to. As many as there are workers: they are never forgotten.
+    fn wake_peer(&mut self, to: &Address) -> u32 {
+        let known = self
+            .wake_peers
+            .iter()
+            .position(|peer| Arc::ptr_eq(peer, &to.0));
+        let place = known.unwrap_or_else(|| {
+            self.wake_peers.push(Arc::clone(&to.0));
+            self.wake_peers.len() - 1
+        });
+        place as u32
     }
 
     /// Asks the kernel to end one operation early.

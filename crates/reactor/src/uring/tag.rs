@@ -41,6 +41,8 @@ pub(super) enum Kind {
     FileWrite = 15,
     /// An ordinary descriptor for a direct one.
     Install = 16,
+    /// A wake message that this ring sends.
+    Wake = 17,
 }
 
 const GENERATION: u64 = (1 << 24) - 1;
@@ -74,6 +76,7 @@ pub(super) fn untag(user_data: u64) -> Option<(Kind, u32, u32)> {
         14 => Kind::FileRead,
         15 => Kind::FileWrite,
         16 => Kind::Install,
+        17 => Kind::Wake,
         _ => return None,
     };
     let generation = (user_data >> 32 & GENERATION) as u32;
