@@ -102,12 +102,16 @@ pub enum Event {
     MemoryWait,
     /// A read failed or brought something else, and was repeated.
     ReadAgain,
+    /// A content was read by one GET for others.
+    ReadShared,
     /// The controller replaced a damaged block.
     Repaired,
     /// The controller stood still while the workers went on.
     ControllerStalled,
     /// A commit of the index failed.
     CommitFailed,
+    /// A commit of the index found no room.
+    CommitRefused,
     /// A server could not start for want of space.
     StartRefused,
     /// A round ended with the server going on.
@@ -168,7 +172,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 76] = [
+    pub const ALL: [Self; 78] = [
         Self::MailboxFull,
         Self::PoolEmpty,
         Self::WorkerStalled,
@@ -214,9 +218,11 @@ impl Event {
         Self::Mended,
         Self::MemoryWait,
         Self::ReadAgain,
+        Self::ReadShared,
         Self::Repaired,
         Self::ControllerStalled,
         Self::CommitFailed,
+        Self::CommitRefused,
         Self::StartRefused,
         Self::Rested,
         Self::ShutDown,
@@ -321,9 +327,11 @@ impl Event {
             Self::Mended => "damaged block mended",
             Self::MemoryWait => "block waits for memory",
             Self::ReadAgain => "read repeated",
+            Self::ReadShared => "read shared",
             Self::Repaired => "damaged block replaced",
             Self::ControllerStalled => "controller stands still",
             Self::CommitFailed => "commit of the index failed",
+            Self::CommitRefused => "commit of the index refused",
             Self::StartRefused => "start refused",
             Self::Rested => "round ends at rest",
             Self::ShutDown => "round ends with a shutdown",

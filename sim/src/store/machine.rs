@@ -83,6 +83,7 @@ struct State {
     /// A sync, commit or sync of the index failed since the start.
     has_failed: bool,
     commits_failed: u64,
+    commits_refused: u64,
     prng: Prng,
 }
 
@@ -101,6 +102,7 @@ impl Machine {
             is_off: false,
             has_failed: false,
             commits_failed: 0,
+            commits_refused: 0,
             prng: prng.fork(),
         })))
     }
@@ -140,6 +142,11 @@ impl Machine {
         self.lock().commits_failed
     }
 
+    /// Commits that found no room.
+    pub(super) fn commits_refused(&self) -> u64 {
+        self.lock().commits_refused
+    }
+
     /// Something failed that poisons a store.
     pub(super) fn has_failed(&self) -> bool {
         self.lock().has_failed
@@ -152,6 +159,7 @@ impl Machine {
         state.disk.heal();
         // Failures that were ordered and have not come.
         state.index.fail_commit_after(u64::MAX);
+        state.index.refuse_commit_after(u64::MAX);
     }
 
     /// The next growth, or the next write, finds no space.
@@ -315,6 +323,7 @@ impl MachineIndex {
             state.has_failed = true;
             state.commits_failed += 1;
         }
+        state.commits_refused += u64::from(matches!(result, Err(IndexError::Full)));
         if result.is_ok() {
             state.passes(after);
         }

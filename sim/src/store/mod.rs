@@ -58,6 +58,8 @@ pub(crate) fn run(seed: u64) -> Outcome {
     let disk = quietly(|| machine.faults()).unwrap_or_else(|_| DiskFaultCounts::default());
     let failed = quietly(|| machine.commits_failed()).unwrap_or_default();
     notes.add_many(Event::CommitFailed, failed);
+    let refused = quietly(|| machine.commits_refused()).unwrap_or_default();
+    notes.add_many(Event::CommitRefused, refused);
     Outcome {
         disk,
         ..Outcome::of(seed, &net, &notes, result)

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) rows_max: Option<usize>,
     /// A commit of a life of the server fails with this chance, out of 100.
     pub(super) commit_failure_chance: u64,
+    /// Some commits of a round find no room with this chance, out of 100.
+    pub(super) commit_refusal_chance: u64,
     /// A worker or the controller stands still at a step with this chance, out of 10,000.
     pub(super) stall_chance: u64,
     pub(super) clients: usize,
@@ -102,6 +104,11 @@ impl Plan {
                 0
             } else {
                 pick(prng, &[0, 0, 20, 50])
+            },
+            commit_refusal_chance: if is_calm {
+                0
+            } else {
+                pick(prng, &[0, 0, 0, 50])
             },
             stall_chance: if is_calm {
                 0

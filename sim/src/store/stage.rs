@@ -187,6 +187,10 @@ impl Stage<'_> {
             let after = self.prng.below(20);
             self.machine.index().fail_commit_after(after);
         }
+        if self.prng.chance(self.plan.commit_refusal_chance, 100) {
+            let after = self.prng.below(20);
+            self.machine.index().refuse_commit_after(after);
+        }
         for asker in &mut self.askers {
             asker.left = self.plan.asks;
         }
@@ -248,7 +252,8 @@ impl Stage<'_> {
         Excuses {
             is_full: fired(DiskFault::NoSpace)
                 || self.plan.is_small
-                || self.plan.rows_max.is_some(),
+                || self.plan.rows_max.is_some()
+                || self.machine.commits_refused() > 0,
             is_damaged: fired(DiskFault::BitRot)
                 || fired(DiskFault::ReadFailed)
                 || fired(DiskFault::Misdirected)
@@ -328,15 +333,16 @@ impl Stage<'_> {
     fn note(&mut self) {
         let server = self.server();
         let stats = server.stats();
-        let waits = server.store_stats();
-        let waits = waits.iter().map(|local| local.memory_waits).sum();
-        let suspicious = server.store_stats();
-        let suspicious = suspicious.iter().map(|local| local.suspicious_reads).sum();
+        let local = server.store_stats();
+        let waits = local.iter().map(|local| local.memory_waits).sum();
+        let suspicious = local.iter().map(|local| local.suspicious_reads).sum();
+        let shared = local.iter().map(|local| local.shared_reads).sum();
         let controller = server.controller_stats();
         self.notes.add_many(Event::MailboxFull, stats.mailbox_full);
         self.notes.add_many(Event::Held, stats.held);
         self.notes.add_many(Event::MemoryWait, waits);
         self.notes.add_many(Event::ReadAgain, suspicious);
+        self.notes.add_many(Event::ReadShared, shared);
         self.notes.add_many(Event::Repaired, controller.repaired);
         self.notes.add_many(Event::Recalled, controller.recalled);
     }
