@@ -19,6 +19,11 @@ pub enum Fault {
     Poisoned,
     /// A table or a budget of the store is at its limit. Try again.
     Busy,
+    /// The same, and it is known for how long at least.
+    BusyFor {
+        /// Try again after so many seconds.
+        seconds: u32,
+    },
     /// The index could not be read or changed; the rest of the store goes on.
     Index,
     /// The system refused to read or write the data file; its error number.
@@ -28,9 +33,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the same request may succeed later without anybody doing something.
-    pub const fn is_busy(self) -> bool {
-        matches!(self, Fault::Busy)
+    /// Seconds after which the same request may succeed without anybody doing something.
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Fault::Busy => Some(1),
+            Fault::BusyFor { seconds } => Some(seconds),
+            _ => None,
+        }
     }
 }
 
@@ -57,7 +66,9 @@ impl fmt::Display for Fault {
             Fault::Poisoned => f.write_str(
                 "a sync failed earlier: the store changes nothing until it is opened again",
             ),
-            Fault::Busy => f.write_str("the store is at one of its limits: try again"),
+            Fault::Busy | Fault::BusyFor { .. } => {
+                f.write_str("the store is at one of its limits: try again")
+            }
             Fault::Index => f.write_str("the index could not be read or changed"),
             Fault::Io(code) => {
                 let error = std::io::Error::from_raw_os_error(*code);

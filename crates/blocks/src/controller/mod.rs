@@ -335,7 +335,7 @@ impl Controller {
         for promise in self.inbox.promises.drain(..) {
             let id = promise.asker.id;
             let mut gone = Vec::new();
-            let has_room = self.promises.has_room(now, promise.hashes.len());
+            let has_room = self.promises.has_room(now, &promise.hashes);
             if has_room {
                 for hash in &promise.hashes {
                     // It was there when the worker looked; since then it may have been released.
@@ -351,7 +351,8 @@ impl Controller {
                 let gone = gone.into_boxed_slice();
                 Reply::Promised { id, gone }
             } else {
-                let fault = Fault::Busy;
+                let seconds = self.promises.seconds_to_room(now);
+                let fault = Fault::BusyFor { seconds };
                 Reply::Failed { id, fault }
             };
             replies.push((promise.asker.worker, reply));

@@ -28,13 +28,32 @@ impl Promises {
         }
     }
 
-    /// Whether `count` more can be made.
-    pub(super) fn has_room(&mut self, now: Time, count: usize) -> bool {
-        if self.ends.len() + count > self.max && now >= self.earliest {
-            self.ends.retain(|_, end| *end > now);
-            self.earliest = self.ends.values().copied().min().unwrap_or(Time::MAX);
+    /// Whether all of these can be promised. Those that are promised already take no room.
+    pub(super) fn has_room(&mut self, now: Time, hashes: &[Hash]) -> bool {
+        if self.fits(hashes) {
+            return true;
         }
-        self.ends.len() + count <= self.max
+        if now < self.earliest {
+            return false;
+        }
+        self.ends.retain(|_, end| *end > now);
+        self.earliest = self.ends.values().copied().min().unwrap_or(Time::MAX);
+        self.fits(hashes)
+    }
+
+    fn fits(&self, hashes: &[Hash]) -> bool {
+        let room = self.max - self.ends.len();
+        let is_new = |hash: &&Hash| !self.ends.contains_key(*hash);
+        hashes.len() <= room || hashes.iter().filter(is_new).nth(room).is_none()
+    }
+
+    /// Whole seconds until there may be room again, at least one.
+    pub(super) fn seconds_to_room(&self, now: Time) -> u32 {
+        if self.ends.is_empty() {
+            return 1;
+        }
+        let seconds = (self.earliest - now).as_millis().div_ceil(1000);
+        u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
     }
 
     /// Makes or prolongs a promise. The caller has asked for room.
@@ -79,15 +98,42 @@ mod tests {
     fn the_table_has_room_up_to_its_limit_and_again_when_promises_end() {
         let mut promises = Promises::new(2);
         let at = Time::from_millis;
-        assert!(promises.has_room(at(0), 2));
-        assert!(!promises.has_room(at(0), 3));
-        promises.make(&hash(1), at(10));
-        promises.make(&hash(2), at(20));
-        assert!(promises.has_room(at(9), 0));
-        assert!(!promises.has_room(at(9), 1));
-        assert!(promises.has_room(at(10), 1));
-        assert!(!promises.has_room(at(10), 2));
+        let [one, two, three, four] = [1, 2, 3, 4].map(hash);
+        assert!(promises.has_room(at(0), &[one, two]));
+        assert!(!promises.has_room(at(0), &[one, two, three]));
+        promises.make(&one, at(10));
+        promises.make(&two, at(20));
+        assert!(promises.has_room(at(9), &[]));
+        assert!(!promises.has_room(at(9), &[three]));
+        assert!(promises.has_room(at(10), &[three]));
+        assert!(!promises.has_room(at(10), &[three, four]));
         assert_eq!(promises.len(), 1);
-        assert!(promises.has_room(at(20), 2));
+        assert!(promises.has_room(at(20), &[three, four]));
+    }
+
+    #[test]
+    fn what_is_promised_already_takes_no_room() {
+        let mut promises = Promises::new(2);
+        let at = Time::from_millis;
+        let [one, two, three] = [1, 2, 3].map(hash);
+        promises.make(&one, at(10));
+        assert!(promises.has_room(at(9), &[two, one]));
+        assert!(!promises.has_room(at(9), &[two, one, three]));
+        promises.make(&two, at(10));
+        assert!(promises.has_room(at(9), &[two, one, two]));
+        // What has ended is made anew: that takes room.
+        assert!(promises.has_room(at(10), &[one, two]));
+        assert!(!promises.has_room(at(10), &[one, two, three]));
+    }
+
+    #[test]
+    fn who_finds_no_room_is_told_when_there_may_be_some() {
+        let mut promises = Promises::new(1);
+        let at = Time::from_millis;
+        assert_eq!(promises.seconds_to_room(at(0)), 1);
+        promises.make(&hash(1), at(5000));
+        for (now, seconds) in [(0, 5), (1, 5), (1000, 4), (4999, 1), (5000, 1)] {
+            assert_eq!(promises.seconds_to_room(at(now)), seconds, "at {now} ms");
+        }
     }
 }

@@ -463,11 +463,20 @@ fn what_was_promised_is_not_released_before_the_end_of_it() {
     let hashes: Box<[Hash]> = [hash(3), hash(4)].into();
     rig.controller
         .push(0, Request::Promise { id, hashes, until });
-    let fault = Fault::Busy;
+    let fault = Fault::BusyFor { seconds: 1 };
     assert_eq!(
         rig.settle(),
         [Reply::Failed { id, fault }],
         "the table is full"
+    );
+    let id = rig.id();
+    let (hashes, gone) = ([hash(1), hash(2)].into(), [hash(2)].into());
+    rig.controller
+        .push(0, Request::Promise { id, hashes, until });
+    assert_eq!(
+        rig.settle(),
+        [Reply::Promised { id, gone }],
+        "one is promised already"
     );
     rig.now = until;
     let id = rig.release(1);

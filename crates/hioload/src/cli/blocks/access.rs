@@ -28,7 +28,7 @@ pub(super) trait Access {
 
 /// Stores.
 pub(super) trait Intake {
-    /// Which of these are not there, or damaged. The others stay for now.
+    /// Which of these are to be put: they are not there, or damaged, or nobody can say. The others stay for now.
     fn missing(&mut self, hashes: &[Hash]) -> Result<Vec<Hash>, Trouble>;
 
     /// Stores each of these; true when it was not there.

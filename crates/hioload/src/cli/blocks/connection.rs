@@ -33,6 +33,9 @@ const BUSY_RETRIES: u32 = 10;
 /// Longest pause before it is.
 const BUSY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Longest pause worth waiting for where there is another way.
+const BUSY_PAUSE_SHORT: Duration = Duration::from_secs(1);
+
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
@@ -80,6 +83,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// The server is busy, and when to ask again.
+    pub(super) fn busy_for(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| self.status == 503)
+    }
+
     /// What it says to a person: its first line.
     pub(super) fn line(&self) -> String {
         let body = String::from_utf8_lossy(&self.body);
@@ -128,13 +136,31 @@ impl Connection {
         let mut retries = 0;
         loop {
             let answer = self.call_once(method, target, fields, body)?;
-            match answer.retry_after {
-                Some(pause) if answer.status == 503 && retries < BUSY_RETRIES => {
+            match answer.busy_for() {
+                Some(pause) if retries < BUSY_RETRIES => {
                     thread::sleep(pause.min(BUSY_PAUSE_MAX));
                     retries += 1;
                 }
                 _ => return Ok(answer),
             }
+        }
+    }
+
+    /// The same for what the caller can do without: a server that is busy is asked once more, and only if it says that it will
+    /// not be for long.
+    pub(super) fn call_briefly(
+        &mut self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> Result<Answer, CallError> {
+        let answer = self.call_once(method, target, "", body)?;
+        match answer.busy_for() {
+            Some(pause) if pause <= BUSY_PAUSE_SHORT => {
+                thread::sleep(pause);
+                self.call_once(method, target, "", body)
+            }
+            _ => Ok(answer),
         }
     }
 
@@ -330,7 +356,7 @@ fn answer_of(head: &hioload_http::h1::Response<'_>) -> Answer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::TcpListener;
 
     use super::*;
@@ -360,7 +386,9 @@ mod tests {
     }
 
     /// A server that gives these answers, a connection each group; returns the requests' first lines.
-    fn serve(groups: &[&[&str]]) -> (Connection, thread::JoinHandle<Vec<String>>) {
+    pub(in super::super) fn serve(
+        groups: &[&[&str]],
+    ) -> (Connection, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound").to_string();
         let groups: Vec<Vec<String>> = groups

@@ -58,14 +58,9 @@ impl Remote {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
-    fn json(&mut self, method: &str, target: &str, body: &[u8]) -> Result<Value, Trouble> {
-        let answer = self.connections[0]
-            .call(method, target, "", body)
-            .map_err(lost)?;
-        if answer.status != 200 {
-            return Err(refused(&answer));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| unknown(&error.to_string()))
+    fn json(&mut self, target: &str) -> Result<Value, Trouble> {
+        let answer = self.connections[0].call("GET", target, "", &[]);
+        json_of(&answer.map_err(lost)?)
     }
 }
 
@@ -94,19 +89,26 @@ impl Access for Remote {
     fn page(&mut self, after: Option<Hash>, limit: u64) -> Result<Page, Trouble> {
         let after = after.map(|after| format!("&after={after}"));
         let target = format!("/blocks?limit={limit}{}", after.unwrap_or_default());
-        let value = self.json("GET", &target, &[])?;
+        let value = self.json(&target)?;
         page_of(&value).ok_or_else(|| unknown("that is no list of blocks"))
     }
 
     fn figures(&mut self) -> Result<Value, Trouble> {
-        self.json("GET", "/stats", &[])
+        self.json("/stats")
     }
 }
 
 impl Intake for Remote {
     fn missing(&mut self, hashes: &[Hash]) -> Result<Vec<Hash>, Trouble> {
         let lines: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
-        let value = self.json("POST", "/blocks:missing", lines.as_bytes())?;
+        let connection = &mut self.connections[0];
+        let answer = connection.call_briefly("POST", "/blocks:missing", lines.as_bytes());
+        let answer = answer.map_err(lost)?;
+        if answer.busy_for().is_some() {
+            // A PUT of what is there is answered as well.
+            return Ok(hashes.to_vec());
+        }
+        let value = json_of(&answer)?;
         let missing = value["missing"].as_array();
         let missing = missing.and_then(|list| list.iter().map(hash_of).collect());
         missing.ok_or_else(|| unknown("that is no list of hashes"))
@@ -213,6 +215,13 @@ fn unknown(what: &str) -> Trouble {
     Trouble::Lost(format!("the server's answer is not understood: {what}"))
 }
 
+fn json_of(answer: &Answer) -> Result<Value, Trouble> {
+    if answer.status != 200 {
+        return Err(refused(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| unknown(&error.to_string()))
+}
+
 fn hash_of(value: &Value) -> Option<Hash> {
     Hash::from_hex(value.as_str()?).ok()
 }
@@ -236,4 +245,27 @@ fn page_of(value: &Value) -> Option<Page> {
         unreadable: value["unreadable"].as_u64()?,
         next,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::tests::serve;
+    use super::*;
+
+    #[test]
+    fn a_server_too_busy_to_say_what_is_missing_is_sent_everything() {
+        let busy = |after| {
+            format!("HTTP/1.1 503 Busy\r\nRetry-After: {after}\r\nContent-Length: 0\r\n\r\n")
+        };
+        let (shortly, long) = (busy(0), busy(60));
+        let hashes = [1, 2].map(|n| Hash::of(&[n]));
+        for answers in [&[&*shortly, &*shortly][..], &[&*shortly, &*long], &[&*long]] {
+            let (connection, server) = serve(&[answers]);
+            let connections = vec![connection];
+            let missing = Remote { connections }.missing(&hashes);
+            assert_eq!(missing, Ok(hashes.to_vec()));
+            let requests = server.join().expect("no panic");
+            assert_eq!(requests.len(), answers.len(), "{answers:?}");
+        }
+    }
 }

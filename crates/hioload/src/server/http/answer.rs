@@ -98,14 +98,13 @@ impl Answer {
     pub(super) fn fault(fault: Fault) -> Self {
         let status = match fault {
             Fault::NoSpace | Fault::IndexFull => 507,
-            Fault::Poisoned | Fault::Busy => 503,
+            Fault::Poisoned | Fault::Busy | Fault::BusyFor { .. } => 503,
             Fault::Index | Fault::Io(_) | Fault::Misuse => 500,
         };
         let answer = Self::text(status, &fault.to_string());
-        if fault.is_busy() {
-            answer.field(&names::RETRY_AFTER, "1")
-        } else {
-            answer
+        match fault.retry_after() {
+            Some(seconds) => answer.field(&names::RETRY_AFTER, &seconds.to_string()),
+            None => answer,
         }
     }
 
