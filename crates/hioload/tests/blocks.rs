@@ -468,6 +468,42 @@ fn damage_is_found_told_and_repaired_by_the_same_content_in_a_directory() {
     }
 }
 
+/// Changes one byte of the row of a block, wherever the file of the index has it.
+fn damage_row(place: &Place, hash: &Hash) {
+    let path = format!("{}/index.mdbx", place.data());
+    let mut bytes = std::fs::read(&path).expect("it is there");
+    let is_here = |at: &usize| bytes[*at..].starts_with(hash.as_bytes());
+    let places: Vec<usize> = (0..bytes.len()).filter(is_here).collect();
+    assert!(!places.is_empty(), "no row of {hash}");
+    // The row is behind its key.
+    places.iter().for_each(|at| bytes[at + 40] ^= 1);
+    std::fs::write(&path, bytes).expect("it can be written");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_repaired_by_the_same_content() {
+    for is_served in [false, true] {
+        let place = Place::new();
+        place.write("a", b"a");
+        place.write("b", b"b");
+        let on = &["--data", place.data()];
+        let paths = [&*place.path("a"), &place.path("b")];
+        assert_eq!(blocks("put", on, &paths).code, 0);
+        damage_row(&place, &Hash::of(b"a"));
+        let server = is_served.then(|| Server::start(place.data()));
+        let at = server
+            .as_ref()
+            .map_or(*on, |server| ["--url", server.url()]);
+        let put = blocks("put", &at, &paths);
+        assert!(
+            put.code == 0 && put.stderr.contains("1 stored, 1 already there"),
+            "{put:?}"
+        );
+        let get = blocks("get", &at, &[&Hash::of(b"a").to_string()]);
+        assert_eq!((get.code, &*get.stdout), (0, "a"), "{get:?}");
+    }
+}
+
 #[test]
 fn a_record_of_damage_that_is_none_is_taken_back() {
     let place = Place::new();

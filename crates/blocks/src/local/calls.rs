@@ -9,7 +9,7 @@ use super::desk::Asked;
 use super::event::Event;
 use crate::fault::Fault;
 use crate::hash::Hash;
-use crate::index::{EachBlock, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX};
+use crate::index::{EachBlock, IndexError, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX};
 use crate::message::{Refer, Reply, Request, Unrefer};
 
 impl LocalStore {
@@ -41,7 +41,7 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Asks which of these are not there, or damaged. The others are promised to stay for `grace`. [`Event::Missing`] or
+    /// Asks which of these are not there, or damaged, content or row. The others are promised to stay for `grace`. [`Event::Missing`] or
     /// [`Event::CallFailed`] follows.
     ///
     /// # Errors
@@ -51,7 +51,12 @@ impl LocalStore {
         self.admit()?;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for hash in hashes {
-            let is_there = self.has(hash)?;
+            let is_there = match self.reader.block(hash, &mut self.scratch) {
+                Ok(is_there) => is_there && !self.scratch.is_damaged(),
+                // A PUT replaces a row that cannot be read.
+                Err(IndexError::Corrupt { .. }) => false,
+                Err(error) => return Err(Fault::from(&error)),
+            };
             if is_there { &mut found } else { &mut missing }.push(*hash);
         }
         let until = self.desk.now + grace;

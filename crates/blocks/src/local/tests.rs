@@ -8,7 +8,7 @@ use crate::config::{ControllerConfig, LookupBy, Verify};
 use crate::controller::{Controller, Replies};
 use crate::fault::Damage;
 use crate::fuzzing::medium::Medium;
-use crate::index::{Index, MemoryIndex};
+use crate::index::{Index, MemoryIndex, Table};
 use crate::message::{Released, Stored};
 use crate::record::Flags;
 use crate::sums::Sums;
@@ -364,6 +364,39 @@ fn calls_are_bounded_and_names_checked() {
     );
     rig.run();
     assert!(matches!(rig.events.pop(), Some(Event::Missing { hashes, .. }) if hashes.len() == 3));
+    rig.assert_nothing_is_lost();
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_missing_and_a_put_repairs_it() {
+    let mut rig = rig(plain());
+    let (sound, damaged) = (content(100), content(200));
+    rig.put(&sound);
+    rig.put(&damaged);
+    let hashes = [Hash::of(&sound), Hash::of(&damaged)];
+    let flip = |row: &mut Vec<u8>| row[8] ^= 1;
+    assert!(rig.index.damage(Table::Blocks, hashes[1].as_bytes(), flip));
+    for missing in [&hashes[1..], &[]] {
+        let asked = rig.store.missing(1, &hashes, Duration::ZERO);
+        assert_eq!(asked, Ok(()));
+        rig.run();
+        let event = rig.events.pop();
+        assert!(
+            matches!(&event, Some(Event::Missing { hashes, .. }) if **hashes == *missing),
+            "{event:?}"
+        );
+        let put = rig.put(&damaged);
+        assert_eq!(
+            matches!(
+                put,
+                Event::Stored {
+                    outcome: Stored::Repaired,
+                    ..
+                }
+            ),
+            !missing.is_empty()
+        );
+    }
     rig.assert_nothing_is_lost();
 }
 

@@ -18,8 +18,8 @@ use hioload::StoreConfig;
 use hioload::config::BlocksSection;
 use hioload_base::Time;
 use hioload_blocks::{
-    Controller, ControllerConfig, Event, FileOp, Hash, IndexReader, LocalConfig, LocalStore, Next,
-    PutError, PutKey, Record, Replies, StoreLock, Stored,
+    Controller, ControllerConfig, Event, FileOp, Hash, IndexError, IndexReader, LocalConfig,
+    LocalStore, Next, PutError, PutKey, Record, Replies, StoreLock, Stored,
 };
 
 use super::access::{Intake, Trouble};
@@ -164,9 +164,13 @@ impl Intake for Storing {
         let mut record = Record::blank();
         let mut missing = Vec::new();
         for hash in hashes {
-            let found = self.reader.block(hash, &mut record);
-            let found = found.map_err(|error| Trouble::Lost(format!("the index: {error}")))?;
-            if !found || record.is_damaged() {
+            let is_there = match self.reader.block(hash, &mut record) {
+                Ok(is_there) => is_there && !record.is_damaged(),
+                // What is put replaces a row that cannot be read.
+                Err(IndexError::Corrupt { .. }) => false,
+                Err(error) => return Err(Trouble::Lost(format!("the index: {error}"))),
+            };
+            if !is_there {
                 missing.push(*hash);
             }
         }
