@@ -31,6 +31,7 @@ hioload_e2e::on_each_driver! {
     api::figures_and_the_description_are_served,
     api::a_new_block_is_announced_once,
     framing::a_peer_that_waits_for_100_gets_it,
+    framing::an_offer_of_a_protocol_nobody_speaks_is_ignored,
     framing::pipelined_requests_are_answered_in_order,
     framing::a_request_may_come_in_any_two_parts,
     framing::chunks_of_any_size_make_one_body,

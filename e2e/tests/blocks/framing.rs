@@ -40,6 +40,31 @@ pub(crate) fn a_peer_that_waits_for_100_gets_it(driver: DriverChoice) {
     }
 }
 
+/// RFC 9110 7.8: what a server does not speak it ignores; clients that would like HTTP/2 ask like this.
+pub(crate) fn an_offer_of_a_protocol_nobody_speaks_is_ignored(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let content = content(1, 3000);
+    let hash = hash_of(&content);
+    let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                 HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n";
+    for (line, body, status) in [
+        (format!("PUT /blocks/{hash}"), &content[..], 201),
+        (format!("GET /blocks/{hash}"), b"", 200),
+        ("POST /blocks:missing".to_owned(), hash.as_bytes(), 200),
+        (format!("DELETE /blocks/{hash}"), b"", 204),
+    ] {
+        let answer = scene.ask(&line, offer, body);
+        assert_eq!(answer.status, status, "{line}: {}", answer.head);
+        assert_eq!(answer.field("Connection"), None, "{line}");
+    }
+    // As the first request of a connection, and as a later one.
+    let mut web = scene.dial();
+    for _ in 0..2 {
+        let answer = web.ask("GET /stats", offer, b"");
+        assert_eq!((answer.status, answer.field("Upgrade")), (200, None));
+    }
+}
+
 pub(crate) fn pipelined_requests_are_answered_in_order(driver: DriverChoice) {
     let scene = Scene::new(driver);
     let mut web = scene.dial();

@@ -103,13 +103,18 @@ impl Hub {
             whole.extend_from_slice(input.rest());
             &mut whole[..]
         };
-        let wants = wants_upgrade(head);
-        if wants.is_none() && head.len() < self.core.settings.handshake.head_size_max {
+        let offered = offered(head);
+        if offered.is_none() && head.len() < self.core.settings.handshake.head_size_max {
             let head = head.to_vec();
             return self.keep_head(cx, socket, head);
         }
-        if wants == Some(true) {
-            let Some(taken) = self.upgrade(cx, socket, head) else {
+        let answered = match offered {
+            Some(Offered::WebSocket) => Some(self.upgrade(cx, socket, head)),
+            Some(Offered::Others) => self.offer(cx, socket, head),
+            Some(Offered::Nothing) | None => None,
+        };
+        if let Some(taken) = answered {
+            let Some(taken) = taken else {
                 return;
             };
             return if whole.is_empty() {
@@ -239,19 +244,43 @@ impl Hub {
     }
 }
 
-/// Whether a head has a field `Upgrade`; `None` while it is not complete.
-fn wants_upgrade(head: &[u8]) -> Option<bool> {
+/// What a head offers in `Upgrade`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offered {
+    Nothing,
+    /// WebSocket among others.
+    WebSocket,
+    /// Protocols that the application may speak. What nobody here speaks is ignored (RFC 9110 7.8).
+    Others,
+}
+
+/// What a head offers; `None` while it is not complete.
+fn offered(head: &[u8]) -> Option<Offered> {
     const NAME: &[u8] = b"upgrade:";
-    let mut wants = false;
+    let mut found = Offered::Nothing;
     for line in head.split_inclusive(|&byte| byte == b'\n') {
         if matches!(line, b"\r\n" | b"\n") {
-            return Some(wants);
+            return Some(found);
         }
-        wants |= line
-            .get(..NAME.len())
-            .is_some_and(|name| name.eq_ignore_ascii_case(NAME));
+        let Some((name, value)) = line.split_at_checked(NAME.len()) else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case(NAME) && found != Offered::WebSocket {
+            found = if lists_websocket(value) {
+                Offered::WebSocket
+            } else {
+                Offered::Others
+            };
+        }
     }
     None
+}
+
+/// Whether the value of a field `Upgrade` has WebSocket in it.
+pub(super) fn lists_websocket(value: &[u8]) -> bool {
+    value
+        .split(|&byte| byte == b',')
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 #[cfg(test)]
@@ -260,16 +289,34 @@ mod tests {
 
     #[test]
     fn upgrades_are_told_by_their_field() {
-        for (head, wants) in [
-            ("GET / HTTP/1.1\r\nUPGRADE: x\r\n\r\n", Some(true)),
+        use Offered::{Nothing, Others, WebSocket};
+        for (head, found) in [
+            ("GET / HTTP/1.1\r\nUPGRADE: x\r\n\r\n", Some(Others)),
+            ("GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n", Some(Others)),
+            (
+                "GET / HTTP/1.1\r\nUpgrade:WebSocket\r\n\r\n",
+                Some(WebSocket),
+            ),
+            (
+                "GET / HTTP/1.1\r\nUpgrade: h2c , websocket\r\n\r\n",
+                Some(WebSocket),
+            ),
+            (
+                "GET / HTTP/1.1\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n",
+                Some(WebSocket),
+            ),
+            (
+                "GET / HTTP/1.1\r\nUpgrade: websockets\r\n\r\n",
+                Some(Others),
+            ),
             (
                 "GET /upgrade: HTTP/1.1\r\nX: upgrade:\r\n\r\nupgrade: x",
-                Some(false),
+                Some(Nothing),
             ),
-            ("GET / HTTP/1.1\r\nUpgrade: x\r\n", None),
+            ("GET / HTTP/1.1\r\nUpgrade: websocket\r\n", None),
             ("", None),
         ] {
-            assert_eq!(wants_upgrade(head.as_bytes()), wants, "{head:?}");
+            assert_eq!(offered(head.as_bytes()), found, "{head:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::own_names as own;
 use super::poll::poll_path;
 use crate::server::connection::{Facts, Phase};
 use crate::server::core::Cx;
+use crate::server::handshake::lists_websocket;
 use crate::server::hub::Hub;
 use crate::server::sse::CLASS;
 use crate::session::Session;
@@ -53,7 +54,7 @@ fn looks_like_events(head: &[u8]) -> bool {
     let is_path = path.is_some_and(|path| path == EVENTS_PATH || poll_path(path).is_some());
     let mut is_accepted = false;
     for (name, value) in Fields::new(&head[line + 1..end + 2]) {
-        if name.eq_ignore_ascii_case(b"Upgrade") {
+        if name.eq_ignore_ascii_case(b"Upgrade") && lists_websocket(value) {
             return false;
         }
         is_accepted |= name.eq_ignore_ascii_case(b"Accept") && sse::accepts(value);
@@ -229,6 +230,10 @@ mod tests {
             (
                 "GET /events HTTP/1.1\r\nUpgrade: websocket\r\nHost: a\r\n\r\n",
                 false,
+            ),
+            (
+                "GET /events HTTP/1.1\r\nUpgrade: h2c\r\nHost: a\r\n\r\n",
+                true,
             ),
             ("", false),
         ] {
