@@ -19,6 +19,7 @@ hioload_e2e::on_each_driver! {
     api::a_block_may_be_named_by_the_server,
     api::every_size_comes_back_and_no_larger_one_is_taken,
     api::conditions_are_kept,
+    api::a_page_that_is_not_welcome_changes_nothing,
     api::parts_of_a_block_are_served,
     api::a_head_request_has_no_body,
     api::other_methods_and_paths_are_refused,

@@ -14,6 +14,7 @@ hioload_e2e::on_each_driver! {
     exchange::blocks_of_every_size_go_in_and_come_out,
     exchange::a_hundred_requests_share_a_connection,
     exchange::conditions_and_ranges_are_kept,
+    exchange::a_page_that_is_not_welcome_changes_nothing,
     exchange::a_refused_body_harms_nobody,
     exchange::a_peer_that_waits_for_100_gets_it,
     exchange::what_is_not_there_is_404,

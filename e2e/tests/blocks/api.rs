@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hioload::DriverChoice;
+use hioload::{DriverChoice, OriginPolicy};
 use hioload_e2e::{Opcode, Web, Wire, hash_of};
 
 use crate::kit::{Scene, content};
@@ -165,6 +165,43 @@ pub(crate) fn conditions_are_kept(driver: DriverChoice) {
     }
     let missing = "GET /blocks/".to_owned() + &hash_of(b"another");
     assert_eq!(web.ask(&missing, "If-None-Match: *\r\n", b"").status, 404);
+}
+
+pub(crate) fn a_page_that_is_not_welcome_changes_nothing(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        settings.accept.origins = OriginPolicy::SameHost;
+    });
+    let content = content(1, 5000);
+    let hash = scene.dial().put(&content).text();
+    let other = "Origin: http://elsewhere.example\r\n";
+    let same = "Origin: http://test\r\n";
+    for (line, body) in [
+        ("POST /blocks".to_owned(), &b"x"[..]),
+        ("PUT /".to_owned(), b"x"),
+        (format!("PUT /blocks/{hash}"), &content),
+        (format!("DELETE /blocks/{hash}"), b""),
+        ("POST /blocks:delete".to_owned(), hash.as_bytes()),
+        ("POST /blocks:missing".to_owned(), hash.as_bytes()),
+        (format!("PUT /blocks/{hash}/refs/a"), b"x"),
+        (format!("DELETE /blocks/{hash}/refs/a"), b""),
+    ] {
+        for origin in [other, "Origin: null\r\n"] {
+            let answer = scene.ask(&line, origin, body);
+            assert_eq!(answer.status, 403, "{line} {origin}");
+            assert_eq!(answer.text().lines().count(), 1);
+        }
+    }
+    // What changes nothing is for browsers to keep from a page.
+    assert_eq!(
+        scene.ask(&format!("GET /blocks/{hash}"), other, b"").status,
+        200
+    );
+    scene.rests_with(1);
+    for origin in [same, ""] {
+        assert_eq!(scene.ask("POST /blocks", origin, b"x").status / 100, 2);
+    }
+    let answer = scene.ask(&format!("DELETE /blocks/{hash}"), same, b"");
+    assert_eq!(answer.status, 204);
 }
 
 pub(crate) fn parts_of_a_block_are_served(driver: DriverChoice) {

@@ -3,10 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use hioload::DriverChoice;
+use hioload::{DriverChoice, OriginPolicy};
 use hioload_e2e::{Running, hash_of};
 
-use crate::kit::{Peer, Scene, answer_of, content, request, run, send, try_send};
+use crate::kit::{Peer, Scene, answer_of, content, request, run, send, settings, try_send};
 
 const SIZES: [usize; 7] = [1, 4095, 4096, 16_384, 65_536, 100_000, 512 * 1024];
 
@@ -102,6 +102,29 @@ pub(crate) fn conditions_and_ranges_are_kept(driver: DriverChoice) {
         let wrong = String::from_utf8(wrong).expect("text");
         assert_eq!(peer.ask("PUT", &wrong, &content).await.status(), 422);
         assert_eq!(peer.ask("PUT", &wrong, b"").await.status(), 400);
+    });
+}
+
+pub(crate) fn a_page_that_is_not_welcome_changes_nothing(driver: DriverChoice) {
+    let with = settings(|settings| settings.accept.origins = OriginPolicy::SameHost);
+    let scene = Scene::of(driver, |builder| builder.settings(with));
+    run(async {
+        let mut peer = Peer::dial(scene.addr()).await;
+        let hash = hash_of(b"x");
+        for (origin, is_welcome) in [("http://elsewhere.example", false), ("http://test", true)] {
+            for (method, path, body, status) in [
+                ("PUT", format!("/blocks/{hash}"), &b"x"[..], 201),
+                ("POST", "/blocks".to_owned(), b"x", 200),
+                ("DELETE", format!("/blocks/{hash}"), b"", 204),
+            ] {
+                let mut request = request(method, &path);
+                let origin = origin.parse().expect("a value");
+                request.headers_mut().insert("origin", origin);
+                let answer = peer.ask_with(request, body).await;
+                let status = if is_welcome { status } else { 403 };
+                assert_eq!(answer.status(), status, "{method} {path}");
+            }
+        }
     });
 }
 

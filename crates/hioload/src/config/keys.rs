@@ -145,7 +145,7 @@ keys! {
     "ws.idle_timeout": "How long a client may send no message before its session ends with 1001; off: forever";
     "ws.lifetime": "How long a session may last before it ends with 1001; off: forever";
     "ws.subprotocols": "Subprotocols spoken here, for clients that offer some";
-    "ws.origins": "Pages that may connect: any, same-host, or a list such as [\"https://example.com\"]; others get 403";
+    "ws.origins": "Pages that may connect, and change blocks: any, same-host, or a list such as [\"https://example.com\"]; others get 403";
     "ws.deflate" --"deflate" "on|off": "Compress for clients that offer it (permessage-deflate)";
     "ws.deflate_takeover": "Keep the compression context from message to message: smaller messages, 300 KiB for each session";
     "ws.deflate_window_bits": "Window of the compression at most, as a power of two";

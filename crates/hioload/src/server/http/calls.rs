@@ -8,7 +8,7 @@ use hioload_reactor::SocketId;
 use super::answer::Answer;
 use super::exchange::{Asked, Conditions, List, Wish, Work};
 use super::poll::poll_path;
-use super::stream::asks_for_events;
+use super::stream::{asks_for_events, page_of};
 use super::{LIST_SIZE_MAX, Next};
 use crate::server::core::Cx;
 use crate::server::hub::Hub;
@@ -63,6 +63,13 @@ impl Hub {
                 return self.turn_away(cx, socket, request, Answer::text(404, line));
             }
         };
+        // A browser lets any page send a POST and only keeps the answer from it.
+        if matches!(request.method(), "POST" | "PUT" | "DELETE")
+            && page_of(request, &self.core.settings.accept.origins).is_err()
+        {
+            let answer = Answer::text(403, "this origin may not change anything here");
+            return self.turn_away(cx, socket, request, answer);
+        }
         match call {
             Call::Put { expected } => self.put(cx, socket, request, expected),
             Call::PutReference { hash, name } => {

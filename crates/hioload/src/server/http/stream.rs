@@ -89,11 +89,16 @@ pub(super) fn last_event(request: &Request<'_>) -> Option<Since> {
     Some(text.parse().unwrap_or(nowhere))
 }
 
-/// Whether a page may read: with the field that tells its browser so, or not.
-pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Result<FieldList, ()> {
-    let mut fields = FieldList::new();
+/// The page that asks, if it is welcome; `None`: no page does.
+///
+/// # Errors
+/// It is not welcome.
+pub(super) fn page_of<'a>(
+    request: &Request<'a>,
+    policy: &OriginPolicy,
+) -> Result<Option<&'a str>, ()> {
     let Some(origin) = request.header("Origin") else {
-        return Ok(fields);
+        return Ok(None);
     };
     let origin = str::from_utf8(origin).map_err(drop)?;
     let is_welcome = match policy {
@@ -113,11 +118,20 @@ pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Resu
             })
         }
     };
-    if !is_welcome {
-        return Err(());
+    if is_welcome {
+        Ok(Some(origin))
+    } else {
+        Err(())
     }
-    fields.push(&names::ALLOW_ORIGIN, origin);
-    fields.push(&names::VARY, "Origin");
+}
+
+/// Whether a page may read: with the field that tells its browser so, or not.
+pub(super) fn origin_field(request: &Request<'_>, policy: &OriginPolicy) -> Result<FieldList, ()> {
+    let mut fields = FieldList::new();
+    if let Some(origin) = page_of(request, policy)? {
+        fields.push(&names::ALLOW_ORIGIN, origin);
+        fields.push(&names::VARY, "Origin");
+    }
     Ok(fields)
 }
 
