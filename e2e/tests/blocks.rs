@@ -48,6 +48,8 @@ hioload_e2e::on_each_driver! {
     ends::one_that_asks_nothing_is_cut_off,
     ends::an_answer_that_nobody_takes_is_given_up,
     ends::a_connection_closes_after_what_says_so,
+    ends::uploads_that_send_nothing_hold_up_nobody,
+    ends::who_is_held_back_is_not_late,
     ends::who_still_sends_a_refused_body_gets_the_answer,
     shared::many_clients_put_get_and_delete_one_block,
     shared::connections_on_several_workers_see_one_store,

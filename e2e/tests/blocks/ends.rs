@@ -177,6 +177,68 @@ pub(crate) fn a_connection_closes_after_what_says_so(driver: DriverChoice) {
     scene.rests();
 }
 
+pub(crate) fn uploads_that_send_nothing_hold_up_nobody(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let content = content(1, 100_000);
+    let length = "Content-Length: 100000\r\n";
+    let mut heads = Vec::new();
+    for more in [length, "Transfer-Encoding: chunked\r\n"] {
+        for _ in 0..100 {
+            let mut web = scene.dial();
+            web.send(&http_request("POST /blocks", more, b""));
+            heads.push(web);
+        }
+    }
+    scene
+        .server
+        .until_stats("all heads", |stats| stats.requests >= 200);
+    let [plain, chunked] = requests(&content);
+    for (request, status) in [(plain, 201), (chunked, 200)] {
+        let mut web = scene.dial();
+        web.send(&request);
+        assert_eq!(web.answer(false).status, status);
+    }
+    drop(heads);
+    scene.rests_with(1);
+}
+
+pub(crate) fn who_is_held_back_is_not_late(driver: DriverChoice) {
+    let patience = Duration::from_secs(1);
+    let scene = Scene::with(driver, |settings, _| settings.body_timeout = patience);
+    // They have the memory, and make what counts as progress: half a piece each time.
+    let mut slow: Vec<_> = (0..40).map(|_| scene.dial()).collect();
+    for web in &mut slow {
+        let head = http_request("POST /blocks", "Content-Length: 500000\r\n", b"");
+        web.send(&[&head[..], b"begun"].concat());
+    }
+    scene
+        .server
+        .until_stats("all heads", |stats| stats.requests >= 40);
+    let content = content(1, 100_000);
+    let [plain, _] = requests(&content);
+    let mut held = scene.dial();
+    held.send(&plain);
+    std::thread::sleep(patience / 2);
+    for web in &mut slow {
+        web.try_send(&[7; 32 * 1024]);
+    }
+    let answer = held.answer(false);
+    // On a machine that stood still the others were late before.
+    assert!(matches!(answer.status, 201 | 503), "{}", answer.head);
+    if answer.status == 503 {
+        assert_eq!(answer.field("Retry-After"), Some("1"));
+        assert_eq!(answer.field("Connection"), Some("close"));
+        held.expect_end();
+    }
+    drop(held);
+    for mut web in slow {
+        assert!(matches!(web.answer(false).status, 408 | 503));
+        web.expect_end();
+    }
+    assert!(scene.dial().put(&content).status < 300);
+    scene.rests_with(1);
+}
+
 pub(crate) fn who_still_sends_a_refused_body_gets_the_answer(driver: DriverChoice) {
     let scene = Scene::with(driver, |settings, _| {
         // What lingers longer than it must fails the test.

@@ -187,7 +187,7 @@ keys! {
     "streams.poll_backlog": "Once so many bytes wait for the next poll of a session, it takes no more";
     "streams.poll_worker": "Bytes that may wait for polls on a worker";
     "http.idle_timeout": "How long a connection may wait for its next request before it is closed";
-    "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed";
+    "http.body_timeout": "How long 32KiB of a request body may take to come, or of an answer to be taken, before the connection is closed; a body that waits as long for memory is answered with 503";
     "h2.streams_worker_max": "Streams of all HTTP/2 connections of a worker; one more is refused";
     "h2.streams_max": "Streams that a client may have at a time on one connection";
     "h2.tunnels_max": "Of these, WebSockets; 0: none over HTTP/2";

@@ -157,9 +157,51 @@ impl Hub {
             let answer = Answer::text(412, "the block is there already");
             return self.turn_away(cx, socket, request, answer);
         }
+        if request.expects_continue() {
+            // RFC 9110 10.1.1: what would refuse the body is said before it is sent.
+            match store.local.put_begin(now, user, expected, length) {
+                Ok(key) => store.local.put_abort(now, key),
+                Err(error) => {
+                    return self.turn_away(cx, socket, request, Answer::put_error(error));
+                }
+            }
+        }
+        let work = Work::Offered {
+            expected,
+            length,
+            only_new,
+        };
+        self.take_body(cx, socket, request, work)
+    }
+
+    /// Something came. If it is the first of a body, the store takes it from here on: a head alone holds nothing.
+    pub(super) fn begin_put(&mut self, cx: &mut Cx<'_>, socket: SocketId) -> Next {
+        let (now, user) = (cx.now(), socket.key().to_bits());
+        let Some(exchange) = self.exchange(socket) else {
+            return Next::Stop;
+        };
+        let Work::Offered {
+            expected,
+            length,
+            only_new,
+        } = exchange.work
+        else {
+            return Next::Go;
+        };
+        let Some(store) = &mut self.store else {
+            return Next::Stop;
+        };
         match store.local.put_begin(now, user, expected, length) {
-            Ok(key) => self.take_body(cx, socket, request, Work::Put { key, only_new }),
-            Err(error) => self.turn_away(cx, socket, request, Answer::put_error(error)),
+            Ok(key) => {
+                if let Some(exchange) = self.exchange(socket) {
+                    exchange.work = Work::Put { key, only_new };
+                }
+                Next::Go
+            }
+            Err(error) => {
+                self.core.stats.requests_refused += 1;
+                self.answer(cx, socket, &Answer::put_error(error).last())
+            }
         }
     }
 
@@ -218,6 +260,7 @@ impl Hub {
         let Some(exchange) = self.exchange(socket) else {
             return Next::Stop;
         };
+        exchange.took(now, bytes.len());
         let size_max = match &mut exchange.work {
             Work::Put { key, .. } => {
                 let key = *key;
@@ -243,9 +286,12 @@ impl Hub {
                 }
                 size_max
             }
-            Work::Idle | Work::Asked(_) | Work::Get { .. } | Work::Page(_) | Work::Poll(_) => {
-                return Next::Go;
-            }
+            Work::Idle
+            | Work::Offered { .. }
+            | Work::Asked(_)
+            | Work::Get { .. }
+            | Work::Page(_)
+            | Work::Poll(_) => return Next::Go,
         };
         self.give_up(socket);
         let line = format!("the body has more than {size_max} bytes, or there is no memory for it");
@@ -265,6 +311,10 @@ impl Hub {
                     store.local.put_end(now, key);
                 }
                 Next::Go
+            }
+            Work::Offered { .. } => {
+                let answer = Answer::put_error(PutError::Empty);
+                self.answer(cx, socket, &answer)
             }
             Work::List { of, body } => {
                 self.core.assembly_size -= body.len();

@@ -29,6 +29,8 @@ pub(in crate::server) struct Exchange {
     touched: Time,
     /// Bytes since then.
     progress: usize,
+    /// Its body waits for memory of ours.
+    is_held: bool,
     /// When its timer fires, if one is set.
     pub(super) due: Option<Time>,
 }
@@ -39,6 +41,13 @@ pub(in crate::server) enum Work {
     /// There is none, or its head is coming in.
     #[default]
     Idle,
+    /// The first of its body, which goes into the store.
+    Offered {
+        expected: Option<Hash>,
+        /// Bytes announced.
+        length: Option<u32>,
+        only_new: bool,
+    },
     /// Its body, which goes into the store.
     Put {
         key: PutKey,
@@ -145,6 +154,7 @@ impl Exchange {
             is_last: false,
             touched: now,
             progress: 0,
+            is_held: false,
             due: None,
         }
     }
@@ -158,6 +168,28 @@ impl Exchange {
     pub(in crate::server) fn touch(&mut self, now: Time) {
         self.touched = now;
         self.progress = 0;
+        self.is_held = false;
+    }
+
+    /// There is no memory for what came of a body: from now on the time is ours, not the peer's.
+    pub(super) fn hold(&mut self, now: Time) {
+        if !self.is_held {
+            self.touch(now);
+            self.is_held = true;
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// So much of a body was taken. After a wait for memory the peer's time begins anew.
+    pub(super) fn took(&mut self, now: Time, count: usize) {
+        if self.is_held {
+            self.touch(now);
+        } else {
+            self.moved(now, count);
+        }
     }
 
     /// Bytes came or went. A few do not count: who sends or takes them one by one is not waited for.
@@ -186,7 +218,10 @@ impl Exchange {
 
     /// A body is coming in.
     pub(in crate::server) fn is_in_body(&self) -> bool {
-        matches!(self.work, Work::Put { .. } | Work::List { .. })
+        matches!(
+            self.work,
+            Work::Offered { .. } | Work::Put { .. } | Work::List { .. }
+        )
     }
 }
 

@@ -96,13 +96,12 @@ impl Hub {
             .map(|cold| std::mem::take(&mut cold.stash))
             .unwrap_or_default();
         let now = cx.now();
-        if let Some(exchange) = self.exchange(socket) {
-            if !exchange.is_idle() {
-                exchange.moved(now, input.rest().len());
-            } else if stash.is_empty() {
-                // The time for a head begins with its first byte.
-                exchange.touch(now);
-            }
+        if let Some(exchange) = self.exchange(socket)
+            && exchange.is_idle()
+            && stash.is_empty()
+        {
+            // The time for a head begins with its first byte.
+            exchange.touch(now);
         }
         if stash.is_empty() {
             return self.take_http(cx, socket, input);
@@ -144,7 +143,12 @@ impl Hub {
         socket: SocketId,
         input: &mut Input<'_>,
     ) -> Next {
-        let limits = self.core.settings.http;
+        let (now, limits) = (cx.now(), self.core.settings.http);
+        if !input.rest().is_empty()
+            && let Next::Stop = self.begin_put(cx, socket)
+        {
+            return Next::Stop;
+        }
         let cork = self.core.cork.len();
         let Some(connection) = self.core.table.get_mut(socket) else {
             return Next::Stop;
@@ -158,8 +162,12 @@ impl Hub {
         };
         let room = match &exchange.work {
             Work::Idle if !is_backed_up => usize::MAX,
+            // Nothing has come of it.
+            Work::Offered { .. } => 0,
             Work::List { .. } => usize::MAX,
             Work::Put { key, .. } => match &mut self.store {
+                // A buffer for it is taken, but not for nothing.
+                Some(_) if input.rest().is_empty() => 0,
                 Some(store) => store.local.put_room(*key),
                 None => return Next::Stop,
             },
@@ -176,11 +184,15 @@ impl Hub {
         let before = rest.len();
         let outcome = exchange.machine.handle_input(&limits, &mut rest, room);
         let left = rest.len();
+        let is_held = room == 0 && left > 0 && matches!(outcome, Ok(None));
+        if is_held {
+            exchange.hold(now);
+        }
         let next = match outcome {
             Ok(Some(h1::Event::Head(request))) => self.http_head(cx, socket, &request),
             Ok(Some(h1::Event::Body(bytes))) => self.http_body(cx, socket, bytes),
             Ok(Some(h1::Event::End)) => self.http_end(cx, socket),
-            Ok(None) if room == 0 && left > 0 => Next::Hold,
+            Ok(None) if is_held => Next::Hold,
             Ok(None) => Next::Wait,
             Err(refusal) => {
                 self.core.stats.requests_refused += 1;
@@ -431,6 +443,14 @@ impl Hub {
         if matches!(exchange.work, Work::Poll(_)) {
             return self.end_poll(cx, socket);
         }
+        if exchange.is_held() {
+            self.core.stats.requests_refused += 1;
+            self.give_up(socket);
+            let answer = Answer::text(503, "there was no memory for the body in time");
+            let answer = answer.field(&names::RETRY_AFTER, "1").last();
+            self.answer(cx, socket, &answer);
+            return;
+        }
         if exchange.is_in_body() || (exchange.is_idle() && has_stash) {
             self.core.stats.requests_late += 1;
             self.give_up(socket);
@@ -535,7 +555,11 @@ impl Hub {
                 Work::Put { key, .. } => store.local.put_abort(now, key),
                 Work::Get { key, .. } => store.local.get_abort(now, key),
                 Work::List { body, .. } => self.core.assembly_size -= body.len(),
-                Work::Idle | Work::Asked(_) | Work::Page(_) | Work::Poll(_) => {}
+                Work::Idle
+                | Work::Offered { .. }
+                | Work::Asked(_)
+                | Work::Page(_)
+                | Work::Poll(_) => {}
             }
         }
     }
