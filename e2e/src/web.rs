@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -63,6 +64,8 @@ impl Answer {
 pub struct Web {
     stream: TcpStream,
     input: Vec<u8>,
+    /// Bytes of a read, and how long to wait before it.
+    pace: Option<(usize, Duration)>,
 }
 
 impl Web {
@@ -72,6 +75,7 @@ impl Web {
         Self {
             stream: foreign::open(addr, None),
             input: Vec::new(),
+            pace: None,
         }
     }
 
@@ -97,9 +101,7 @@ impl Web {
     /// Ends with a reset.
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
-        socket
-            .set_linger(Some(std::time::Duration::ZERO))
-            .expect("an option");
+        socket.set_linger(Some(Duration::ZERO)).expect("an option");
     }
 
     /// A request with `more` header lines, each with its CRLF, and a body of known length unless it is empty.
@@ -186,6 +188,18 @@ impl Web {
         Ok(answer)
     }
 
+    /// The next answer, taken at most `piece` bytes at a time with a pause after each.
+    ///
+    /// # Panics
+    /// When the connection ends before its end.
+    #[track_caller]
+    pub fn slow_answer(&mut self, piece: usize, pause: Duration) -> Answer {
+        self.pace = Some((piece, pause));
+        let answer = self.answer(false);
+        self.pace = None;
+        answer
+    }
+
     /// The server has ended the connection, and said nothing more.
     #[track_caller]
     pub fn expect_end(&mut self) {
@@ -197,8 +211,10 @@ impl Web {
     #[track_caller]
     fn fill(&mut self) -> bool {
         let mut bytes = [0; 64 * 1024];
+        let (piece, pause) = self.pace.unwrap_or((bytes.len(), Duration::ZERO));
+        std::thread::sleep(pause);
         loop {
-            match self.stream.read(&mut bytes) {
+            match self.stream.read(&mut bytes[..piece]) {
                 Ok(0) => return false,
                 Ok(count) => {
                     self.input.extend_from_slice(&bytes[..count]);

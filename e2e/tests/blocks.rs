@@ -48,6 +48,7 @@ hioload_e2e::on_each_driver! {
     ends::one_that_asks_nothing_is_cut_off,
     ends::an_answer_that_nobody_takes_is_given_up,
     ends::a_connection_closes_after_what_says_so,
+    ends::a_last_answer_is_taken_as_slowly_as_any,
     ends::uploads_that_send_nothing_hold_up_nobody,
     ends::who_is_held_back_is_not_late,
     ends::who_still_sends_a_refused_body_gets_the_answer,

@@ -177,6 +177,26 @@ pub(crate) fn a_connection_closes_after_what_says_so(driver: DriverChoice) {
     scene.rests();
 }
 
+pub(crate) fn a_last_answer_is_taken_as_slowly_as_any(driver: DriverChoice) {
+    let scene = Scene::with(driver, |settings, _| {
+        settings.close_timeout = Duration::from_millis(20);
+    });
+    let content = content(1, 512 * 1024);
+    assert_eq!(scene.dial().put(&content).status, 201);
+    let line = format!("GET /{}", hash_of(&content));
+    // What the kernels keep is full when the last answer is begun.
+    let mut bytes = http_request(&line, "", b"").repeat(15);
+    bytes.extend(http_request(&line, "Connection: close\r\n", b""));
+    let mut web = scene.dial();
+    web.send(&bytes);
+    for _ in 0..16 {
+        let answer = web.slow_answer(16 * 1024, Duration::from_millis(2));
+        assert!(answer.status == 200 && answer.body == content);
+    }
+    web.expect_end();
+    scene.rests();
+}
+
 pub(crate) fn uploads_that_send_nothing_hold_up_nobody(driver: DriverChoice) {
     let scene = Scene::new(driver);
     let content = content(1, 100_000);

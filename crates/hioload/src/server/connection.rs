@@ -19,7 +19,7 @@ use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::{Keepalive, Kind, Session as Protocol};
 
 use super::h2::Multiplex;
-use super::http::Exchange;
+use super::http::{Exchange, Progress};
 use super::recovery::Ticket;
 use crate::context::Context;
 use crate::handler::CloseReason;
@@ -173,6 +173,8 @@ pub(super) struct Cold {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) recovering: Vec<Recovering>,
     pub(super) deflate: Option<Box<Deflate>>,
+    /// Of a connection whose last answers of HTTP go out.
+    pub(super) parting: Option<Progress>,
     /// Of a connection that speaks HTTP.
     pub(super) http: Option<Box<Exchange>>,
     /// Of a connection that speaks HTTP/2.
@@ -289,6 +291,15 @@ impl Connection {
 }
 
 impl Cold {
+    /// The peer took so much.
+    pub(super) fn moved(&mut self, now: Time, count: usize) {
+        if let Some(exchange) = &mut self.http {
+            exchange.moved(now, count);
+        } else if let Some(parting) = &mut self.parting {
+            parting.moved(now, count);
+        }
+    }
+
     /// Bytes of input that is not dealt with yet; counted in [`super::core::Core::assembly_size`].
     pub(super) fn unfinished_size(&self) -> usize {
         let blocked: usize = self
@@ -311,6 +322,7 @@ impl Cold {
             && self.subscriptions.is_empty()
             && self.recovering.is_empty()
             && self.deflate.is_none()
+            && self.parting.is_none()
             && self.http.is_none()
             && self.h2.is_none()
     }

@@ -16,7 +16,7 @@ use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
 use super::fanout::Rest;
 use super::h2::{OUTPUT_HIGH, Streams};
-use super::http::{WINDOW, Work};
+use super::http::{Progress, WINDOW, Work};
 use super::message::Message;
 use super::outlet::Outlet;
 use super::output::Cork;
@@ -574,6 +574,7 @@ impl Core {
         let is_answer = !connection.facts.has(Facts::OPENED) || connection.facts.has(Facts::EVENTS);
         let is_answered = is_stream(socket) && is_answer;
         let is_over = connection.facts.has(Facts::EOF) || is_answered;
+        self.parted(cx, socket);
         self.finish(cx, socket, is_over);
     }
 
@@ -602,10 +603,8 @@ impl Core {
             // Also within the millisecond of the comment.
             connection.keepalive.pong(cx.now());
         }
-        if let Some(cold) = &mut connection.cold
-            && let Some(exchange) = &mut cold.http
-        {
-            exchange.moved(cx.now(), *result.as_ref().unwrap_or(&0));
+        if let Some(cold) = &mut connection.cold {
+            cold.moved(cx.now(), *result.as_ref().unwrap_or(&0));
         }
         let own = std::mem::take(&mut connection.own_in_flight) as usize;
         let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);
@@ -699,8 +698,11 @@ impl Core {
         let Some(connection) = self.table.get_mut(socket) else {
             return;
         };
+        // Its last answers may be taken as slowly as those before.
+        let is_answer = matches!(connection.phase, Phase::Http | Phase::H2) && !is_stream(socket);
         connection.phase = Phase::Closing;
         if let Some(cold) = &mut connection.cold {
+            cold.parting = is_answer.then(|| Progress::new(cx.now()));
             self.assembly_size -= cold.unfinished_size();
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
@@ -723,8 +725,7 @@ impl Core {
         }
         // The last of an answer on a stream is waited for by its connection.
         if was_open || !is_stream(socket) {
-            let deadline = cx.now() + self.settings.close_timeout;
-            self.set_timer(cx, socket, deadline);
+            self.rearm_end(cx, socket);
         }
         self.pump(cx, socket);
         self.end_with_send(socket);

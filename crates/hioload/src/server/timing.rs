@@ -1,5 +1,6 @@
 //! The one timer of a connection: what is due when it fires depends on the phase.
 
+use hioload_base::Time;
 use hioload_http::sse::KEEP_ALIVE;
 use hioload_net::tls::Reason;
 use hioload_reactor::SocketId;
@@ -7,10 +8,35 @@ use hioload_ws::handshake::Refusal;
 use hioload_ws::{Action, CloseCode};
 
 use super::connection::{Facts, Phase};
-use super::core::Cx;
+use super::core::{Core, Cx};
 use super::hub::Hub;
 use super::sse;
 use crate::handler::CloseReason;
+
+impl Core {
+    /// Sets the timer of a connection that ends.
+    pub(super) fn rearm_end(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let until_closed = cx.now() + self.settings.close_timeout;
+        let deadline = self.parting_deadline(socket).unwrap_or(until_closed);
+        self.set_timer(cx, socket, deadline);
+    }
+
+    /// Its last answers are out: only the peer's end is waited for.
+    pub(super) fn parted(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        let connection = self.table.get_mut(socket);
+        let cold = connection.and_then(|connection| connection.cold.as_mut());
+        if cold.is_some_and(|cold| cold.parting.take().is_some()) {
+            self.rearm_end(cx, socket);
+        }
+    }
+
+    /// Until when the last answers of HTTP have to go on.
+    fn parting_deadline(&self, socket: SocketId) -> Option<Time> {
+        let cold = self.table.get(socket)?.cold.as_ref()?;
+        let parting = cold.parting.as_ref()?;
+        Some(parting.since() + self.settings.body_timeout)
+    }
+}
 
 impl Hub {
     /// Sets the timer of an open session to its next deadline.
@@ -52,7 +78,12 @@ impl Hub {
             Phase::Open => self.keep_alive(cx, socket),
             Phase::Http => self.http_due(cx, socket),
             Phase::H2 => self.h2_due(cx, socket),
-            Phase::Closing | Phase::Lingering => self.core.close_socket(cx, socket),
+            Phase::Closing | Phase::Lingering => match self.core.parting_deadline(socket) {
+                Some(deadline) if cx.now() < deadline => {
+                    self.core.set_timer(cx, socket, deadline);
+                }
+                _ => self.core.close_socket(cx, socket),
+            },
         }
     }
 

@@ -25,14 +25,20 @@ pub(in crate::server) struct Exchange {
     pub(super) is_head: bool,
     /// The connection ends with the answer at hand.
     pub(super) is_last: bool,
-    /// When something last went on that counts.
-    touched: Time,
-    /// Bytes since then.
-    progress: usize,
+    progress: Progress,
     /// Its body waits for memory of ours.
     is_held: bool,
     /// When its timer fires, if one is set.
     pub(super) due: Option<Time>,
+}
+
+/// How what is to move goes on.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Progress {
+    /// When something last went on that counts.
+    since: Time,
+    /// Bytes since then.
+    bytes: usize,
 }
 
 /// What the request at hand is waiting for.
@@ -131,6 +137,27 @@ pub(in crate::server) struct Part {
     pub(super) is_damaged: bool,
 }
 
+impl Progress {
+    pub(in crate::server) fn new(now: Time) -> Self {
+        Self {
+            since: now,
+            bytes: 0,
+        }
+    }
+
+    pub(in crate::server) fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Bytes came or went. A few do not count: who sends or takes them one by one is not waited for.
+    pub(in crate::server) fn moved(&mut self, now: Time, count: usize) {
+        self.bytes += count;
+        if self.bytes >= PROGRESS_MIN {
+            *self = Self::new(now);
+        }
+    }
+}
+
 impl Exchange {
     pub(super) fn new(now: Time) -> Self {
         Self::of(Machine::Socket(Server::new()), now)
@@ -152,8 +179,7 @@ impl Exchange {
             work: Work::Idle,
             is_head: false,
             is_last: false,
-            touched: now,
-            progress: 0,
+            progress: Progress::new(now),
             is_held: false,
             due: None,
         }
@@ -166,8 +192,7 @@ impl Exchange {
 
     /// Something begins: a request, an answer, or waiting for one.
     pub(in crate::server) fn touch(&mut self, now: Time) {
-        self.touched = now;
-        self.progress = 0;
+        self.progress = Progress::new(now);
         self.is_held = false;
     }
 
@@ -192,16 +217,13 @@ impl Exchange {
         }
     }
 
-    /// Bytes came or went. A few do not count: who sends or takes them one by one is not waited for.
+    /// Bytes came or went.
     pub(in crate::server) fn moved(&mut self, now: Time, count: usize) {
-        self.progress += count;
-        if self.progress >= PROGRESS_MIN {
-            self.touch(now);
-        }
+        self.progress.moved(now, count);
     }
 
     pub(super) fn touched(&self) -> Time {
-        self.touched
+        self.progress.since()
     }
 
     /// The answer is complete. Whether the connection can take another request.

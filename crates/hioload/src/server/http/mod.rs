@@ -32,7 +32,7 @@ use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 
 use self::answer::Answer;
-pub(super) use self::exchange::{Asked, Exchange, Work};
+pub(super) use self::exchange::{Asked, Exchange, Progress, Work};
 use super::connection::{Facts, Phase};
 use super::core::Cx;
 use super::hub::Hub;
