@@ -20,6 +20,7 @@ hioload_e2e::on_each_driver! {
     api::every_size_comes_back_and_no_larger_one_is_taken,
     api::conditions_are_kept,
     api::a_page_that_is_not_welcome_changes_nothing,
+    api::a_content_is_described_the_same_however_it_is_answered,
     api::parts_of_a_block_are_served,
     api::a_head_request_has_no_body,
     api::other_methods_and_paths_are_refused,

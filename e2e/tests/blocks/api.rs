@@ -204,6 +204,40 @@ pub(crate) fn a_page_that_is_not_welcome_changes_nothing(driver: DriverChoice) {
     assert_eq!(answer.status, 204);
 }
 
+pub(crate) fn a_content_is_described_the_same_however_it_is_answered(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let mut web = scene.dial();
+    let hash = web.put(b"hello").text();
+    let get = format!("GET /blocks/{hash}");
+    let tag = format!("\"{hash}\"");
+    // RFC 9110 15.4.5: 304 has what a cache would need of 200.
+    for (more, status) in [
+        (String::new(), 200),
+        ("Range: bytes=1-2\r\n".to_owned(), 206),
+        (format!("If-None-Match: {tag}\r\n"), 304),
+    ] {
+        let answer = web.ask(&get, &more, b"");
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.field("ETag"), Some(&*tag), "{status}");
+        assert_eq!(
+            answer.field("Cache-Control"),
+            Some("public, max-age=31536000, immutable"),
+            "{status}"
+        );
+        let has_content = status != 304;
+        assert_eq!(
+            answer.field("Accept-Ranges"),
+            has_content.then_some("bytes"),
+            "{status}"
+        );
+        assert_eq!(
+            answer.field("Repr-Digest"),
+            has_content.then_some("sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"),
+            "{status}"
+        );
+    }
+}
+
 pub(crate) fn parts_of_a_block_are_served(driver: DriverChoice) {
     let scene = Scene::new(driver);
     let mut web = scene.dial();

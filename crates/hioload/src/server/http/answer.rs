@@ -120,8 +120,14 @@ impl Answer {
     }
 }
 
+/// Adds what a cache has to know of a block: its tag, and that it never changes (RFC 9110 15.4.5: 304 says it as 200 does).
+pub(super) fn push_validity(fields: &mut FieldList, hash: &Hash) {
+    push_tag(fields, hash);
+    fields.push(&names::CACHE_CONTROL, "public, max-age=31536000, immutable");
+}
+
 /// Adds the tag of a block: its name (RFC 9110 8.8.3).
-pub(super) fn push_tag(fields: &mut FieldList, hash: &Hash) {
+fn push_tag(fields: &mut FieldList, hash: &Hash) {
     let digits = hash.to_hex();
     fields.write(&names::ETAG, |value| {
         value.push('"');

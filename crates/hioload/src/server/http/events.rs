@@ -8,7 +8,7 @@ use hioload_reactor::SocketId;
 use hioload_ws::Kind;
 
 use super::Next;
-use super::answer::{Answer, push_tag};
+use super::answer::{Answer, push_validity};
 use super::exchange::{Asked, Part, Work};
 use super::own_names as own;
 use crate::server::connection::Facts;
@@ -307,9 +307,8 @@ impl Hub {
         let mut fields = std::mem::take(&mut self.http.fields);
         fields.clear();
         fields.push(&names::CONTENT_TYPE, "application/octet-stream");
-        push_tag(&mut fields, hash);
+        push_validity(&mut fields, hash);
         fields.push(&names::ACCEPT_RANGES, "bytes");
-        fields.push(&names::CACHE_CONTROL, "public, max-age=31536000, immutable");
         fields.write(&names::REPR_DIGEST, |value| {
             write_repr_digest(hash.as_bytes(), value);
         });

@@ -10,7 +10,7 @@ use hioload_http::{FieldList, RangeSpec, Request, lists_tag, names};
 
 use hioload_streams::StreamUid;
 
-use super::answer::{Answer, push_tag};
+use super::answer::{Answer, push_validity};
 use super::machine::{Machine, StreamBody};
 use crate::server::poll::Waiter;
 
@@ -300,7 +300,7 @@ impl Wish {
     pub(super) fn part_of(&self, length: u32) -> Result<Part, Answer> {
         if self.is_known {
             let mut answer = Answer::empty(304);
-            push_tag(&mut answer.fields, &self.hash);
+            push_validity(&mut answer.fields, &self.hash);
             return Err(answer);
         }
         let Some(range) = self.range else {
