@@ -153,6 +153,26 @@ pub(crate) fn conditions_are_kept(driver: DriverChoice) {
         assert_eq!(answer.status, status, "{field}");
         assert_eq!(answer.field("ETag"), Some(&*format!("\"{hash}\"")));
     }
+    // RFC 9110 5.3: a list may have several lines.
+    let lines = |first: &str, second: &str| {
+        format!("If-None-Match: {first}\r\nIf-None-Match: {second}\r\n")
+    };
+    let tag = format!("\"{hash}\"");
+    for (more, status) in [
+        (lines("\"other\"", &tag), 304),
+        (lines(&tag, "\"other\""), 304),
+        (lines("\"other\"", "\"more\""), 200),
+    ] {
+        assert_eq!(web.ask(&get, &more, b"").status, status, "{more}");
+    }
+    for (more, status) in [
+        (lines("\"other\"", &tag), 412),
+        (format!("If-None-Match: \"other\", W/{tag}\r\n"), 412),
+        ("If-None-Match:  * \r\n".to_owned(), 412),
+        (lines("\"other\"", "\"more\""), 200),
+    ] {
+        assert_eq!(scene.ask(&put, &more, &content).status, status, "{more}");
+    }
     // RFC 9110 13.1.5: a weak tag never matches there.
     for (field, status) in [
         (format!("\"{hash}\""), 206),

@@ -2,7 +2,7 @@
 
 use hioload_blocks::api::{Call, OPEN_API, VALUE_SIZE_MAX, parse_hashes, route};
 use hioload_blocks::{BLOCK_SIZE_MAX, Fault, GetBegin, Hash, LocalStore, PutError, Refer, Unrefer};
-use hioload_http::{Body, Request, h1, names};
+use hioload_http::{Body, Request, h1, is_any, lists_tag, names};
 use hioload_reactor::SocketId;
 
 use super::answer::Answer;
@@ -145,7 +145,13 @@ impl Hub {
             Body::Length(length) => Some(length as u32),
             Body::Chunked => None,
         };
-        let only_new = request.header("If-None-Match") == Some(b"*");
+        // A content that the server names has no tag the client could know.
+        let only_new = request
+            .values("If-None-Match")
+            .any(|field| match &expected {
+                Some(hash) => lists_tag(field, &hash.to_hex()),
+                None => is_any(field),
+            });
         let (now, user) = (cx.now(), socket.key().to_bits());
         let Some(store) = &mut self.store else {
             return Next::Stop;
@@ -398,7 +404,7 @@ impl Hub {
         let Some(store) = &mut self.store else {
             return Next::Stop;
         };
-        let conditions = Conditions::of(request);
+        let conditions = Conditions::of(request, &hash);
         let begun = if conditions.no_cache {
             store.local.get_begin_from_medium(now, user, &hash)
         } else {

@@ -103,12 +103,13 @@ pub(in crate::server) enum Asked {
     Other,
 }
 
-/// What a request for a block says of it, found in one walk over its fields.
+/// What a request for a block says of it, found in one walk over its fields. A list may have several lines (RFC 9110 5.3).
 #[derive(Default)]
 pub(super) struct Conditions<'a> {
     range: Option<&'a [u8]>,
     if_range: Option<&'a [u8]>,
-    if_none_match: Option<&'a [u8]>,
+    /// The client has it already.
+    is_known: bool,
     /// Nothing is to be answered from memory without asking who has it from the start (RFC 9111 5.2.1.4).
     pub(super) no_cache: bool,
 }
@@ -248,14 +249,14 @@ impl Exchange {
 }
 
 impl<'a> Conditions<'a> {
-    pub(super) fn of(request: &Request<'a>) -> Self {
+    pub(super) fn of(request: &Request<'a>, hash: &Hash) -> Self {
         let mut found = Self::default();
         for (name, value) in request.fields() {
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
             match name.len() {
                 5 if is("Range") => _ = found.range.get_or_insert(value),
                 8 if is("If-Range") => _ = found.if_range.get_or_insert(value),
-                13 if is("If-None-Match") => _ = found.if_none_match.get_or_insert(value),
+                13 if is("If-None-Match") => found.is_known |= lists_tag(value, &hash.to_hex()),
                 13 if is("Cache-Control") => {
                     let mut directives = value.split(|&byte| byte == b',');
                     found.no_cache |= directives
@@ -270,16 +271,12 @@ impl<'a> Conditions<'a> {
 
 impl Wish {
     pub(super) fn of(request: &Request<'_>, conditions: &Conditions<'_>, hash: Hash) -> Self {
-        let tag = || hash.to_hex();
-        let is_known = conditions
-            .if_none_match
-            .is_some_and(|field| lists_tag(field, &tag()));
         // RFC 9110 13.1.5: a range of something else than what the client has is of no use to it.
         let is_same = conditions.if_range.is_none_or(|field| {
             field
                 .strip_prefix(b"\"")
                 .and_then(|field| field.strip_suffix(b"\""))
-                == Some(&tag()[..])
+                == Some(&hash.to_hex()[..])
         });
         // RFC 9110 14.2: a range is for GET alone.
         let is_get = request.method() == "GET";
@@ -287,7 +284,7 @@ impl Wish {
         Self {
             hash,
             range: range.and_then(RangeSpec::parse),
-            is_known,
+            is_known: conditions.is_known,
             part: Part::default(),
             is_begun: false,
         }
@@ -338,16 +335,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_found_in_any_case_and_the_first_counts() {
-        let lines =
-            b"rAnGe: bytes=0-1\r\nrange: bytes=2-3\r\nif-Range: \"a\"\r\nIf-None-Match: \"b\"\r\n\
-                      if-none-match: \"c\"\r\nranges: x\r\n";
-        let request = Request::from_parts("GET", "/", lines, Body::None);
-        let found = Conditions::of(&request);
+    fn conditions_are_found_in_any_case() {
+        let hash = Hash::of(b"a");
+        let lines = format!(
+            "rAnGe: bytes=0-1\r\nrange: bytes=2-3\r\nif-Range: \"a\"\r\nIf-None-Match: \"b\"\r\n\
+             if-none-match: \"c\", \"{hash}\"\r\nranges: x\r\n"
+        );
+        let request = Request::from_parts("GET", "/", lines.as_bytes(), Body::None);
+        let found = Conditions::of(&request, &hash);
         assert_eq!(found.range, Some(&b"bytes=0-1"[..]));
         assert_eq!(found.if_range, Some(&b"\"a\""[..]));
-        assert_eq!(found.if_none_match, Some(&b"\"b\""[..]));
-        assert!(!found.no_cache);
+        assert!(found.is_known && !found.no_cache);
+        assert!(!Conditions::of(&request, &Hash::of(b"b")).is_known);
     }
 
     #[test]
@@ -364,7 +363,8 @@ mod tests {
             ("pragma: no-cache\r\n", false),
         ] {
             let request = Request::from_parts("GET", "/", lines.as_bytes(), Body::None);
-            assert_eq!(Conditions::of(&request).no_cache, is_asked, "{lines}");
+            let found = Conditions::of(&request, &Hash::MIN);
+            assert_eq!(found.no_cache, is_asked, "{lines}");
         }
     }
 }
