@@ -28,6 +28,7 @@ hioload_e2e::on_each_driver! {
     api::a_body_that_is_something_else_is_not_stored,
     api::a_body_needs_a_length,
     api::references_hold_a_block,
+    api::a_reference_is_a_lock,
     api::many_are_asked_for_and_deleted,
     api::who_was_told_that_a_block_is_there_finds_it,
     api::figures_and_the_description_are_served,

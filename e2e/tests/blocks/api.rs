@@ -513,6 +513,41 @@ pub(crate) fn references_hold_a_block(driver: DriverChoice) {
     }
 }
 
+pub(crate) fn a_reference_is_a_lock(driver: DriverChoice) {
+    let scene = Scene::new(driver);
+    let content = content(1, 5000);
+    let hash = hash_of(&content);
+    let lock = format!("/blocks/{hash}/refs/lock");
+    let only_new = "If-None-Match: *\r\n";
+    let take =
+        |web: &mut Web, value: &[u8]| web.ask(&format!("PUT {lock}"), only_new, value).status;
+    let (mut one, mut other) = (scene.dial(), scene.dial());
+    assert_eq!(take(&mut one, b"one"), 404, "no such block");
+    assert_eq!(one.put(&content).status, 201);
+    assert_eq!(take(&mut one, b"one"), 201);
+    assert_eq!(take(&mut other, b"other"), 412);
+    assert_eq!(take(&mut one, b"one"), 412, "whoever has it");
+    assert_eq!(other.ask(&format!("GET {lock}"), "", b"").body, b"one");
+    assert_eq!(one.ask(&format!("DELETE {lock}"), "", b"").status, 204);
+    assert_eq!(take(&mut other, b"other"), 201);
+    assert_eq!(one.ask(&format!("GET {lock}"), "", b"").body, b"other");
+    // References have no tags.
+    let tagged = one.ask(
+        &format!("PUT {lock}"),
+        &format!("If-None-Match: \"{hash}\"\r\n"),
+        b"one",
+    );
+    assert_eq!(tagged.status, 204);
+    // Of two at once one has it.
+    assert_eq!(one.ask(&format!("DELETE {lock}"), "", b"").status, 204);
+    let bytes = hioload_e2e::http_request(&format!("PUT {lock}"), only_new, b"x");
+    one.send(&bytes);
+    other.send(&bytes);
+    let mut statuses = [one.answer(false).status, other.answer(false).status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 412]);
+}
+
 pub(crate) fn many_are_asked_for_and_deleted(driver: DriverChoice) {
     let scene = Scene::new(driver);
     let mut web = scene.dial();

@@ -73,8 +73,13 @@ impl Hub {
         match call {
             Call::Put { expected } => self.put(cx, socket, request, expected),
             Call::PutReference { hash, name } => {
-                let name = name.into();
-                self.list(cx, socket, request, List::Reference { hash, name })
+                let of = List::Reference {
+                    hash,
+                    name: name.into(),
+                    // A reference has no tag: no list of tags names it.
+                    only_new: request.values("If-None-Match").any(is_any),
+                };
+                self.list(cx, socket, request, of)
             }
             Call::Missing => self.list(cx, socket, request, List::Missing),
             Call::DeleteMany => self.list(cx, socket, request, List::Delete),
@@ -341,12 +346,17 @@ impl Hub {
         of: List,
         body: &[u8],
     ) -> Next {
-        if let List::Reference { hash, name } = of {
+        if let List::Reference {
+            hash,
+            name,
+            only_new,
+        } = of
+        {
             let refer = Refer {
                 hash,
                 name: name.as_bytes().into(),
                 value: body.into(),
-                only_new: false,
+                only_new,
             };
             return self.ask(cx, socket, Asked::Other, |local| local.refer(user, refer));
         }

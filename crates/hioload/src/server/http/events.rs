@@ -67,7 +67,7 @@ impl Hub {
                 let answer = match outcome {
                     Referred::New => Answer::empty(201),
                     Referred::Replaced => Answer::empty(204),
-                    Referred::Exists => Answer::text(409, "there is a reference of that name"),
+                    Referred::Exists => Answer::text(412, "there is a reference of that name"),
                     Referred::Missing => Answer::text(404, "there is no such block"),
                 };
                 self.answer_later(cx, socket(user), &answer);

@@ -90,7 +90,12 @@ pub(in crate::server) enum List {
     /// Delete these.
     Delete,
     /// The value of a reference.
-    Reference { hash: Hash, name: Box<str> },
+    Reference {
+        hash: Hash,
+        name: Box<str>,
+        /// `If-None-Match: *`.
+        only_new: bool,
+    },
 }
 
 /// What the store was asked.
