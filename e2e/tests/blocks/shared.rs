@@ -126,6 +126,34 @@ pub(crate) fn every_mode_says_what_it_promises(driver: DriverChoice) {
             (201, Some(promise))
         );
         assert_eq!(web.get(&hash_of(&content)).body, content);
+        let block = format!("/blocks/{}", hash_of(&content));
+        let named = format!("{block}/refs/a");
+        for (line, body, status) in [
+            (format!("PUT {named}"), &b"x"[..], 201),
+            (format!("PUT {named}"), b"y", 204),
+            (format!("DELETE {named}"), b"", 204),
+            (format!("DELETE {block}"), b"", 204),
+            (
+                "POST /blocks:delete".to_owned(),
+                hash_of(&content).as_bytes(),
+                200,
+            ),
+        ] {
+            let answer = web.ask(&line, "", body);
+            assert_eq!(
+                (answer.status, answer.field("Hioload-Durability")),
+                (status, Some(promise)),
+                "{line}"
+            );
+        }
+        for line in [format!("DELETE {named}"), format!("DELETE {block}")] {
+            let answer = web.ask(&line, "", b"");
+            assert_eq!(
+                (answer.status, answer.field("Hioload-Durability")),
+                (404, None),
+                "{line}"
+            );
+        }
         assert_eq!(
             web.ask("GET /stats", "", b"").json()["controller"]["durability"],
             mode

@@ -60,13 +60,18 @@ impl Answer {
         self
     }
 
-    /// A content is stored; the body is its name.
-    pub(super) fn stored(hash: &Hash, is_new: bool, durability: Durability) -> Self {
+    /// Says what is promised of the change that was made.
+    pub(super) fn promising(self, durability: Durability) -> Self {
         let promise = match durability {
             Durability::Durable => "durable",
             Durability::Group(_) => "group",
             Durability::Relaxed => "relaxed",
         };
+        self.field(&own::DURABILITY, promise)
+    }
+
+    /// A content is stored; the body is its name.
+    pub(super) fn stored(hash: &Hash, is_new: bool) -> Self {
         let mut answer = Self {
             body: hash.to_string().into_bytes(),
             ..Self::empty(if is_new { 201 } else { 200 })
@@ -75,7 +80,6 @@ impl Answer {
         fields.push(&names::CONTENT_TYPE, TEXT);
         push_tag(fields, hash);
         fields.print(&names::LOCATION, format_args!("/blocks/{hash}"));
-        fields.push(&own::DURABILITY, promise);
         answer
     }
 

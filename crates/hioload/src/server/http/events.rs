@@ -51,8 +51,9 @@ impl Hub {
                 self.core.lost(cx, socket(user));
             }
             Event::Deleted { user, outcome } => {
+                let is_done = outcome == Released::Released;
                 let answer = Answer::deleted(outcome, cx.now());
-                self.answer_later(cx, socket(user), &answer);
+                self.changed(cx, socket(user), answer, is_done);
             }
             Event::DeletedMany { user, outcomes } => {
                 self.deleted_many(cx, socket(user), &outcomes);
@@ -70,7 +71,8 @@ impl Hub {
                     Referred::Exists => Answer::text(412, "there is a reference of that name"),
                     Referred::Missing => Answer::text(404, "there is no such block"),
                 };
-                self.answer_later(cx, socket(user), &answer);
+                let is_done = matches!(outcome, Referred::New | Referred::Replaced);
+                self.changed(cx, socket(user), answer, is_done);
             }
             Event::Unreferred { user, was_there } => {
                 let answer = if was_there {
@@ -78,9 +80,18 @@ impl Hub {
                 } else {
                     Answer::text(404, "the block has no such reference")
                 };
-                self.answer_later(cx, socket(user), &answer);
+                self.changed(cx, socket(user), answer, was_there);
             }
         }
+    }
+
+    /// What came of a change; if it was made, with what is promised of it.
+    fn changed(&mut self, cx: &mut Cx<'_>, socket: SocketId, answer: Answer, is_done: bool) {
+        let answer = match &self.store {
+            Some(store) if is_done => answer.promising(store.local.config().durability),
+            _ => answer,
+        };
+        self.answer_later(cx, socket, &answer);
     }
 
     fn stored(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash, outcome: Stored) {
@@ -88,20 +99,19 @@ impl Hub {
         if is_new {
             self.announce(cx, hash);
         }
-        let Some(store) = &self.store else { return };
-        let durability = store.local.config().durability;
         let Some(exchange) = self.exchange(socket) else {
             return;
         };
         let Work::Asked(Asked::Put { only_new }) = exchange.work else {
             return;
         };
-        let answer = if only_new && !is_new {
+        let is_refused = only_new && !is_new;
+        let answer = if is_refused {
             Answer::text(412, "the block is there already")
         } else {
-            Answer::stored(hash, is_new, durability)
+            Answer::stored(hash, is_new)
         };
-        self.answer_later(cx, socket, &answer);
+        self.changed(cx, socket, answer, !is_refused);
     }
 
     /// Tells subscribers of a new block.
@@ -159,7 +169,7 @@ impl Hub {
         body.push(b',');
         write_hashes("kept", those(is_kept), &mut body);
         body.push(b'}');
-        self.answer_later(cx, socket, &Answer::json(body));
+        self.changed(cx, socket, Answer::json(body), true);
     }
 
     /// The block is there: what is wanted of it goes out, as far as there is room.

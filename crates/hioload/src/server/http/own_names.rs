@@ -7,7 +7,7 @@ use hioload_http::hpack::Name;
 pub(super) static DAMAGED: KnownName =
     KnownName::new("Hioload-Damaged", Name::new("hioload-damaged"));
 
-/// What the server promises of a content that it has taken.
+/// What the server promises of a change that it has made.
 pub(super) static DURABILITY: KnownName =
     KnownName::new("Hioload-Durability", Name::new("hioload-durability"));
 
