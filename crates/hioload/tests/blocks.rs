@@ -15,13 +15,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use self::kit::{Ended, Place, Server, content, hioload, ran, raw};
 
-/// The same for a server's store and for a directory.
-fn both_ways(test: impl Fn(&Place, &[&str])) {
+/// The same for a server's store, in clear and over TLS, and for a directory.
+fn each_way(test: impl Fn(&Place, &[&str])) {
     let place = Place::new();
     test(&place, &["--data", place.data()]);
     let place = Place::new();
     let server = Server::start(place.data());
     test(&place, &["--url", server.url()]);
+    let place = Place::new();
+    let server = Server::start_tls(place.data());
+    test(&place, &["--insecure", "--url", server.url()]);
 }
 
 /// `hioload blocks COMMAND` on the store at `at`.
@@ -31,7 +34,7 @@ fn blocks(command: &str, at: &[&str], rest: &[&str]) -> Ended {
 
 #[test]
 fn a_directory_goes_in_and_comes_out() {
-    both_ways(|place, at| {
+    each_way(|place, at| {
         let (small, large) = (content(1, 10), content(2, 1_200_000));
         place.write("in/b/small", &small);
         place.write("in/a-large", &large);
@@ -98,7 +101,7 @@ fn a_directory_goes_in_and_comes_out() {
 
 #[test]
 fn stdin_is_a_content() {
-    both_ways(|_, at| {
+    each_way(|_, at| {
         let whole = content(3, 600_000);
         let mut put = hioload(&[&["blocks", "put"], at, &["-"]].concat());
         let piped = put
@@ -119,7 +122,7 @@ fn stdin_is_a_content() {
 
 #[test]
 fn blocks_are_listed_counted_and_deleted() {
-    both_ways(|place, at| {
+    each_way(|place, at| {
         let contents: Vec<Vec<u8>> = (1..=5).map(|n| content(n, 1000 * n as usize)).collect();
         for (number, content) in contents.iter().enumerate() {
             place.write(&format!("in/{number}"), content);
@@ -217,7 +220,7 @@ fn blocks_are_listed_counted_and_deleted() {
 
 #[test]
 fn what_cannot_be_read_is_told_and_the_rest_is_stored() {
-    both_ways(|place, at| {
+    each_way(|place, at| {
         place.write("good", b"good");
         let put = blocks("put", at, &[&place.path("nowhere"), &place.path("good")]);
         assert_eq!(put.code, 1, "{put:?}");
@@ -267,7 +270,7 @@ fn wrong_words_end_with_code_2_and_what_fails_with_code_1() {
         (&["ls", "--after", "abc"], 2, "64 hexadecimal digits"),
         (&["ls", "--limit", "many"], 2, "--limit"),
         (&["scrub", "--rate", "fast"], 2, "whole number"),
-        (&["ls", "--url", "https://h"], 2, "TLS is not built in yet"),
+        (&["ls", "--url", "ws://h"], 2, "http://HOST:PORT"),
         (&["ls", "--url", "http://h/blocks"], 2, "leave the path out"),
         (&["ls", "--connections", "0"], 2, "--connections"),
         (

@@ -52,6 +52,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &str) -> Self {
+        Self::start_with("http", data, &[])
+    }
+
+    pub(crate) fn start_tls(data: &str) -> Self {
+        Self::start_with("https", data, &["--tls", "self-signed"])
+    }
+
+    fn start_with(scheme: &str, data: &str, more: &[&str]) -> Self {
         let args = [
             "serve",
             "--data",
@@ -65,7 +73,7 @@ impl Server {
             "--log",
             "off",
         ];
-        let mut child = hioload(&args)
+        let mut child = hioload(&[&args[..], more].concat())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary runs");
@@ -77,7 +85,7 @@ impl Server {
             .strip_prefix("listening on ")
             .expect("an address");
         Self {
-            url: format!("http://{addr}"),
+            url: format!("{scheme}://{addr}"),
             child,
             _stdout: stdout,
         }

@@ -1,7 +1,7 @@
 //! `hioload blocks`: a store from the command line, in a running server or in a directory nobody has open.
 //!
 //! ```text
-//!   put ─────────────────────────────▶ Intake ┬─▶ Remote ─▶ Connection… ─▶ a server, over HTTP
+//!   put ─────────────────────────────▶ Intake ┬─▶ Remote ─▶ Server ─▶ a server, over HTTP
 //!   get has rm ls stat verify scrub ─▶ Access ┴─▶ Directory, Storing ────▶ index and data file
 //!   check ──────────────────────────────────────▶ Directory
 //! ```
@@ -11,7 +11,6 @@
 
 mod access;
 mod check;
-mod connection;
 mod directory;
 mod get;
 mod has;
@@ -24,6 +23,7 @@ mod put;
 mod remote;
 mod rm;
 mod scrub;
+mod server;
 mod stat;
 mod stop;
 mod storing;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::access::{Access, Intake};
-use super::connection::Endpoint;
 use super::directory::Directory;
 use super::remote::Remote;
+use super::server::{Endpoint, Server};
 use super::stop::Stop;
 use super::storing::Storing;
+use crate::cli::trust::Trust;
 
 /// Where the store is.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +26,9 @@ pub(super) struct Place {
     /// Connections to the server at a time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
+
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Place {
@@ -32,7 +36,7 @@ impl Place {
     pub(super) fn open(&self) -> Result<Box<dyn Access>, Stop> {
         Ok(match &self.data {
             Some(path) => Box::new(Directory::open(path)?),
-            None => Box::new(self.remote()),
+            None => Box::new(self.remote()?),
         })
     }
 
@@ -40,11 +44,14 @@ impl Place {
     pub(super) fn open_to_put(&self) -> Result<Box<dyn Intake>, Stop> {
         Ok(match &self.data {
             Some(path) => Box::new(Storing::open(path)?),
-            None => Box::new(self.remote()),
+            None => Box::new(self.remote()?),
         })
     }
 
-    fn remote(&self) -> Remote {
-        Remote::new(&self.url, usize::from(self.connections))
+    fn remote(&self) -> Result<Remote, Stop> {
+        let count = usize::from(self.connections);
+        let server = Server::new(&self.url, self.trust.roots(), count);
+        let server = server.map_err(|error| Stop::Failed(error.to_string()))?;
+        Ok(Remote::new(server, count))
     }
 }

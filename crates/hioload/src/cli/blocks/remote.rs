@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use hioload::http_client::Method;
 use hioload_blocks::Hash;
 use serde_json::Value;
 
 use super::access::{Access, Entry, Head, Intake, Page, Source, Trouble};
-use super::connection::{Answer, CallError, Connection, Endpoint};
+use super::server::{Answer, CallError, Server};
 
 /// How often, and how long apart, a server is asked whether it knows of damage it cut an answer for.
 const DAMAGE_LOOKS: u32 = 10;
@@ -16,37 +17,29 @@ const DAMAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server's store.
 pub(super) struct Remote {
-    /// At least one.
-    connections: Vec<Connection>,
+    server: Server,
+    /// Requests at a time.
+    count: usize,
 }
 
 impl Remote {
-    /// Nothing is opened before it is needed.
-    pub(super) fn new(endpoint: &Endpoint, count: usize) -> Self {
-        let connection = |_| Connection::new(endpoint.clone());
-        Self {
-            connections: (0..count.max(1)).map(connection).collect(),
-        }
+    pub(super) fn new(server: Server, count: usize) -> Self {
+        Self { server, count }
     }
 
-    /// Does each job on whichever connection is free; results are in the order of the jobs.
-    fn each<T: Sync, R: Send>(
-        &mut self,
-        jobs: &[T],
-        work: impl Fn(&mut Connection, &T) -> R + Sync,
-    ) -> Vec<R> {
-        if jobs.len() < 2 || self.connections.len() < 2 {
-            let connection = &mut self.connections[0];
-            return jobs.iter().map(|job| work(connection, job)).collect();
+    /// Does all jobs, several at a time; results are in the order of the jobs.
+    fn each<T: Sync, R: Send>(&self, jobs: &[T], work: impl Fn(&Server, &T) -> R + Sync) -> Vec<R> {
+        if jobs.len() < 2 || self.count < 2 {
+            return jobs.iter().map(|job| work(&self.server, job)).collect();
         }
         let left = Mutex::new(jobs.iter().enumerate());
         let done = Mutex::new(Vec::with_capacity(jobs.len()));
         thread::scope(|scope| {
-            for connection in self.connections.iter_mut().take(jobs.len()) {
+            for _ in 0..self.count.min(jobs.len()) {
                 scope.spawn(|| {
                     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
                     while let Some((place, job)) = next() {
-                        let result = work(connection, job);
+                        let result = work(&self.server, job);
                         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                         done.push((place, result));
                     }
@@ -58,8 +51,8 @@ impl Remote {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
-    fn json(&mut self, target: &str) -> Result<Value, Trouble> {
-        let answer = self.connections[0].call("GET", target, "", &[]);
+    fn json(&self, target: &str) -> Result<Value, Trouble> {
+        let answer = self.server.call(&Method::GET, target, &[], &[]);
         json_of(&answer.map_err(lost)?)
     }
 }
@@ -70,14 +63,13 @@ impl Access for Remote {
     }
 
     fn contents(&mut self, hashes: &[Hash], source: Source) -> Vec<Result<Vec<u8>, Trouble>> {
-        self.each(hashes, |connection, hash| content(connection, hash, source))
+        self.each(hashes, |server, hash| content(server, hash, source))
     }
 
     fn delete(&mut self, hashes: &[Hash]) -> Vec<Result<(), Trouble>> {
-        self.each(hashes, |connection, hash| {
-            let answer = connection
-                .call("DELETE", &path(hash), "", &[])
-                .map_err(lost)?;
+        self.each(hashes, |server, hash| {
+            let answer = server.call(&Method::DELETE, &path(hash), &[], &[]);
+            let answer = answer.map_err(lost)?;
             if answer.status == 204 {
                 Ok(())
             } else {
@@ -101,8 +93,8 @@ impl Access for Remote {
 impl Intake for Remote {
     fn missing(&mut self, hashes: &[Hash]) -> Result<Vec<Hash>, Trouble> {
         let lines: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
-        let connection = &mut self.connections[0];
-        let answer = connection.call_briefly("POST", "/blocks:missing", lines.as_bytes());
+        let server = &self.server;
+        let answer = server.call_briefly(&Method::POST, "/blocks:missing", lines.as_bytes());
         let answer = answer.map_err(lost)?;
         if answer.busy_for().is_some() {
             // A PUT of what is there is answered as well.
@@ -115,10 +107,9 @@ impl Intake for Remote {
     }
 
     fn put(&mut self, contents: &[(Hash, &[u8])]) -> Vec<Result<bool, Trouble>> {
-        self.each(contents, |connection, (hash, content)| {
-            let answer = connection
-                .call("PUT", &path(hash), "", content)
-                .map_err(lost)?;
+        self.each(contents, |server, (hash, content)| {
+            let answer = server.call(&Method::PUT, &path(hash), &[], content);
+            let answer = answer.map_err(lost)?;
             match answer.status {
                 201 => Ok(true),
                 200 => Ok(false),
@@ -134,10 +125,9 @@ fn path(hash: &Hash) -> String {
     format!("/blocks/{hash}")
 }
 
-fn head(connection: &mut Connection, hash: &Hash) -> Result<Head, Trouble> {
-    let answer = connection
-        .call("HEAD", &path(hash), "", &[])
-        .map_err(lost)?;
+fn head(server: &Server, hash: &Hash) -> Result<Head, Trouble> {
+    let answer = server.call(&Method::HEAD, &path(hash), &[], &[]);
+    let answer = answer.map_err(lost)?;
     match (answer.status, answer.length) {
         (200, Some(length)) => Ok(Head {
             length,
@@ -149,14 +139,14 @@ fn head(connection: &mut Connection, hash: &Hash) -> Result<Head, Trouble> {
     }
 }
 
-fn content(connection: &mut Connection, hash: &Hash, source: Source) -> Result<Vec<u8>, Trouble> {
+fn content(server: &Server, hash: &Hash, source: Source) -> Result<Vec<u8>, Trouble> {
     let fields = match source {
-        Source::Any => "",
-        Source::Medium => "Cache-Control: no-cache\r\n",
+        Source::Any => &[][..],
+        Source::Medium => &[("Cache-Control", "no-cache")],
     };
-    let answer = match connection.call("GET", &path(hash), fields, &[]) {
+    let answer = match server.call(&Method::GET, &path(hash), fields, &[]) {
         Ok(answer) => answer,
-        Err(error) if error.is_begun => return Err(cut(connection, hash, error)),
+        Err(error) if error.is_begun => return Err(cut(server, hash, error)),
         Err(error) => return Err(lost(error)),
     };
     match answer.status {
@@ -177,12 +167,12 @@ fn content(connection: &mut Connection, hash: &Hash, source: Source) -> Result<V
 
 /// A server that finds damage when a part of the content is out can do no more than cut the connection. It
 /// knows then.
-fn cut(connection: &mut Connection, hash: &Hash, error: CallError) -> Trouble {
+fn cut(server: &Server, hash: &Hash, error: CallError) -> Trouble {
     for look in 0..DAMAGE_LOOKS {
         if look > 0 {
             thread::sleep(DAMAGE_PAUSE);
         }
-        match head(connection, hash) {
+        match head(server, hash) {
             Ok(Head {
                 is_damaged: true, ..
             }) => {
@@ -249,7 +239,7 @@ fn page_of(value: &Value) -> Option<Page> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::tests::serve;
+    use super::super::server::tests::serve;
     use super::*;
 
     #[test]
@@ -260,11 +250,10 @@ mod tests {
         let (shortly, long) = (busy(0), busy(60));
         let hashes = [1, 2].map(|n| Hash::of(&[n]));
         for answers in [&[&*shortly, &*shortly][..], &[&*shortly, &*long], &[&*long]] {
-            let (connection, server) = serve(&[answers]);
-            let connections = vec![connection];
-            let missing = Remote { connections }.missing(&hashes);
+            let (server, thread) = serve(&[answers]);
+            let missing = Remote::new(server, 1).missing(&hashes);
             assert_eq!(missing, Ok(hashes.to_vec()));
-            let requests = server.join().expect("no panic");
+            let requests = thread.join().expect("no panic");
             assert_eq!(requests.len(), answers.len(), "{answers:?}");
         }
     }
