@@ -68,10 +68,16 @@ struct Inner {
 pub enum ReloadError {
     /// The server was built without a configuration: there is nothing to read again.
     NoConfig,
-    /// Something in the sources is wrong; nothing has changed.
+    /// Something in the sources is wrong.
     Refused(ConfigError),
-    /// Certificates or keys cannot be used: those from before are shown on. All other settings are in effect.
+    /// Certificates or keys cannot be used: those from before are shown on, and no other setting has changed either.
     Certificates(SetupError),
+}
+
+impl From<ConfigError> for ReloadError {
+    fn from(error: ConfigError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 impl fmt::Display for ReloadError {
@@ -81,7 +87,10 @@ impl fmt::Display for ReloadError {
                 "the server was built without a configuration; there is nothing to reload",
             ),
             Self::Refused(error) => error.fmt(f),
-            Self::Certificates(error) => write!(f, "the certificates stay as they were: {error}"),
+            Self::Certificates(error) => write!(
+                f,
+                "nothing has changed, certificates cannot be used: {error}"
+            ),
         }
     }
 }
@@ -229,16 +238,25 @@ impl Control {
         lock(&self.inner.listeners).push(Arc::new(listener));
     }
 
-    /// Reads the configuration again and puts into effect what may change while the server runs.
+    /// Reads the configuration and all certificates again and puts into effect what may change while the server runs.
     ///
     /// # Errors
-    /// When there is no configuration, or something is wrong in it: then nothing has changed.
+    /// When there is no configuration, or something is wrong in it or in a certificate: then nothing has changed.
     pub fn reload(&self) -> Result<Report, ReloadError> {
         let config = self.inner.config.as_ref().ok_or(ReloadError::NoConfig)?;
-        let report = config.reload().map_err(|error| {
-            let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
+        let reloaded = config.reload_with(|settings| {
+            // Swapped in whole or not at all, and nothing after it can fail.
+            self.reload_certificates(settings.tls().as_ref())
+                .map_err(ReloadError::Certificates)
+        });
+        let report = reloaded.inspect_err(|error| {
+            let problems: Vec<String> = match error {
+                ReloadError::Refused(error) => {
+                    error.problems().iter().map(ToString::to_string).collect()
+                }
+                error => vec![error.to_string()],
+            };
             *lock(&self.inner.reloaded) = json!({ "refused": problems });
-            ReloadError::Refused(error)
         })?;
         *lock(&self.inner.reloaded) = report.to_json();
         if report.applied().next().is_some() {
@@ -248,8 +266,6 @@ impl Control {
                 .set_shutdown(current.shutdown.timeout, current.shutdown.pace);
             self.set_settings(current.settings());
         }
-        self.reload_certificates(config.current().tls().as_ref())
-            .map_err(ReloadError::Certificates)?;
         Ok(report)
     }
 

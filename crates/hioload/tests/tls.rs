@@ -10,9 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hioload::client::{Client, ClientBuilder, ClientError, Incoming};
+use hioload::config::ServerConfig;
 use hioload::tls::{self, Connector, ConnectorConfig, Identity, PemPair, Reason, Roots};
-use hioload::{Broadcast, CloseCode, Echo, HttpClient, Server, ServerBuilder, Settings, TlsConfig};
+use hioload::{
+    Broadcast, CloseCode, Echo, HttpClient, ReloadError, Server, ServerBuilder, Settings, TlsConfig,
+};
 
+use hioload_control::{Config, Sources};
 use kit::{PATIENCE, Running, on_each_driver};
 
 fn start(builder: ServerBuilder) -> Running {
@@ -354,6 +358,42 @@ fn certificates_are_read_anew() {
         Some(Incoming::Text("goes on".to_owned()))
     );
     assert!(server.control.reload_certificates(None).is_err());
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_refuses_the_whole_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pem, toml) = (directory.path().join("pem"), directory.path().join("toml"));
+    let write = |pair: &PemPair, size_max: u32| {
+        std::fs::write(&pem, [&pair.certificate[..], &pair.key].concat()).unwrap();
+        let text = format!("[ws]\nmessage_size_max = {size_max}\n[blocks]\ndata = \"off\"\n");
+        std::fs::write(&toml, text).unwrap();
+    };
+    let (first, second) = (pair(), pair());
+    let no_key = PemPair {
+        key: Vec::new(),
+        ..second.clone()
+    };
+    write(&first, 1000);
+    let sources = Sources::new()
+        .file(&toml)
+        .flag("--tls", "tls.pair", pem.display().to_string());
+    let config = Config::<ServerConfig>::load(sources).unwrap();
+    let server = start(Server::builder().config(&config).handler(|_| Echo));
+    let size_max = || server.control.settings().ws.message_size_max;
+    write(&no_key, 2000);
+    let error = server.control.reload().unwrap_err();
+    assert!(matches!(error, ReloadError::Certificates(_)), "{error}");
+    assert_eq!((size_max(), config.version()), (1000, 1));
+    assert_eq!(config.current().ws.message_size_max.bytes(), 1000);
+    let told = &server.control.config_json()["last_reload"]["refused"][0];
+    assert_eq!(told.as_str(), Some(error.to_string().as_str()));
+    drop(trusting(&first).connect(&url(&server)).unwrap());
+    // The same settings with a pair that fits: all of it is in effect.
+    write(&second, 2000);
+    let report = server.control.reload().unwrap();
+    assert_eq!((size_max(), report.version), (2000, 2));
+    drop(trusting(&second).connect(&url(&server)).unwrap());
 }
 
 #[test]

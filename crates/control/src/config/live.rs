@@ -159,6 +159,18 @@ impl<S: Settings> Config<S> {
     /// # Errors
     /// Everything that is wrong with the sources; the settings in effect stay as they are.
     pub fn reload(&self) -> Result<Report, ConfigError> {
+        self.reload_with(|_| Ok(()))
+    }
+
+    /// The same, with a last word on what is about to be in effect: `prepare` is called once the sources are
+    /// found to be right, whether or not a key has changed. It must not reload itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the sources, or what `prepare` says; the settings in effect stay as they are.
+    pub fn reload_with<E: From<ConfigError>>(
+        &self,
+        prepare: impl FnOnce(&S) -> Result<(), E>,
+    ) -> Result<Report, E> {
         let wanted = layers::read::<S>(&self.shared.sources)?;
         let mut state = self.state();
         let (tree, keys) = merge::<S>(&state.tree, &wanted);
@@ -168,10 +180,12 @@ impl<S: Settings> Config<S> {
             listeners_failed: 0,
         };
         if report.applied().next().is_none() {
+            prepare(&state.settings)?;
             state.take_origins(&report);
             return Ok(report);
         }
         let settings = Arc::new(with_running_values::<S>(&tree, &wanted.origins)?);
+        prepare(&settings)?;
         state.take_origins(&report);
         state.version += 1;
         state.tree = tree;
