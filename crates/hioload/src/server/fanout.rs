@@ -68,15 +68,13 @@ impl Core {
             }
             Message::Ask(_)
             | Message::Answer(_)
-            | Message::Settings(_)
             | Message::Stream(_)
             | Message::StreamReply(_)
             | Message::StreamAsk(_)
             | Message::PollAsk(_)
             | Message::PollAnswer(_)
             | Message::PollLeft(_)
-            | Message::Inspect(_)
-            | Message::Shutdown { .. } => {}
+            | Message::Inspect(_) => {}
         }
     }
 

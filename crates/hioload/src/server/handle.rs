@@ -1,4 +1,4 @@
-//! Steering a server from any thread: messages to its workers, and what they publish.
+//! Steering a server from any thread: orders and questions to its workers, and what they publish.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use hioload_ring::Remote;
 
 use super::inspect::Inspection;
 use super::message::Message;
+use super::orders::Order;
 use super::shared::Shared;
 use super::streams::Streams;
 use super::{ChannelStats, Settings, Stats};
@@ -56,9 +57,9 @@ impl ServerHandle {
     /// Stops accepting, closes every session with 1001 at the configured pace, lets out what is
     /// under way, and stops the workers within the configured time. Returns at once.
     pub fn shutdown(&self) {
-        let (timeout, pace) = *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shutdown = *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.set_draining();
-        self.tell(|| Message::Shutdown { timeout, pace });
+        self.order(|order| order.shutdown = Some(shutdown));
     }
 
     /// A shutdown has begun.
@@ -79,14 +80,14 @@ impl ServerHandle {
     }
 
     pub(crate) fn tell_settings(&self, settings: &Arc<Settings>) {
-        self.tell(|| Message::Settings(Arc::clone(settings)));
+        self.order(|order| order.settings = Some(Arc::clone(settings)));
     }
 
     /// Asks each worker for its notable channels and sums those of one name; the most subscribers
     /// first.
     pub(crate) fn channels(&self, timeout: Duration) -> Vec<ChannelStats> {
         let (answer, answers) = mpsc::sync_channel(self.wakers.len());
-        self.tell(|| Message::Inspect(answer.clone()));
+        self.ask(|| Message::Inspect(answer.clone()));
         drop(answer);
         let deadline = Instant::now() + timeout;
         let mut sums: BTreeMap<String, ChannelStats> = BTreeMap::new();
@@ -123,10 +124,17 @@ impl ServerHandle {
         sum
     }
 
-    fn tell(&self, message: impl Fn() -> Message) {
+    fn order(&self, add: impl Fn(&mut Order)) {
         for (index, waker) in self.wakers.iter().enumerate() {
-            // The inbox for outside threads is full only while a worker stands still; it is asked
-            // again until it moves, and a worker that ended has nothing to be told.
+            self.shared.orders(index).give(&add);
+            waker.wake();
+        }
+    }
+
+    /// Asks every worker. One whose inbox stays full is left out.
+    fn ask(&self, message: impl Fn() -> Message) {
+        for (index, waker) in self.wakers.iter().enumerate() {
+            // The inbox for outside threads is full while a worker stands still, or others fill it.
             for _ in 0..1000 {
                 if self.remote.try_send(index, message()).is_ok() {
                     break;

@@ -23,6 +23,7 @@ use super::http::Writer;
 use super::input::Input;
 use super::message::Message;
 use super::meters::Meters;
+use super::orders::Order;
 use super::recovery::What;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -118,9 +119,14 @@ impl Hub {
         self.store = Some(store);
     }
 
-    fn apply(&mut self, settings: Arc<Settings>) {
-        self.shared.streams.set_max(settings.streams.total_max);
-        self.core.apply(settings);
+    fn obey(&mut self, cx: &mut Cx<'_>, order: Order) {
+        if let Some(settings) = order.settings {
+            self.shared.streams.set_max(settings.streams.total_max);
+            self.core.apply(settings);
+        }
+        if let Some((timeout, pace)) = order.shutdown {
+            self.start_drain(cx, timeout, pace);
+        }
     }
 
     /// Where this worker's figures are shown, besides [`Shared`].
@@ -687,8 +693,6 @@ impl Service for Hub {
     fn message(&mut self, cx: &mut Cx<'_>, from: Option<usize>, message: Message) {
         self.uncork(cx);
         match message {
-            Message::Shutdown { timeout, pace } => self.start_drain(cx, timeout, pace),
-            Message::Settings(settings) => self.apply(settings),
             Message::Stream(command) => self.core.execute(cx, from, command),
             Message::StreamReply(reply) => self.core.stream_answered(cx, reply),
             Message::PollAsk(ask) => self.core.poll_asked(cx, &ask),
@@ -708,6 +712,9 @@ impl Service for Hub {
 
     fn turn_end(&mut self, cx: &mut Cx<'_>) -> bool {
         self.uncork(cx);
+        if let Some(order) = self.shared.orders(cx.index()).take() {
+            self.obey(cx, order);
+        }
         if self.messages > 0 {
             let messages = std::mem::take(&mut self.messages);
             self.handler.batch(

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
 
 use hioload_blocks::{Reply, Request};
 use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
@@ -12,7 +11,6 @@ use hioload_streams::{Reply as StreamReply, StreamUid};
 use super::inspect::Inspection;
 use super::poll::{PollAnswer, PollAsk, Waiter};
 use super::recovery::Ticket;
-use super::settings::Settings;
 use super::streams::{Ask as StreamAsk, StreamCommand};
 
 /// A message to a worker.
@@ -58,12 +56,8 @@ pub(crate) enum Message {
     PollLeft(Box<(StreamUid, Waiter)>),
     /// Say something of the streams here; from another thread.
     StreamAsk(Box<StreamAsk>),
-    /// New settings, all at once.
-    Settings(Arc<Settings>),
     /// Say what is under way here; from another thread.
     Inspect(SyncSender<Inspection>),
-    /// Close all sessions within the time given, then stop.
-    Shutdown { timeout: Duration, pace: u32 },
 }
 
 /// A question on its way to the owner.

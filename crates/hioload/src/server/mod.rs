@@ -27,6 +27,7 @@ mod inspect;
 pub(crate) mod listen;
 pub(crate) mod message;
 mod meters;
+mod orders;
 mod outlet;
 mod output;
 mod place;

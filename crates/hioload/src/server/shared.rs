@@ -1,10 +1,12 @@
 //! What workers and other threads read of each other: connection counts and counters. Written by
-//! one worker each, read by anybody, relaxed: no decision depends on two values agreeing.
+//! one worker each, read by anybody, relaxed: no decision depends on two values agreeing. Beside them what each worker
+//! is ordered to do.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hioload_streams::Total;
 
+use super::orders::Orders;
 use super::stats::Stats;
 
 /// Below this many connections on a worker, an uneven spread is left alone.
@@ -22,6 +24,7 @@ pub(crate) struct Shared {
 struct Slot {
     connections: AtomicU64,
     values: [AtomicU64; Stats::COUNT],
+    orders: Orders,
 }
 
 impl Shared {
@@ -29,6 +32,7 @@ impl Shared {
         let slot = |_| Slot {
             connections: AtomicU64::new(0),
             values: [const { AtomicU64::new(0) }; Stats::COUNT],
+            orders: Orders::default(),
         };
         Self {
             workers: (0..workers).map(slot).collect(),
@@ -37,7 +41,7 @@ impl Shared {
         }
     }
 
-    /// A shutdown was asked for. Only told to outsiders; workers get a message.
+    /// A shutdown was asked for. Only told to outsiders; workers get an order.
     pub(super) fn set_draining(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
@@ -50,6 +54,11 @@ impl Shared {
         self.workers[worker]
             .connections
             .store(count as u64, Ordering::Relaxed);
+    }
+
+    /// Where a worker is told what to do.
+    pub(super) fn orders(&self, worker: usize) -> &Orders {
+        &self.workers[worker].orders
     }
 
     /// No worker has a connection.
