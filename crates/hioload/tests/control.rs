@@ -1,13 +1,15 @@
-//! A server that is steered from other threads, also while nothing gets through to its workers.
+//! A server that is steered from other threads, also while nothing gets through to its workers, and when one of
+//! them dies.
 
 mod kit;
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use hioload::client::{Client, Incoming};
 use hioload::streams::{StreamError, StreamUid};
-use hioload::{Echo, Message, RunError, Server, ServerBuilder, Settings};
+use hioload::{Echo, Handler, Message, RunError, Server, ServerBuilder, Session, Settings};
 
 use kit::{PATIENCE, on_each_driver};
 
@@ -78,5 +80,31 @@ fn a_full_inbox_refuses_neither_settings_nor_the_end() {
         server.control().shutdown();
         let outcome = run(server).recv_timeout(PATIENCE).expect("it ends");
         outcome.expect("in good order");
+    });
+}
+
+struct Mine;
+
+impl Handler for Mine {
+    fn message(&mut self, _: &mut Session<'_>, message: Message<'_>) {
+        assert!(message.as_text() != Some("panic"), "as told");
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_connections_of_a_worker_that_died() {
+    on_each_driver(|driver| {
+        let builder = Server::builder().workers(2).driver(driver);
+        let builder = builder.shutdown(Duration::from_secs(3600), 0);
+        let server = build(builder.handler(|_| Mine));
+        let addr = server.local_addr();
+        let ended = run(server);
+        let mut client = connect(addr);
+        client.send_text("panic").expect("taken");
+        let outcome = ended
+            .recv_timeout(PATIENCE)
+            .expect("long before its time is up");
+        let error = outcome.expect_err("one of them died");
+        assert!(error.to_string().contains("panicked"), "{error}");
     });
 }

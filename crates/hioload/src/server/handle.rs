@@ -83,6 +83,11 @@ impl ServerHandle {
         self.order(|order| order.settings = Some(Arc::clone(settings)));
     }
 
+    /// A worker has ended, and all its connections with it.
+    pub(super) fn forget_worker(&self, index: usize) {
+        self.shared.set_connections(index, 0);
+    }
+
     /// Asks each worker for its notable channels and sums those of one name; the most subscribers
     /// first.
     pub(crate) fn channels(&self, timeout: Duration) -> Vec<ChannelStats> {

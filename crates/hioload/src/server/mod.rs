@@ -159,6 +159,8 @@ impl Server {
                 Err(_) => "panicked".to_owned(),
             };
             self.control.shutdown();
+            // The others wait for each other's connections, not for those that ended with it.
+            self.control.handle().forget_worker(index);
             first.get_or_insert(RunError {
                 who: format!("worker {index}"),
                 outcome,
