@@ -159,6 +159,7 @@ mod durability;
 mod fault;
 mod file;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;

@@ -490,6 +490,7 @@ impl Feed {
         }
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
     /// Panics unless every count agrees with what it counts.
     pub(crate) fn check(&self) {
         let end = self.held.end();

@@ -300,6 +300,7 @@ impl Held {
         self.waiting = count;
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
     /// Panics unless chunks are adjacent and count the cursors with these numbers and positions.
     pub(crate) fn check(&self, cursors: impl Iterator<Item = (u32, u64)>) {
         let mut counts = vec![0; self.chunks.len()];

@@ -87,6 +87,7 @@ mod class;
 mod class_log;
 mod encode;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod held;
