@@ -272,6 +272,11 @@ impl SteppedWorker {
         self.0.driver().stats()
     }
 
+    #[cfg(test)]
+    pub(crate) fn hub(&mut self) -> &mut Hub {
+        self.0.service()
+    }
+
     /// The figures of its part of the store, if there is one.
     #[must_use]
     pub fn store_stats(&mut self) -> Option<LocalStats> {

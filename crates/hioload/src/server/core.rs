@@ -8,8 +8,8 @@ use hioload_base::Prng;
 use hioload_live::{Budget, Channels, ChannelsConfig};
 use hioload_mem::{BufferPool, Segment};
 use hioload_reactor::{Context, Payload, SocketId};
+use hioload_ws::CloseCode;
 use hioload_ws::deflate::Inflater;
-use hioload_ws::{CloseCode, Kind, Outgoing};
 
 use super::channel::Channel;
 use super::connection::{Connection, Facts, Phase};
@@ -30,19 +30,9 @@ use super::table::{Table, is_poll, is_stream};
 use super::tls::Secure;
 use crate::context::Context as AppContext;
 use crate::handler::CloseReason;
-use crate::session::SendError;
 
 /// The reactor's context with this server's messages.
 pub(crate) type Cx<'a> = Context<'a, Message>;
-
-/// A payload at least so large is sent on from where it was received; smaller ones are copied, which
-/// costs less than a second piece in the send.
-pub(super) const FORWARD_MIN: usize = 4096;
-
-/// Tells one slice from another.
-pub(super) fn place_of(bytes: &[u8]) -> (usize, usize) {
-    (bytes.as_ptr() as usize, bytes.len())
-}
 
 /// The state of a worker.
 pub(crate) struct Core {
@@ -151,121 +141,6 @@ impl Core {
         self.encoder.set(&settings);
         self.manager.apply(&settings.streams);
         self.settings = settings;
-    }
-
-    /// Writes one message to the session at hand.
-    #[inline]
-    pub(crate) fn send(
-        &mut self,
-        socket: SocketId,
-        kind: Kind,
-        payload: &[u8],
-    ) -> Result<(), SendError> {
-        let Some(connection) = self.table.get_mut(socket) else {
-            return Err(SendError::Closed);
-        };
-        if connection.phase != Phase::Open || connection.reason.is_some() {
-            return Err(SendError::Closed);
-        }
-        if self.cork.len() + connection.output_size() >= self.settings.output_max {
-            connection.facts.set(Facts::FULL);
-            self.stats.send_refused += 1;
-            return Err(SendError::Full);
-        }
-        if connection.facts.has(Facts::EVENTS | Facts::CUSTOM) {
-            return self.send_unframed(socket, kind, payload);
-        }
-        if connection.protocol.is_deflate_agreed()
-            && payload.len() >= self.settings.deflate_size_min
-        {
-            return self.send_deflated(socket, kind, payload);
-        }
-        let header = connection
-            .protocol
-            .frame_header(Outgoing::message(kind, payload.len()))
-            .map_err(|_| SendError::Closed)?;
-        if payload.len() >= FORWARD_MIN && self.shareable.take() == Some(place_of(payload)) {
-            self.cork.forward(header, payload.len());
-            self.stats.messages_sent += 1;
-            return Ok(());
-        }
-        self.cork
-            .write(&self.pool, &header, payload)
-            .map_err(|_| self.no_memory(socket))?;
-        self.stats.messages_sent += 1;
-        Ok(())
-    }
-
-    /// Writes what is no frame of a WebSocket: an event, or bytes as they are.
-    #[inline(never)]
-    fn send_unframed(
-        &mut self,
-        socket: SocketId,
-        kind: Kind,
-        payload: &[u8],
-    ) -> Result<(), SendError> {
-        if !self.is_custom(socket) {
-            return self.send_event(socket, kind, payload);
-        }
-        let written = self.cork.write(&self.pool, &[], payload);
-        written.map_err(|_| self.no_memory(socket))?;
-        self.stats.messages_sent += 1;
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn send_deflated(
-        &mut self,
-        socket: SocketId,
-        kind: Kind,
-        payload: &[u8],
-    ) -> Result<(), SendError> {
-        let Some(connection) = self.table.get_mut(socket) else {
-            return Err(SendError::Closed);
-        };
-        let subscribed = connection.facts.has(Facts::SUBSCRIBED);
-        let class = connection.class;
-        let deflate = connection
-            .cold
-            .as_mut()
-            .and_then(|cold| cold.deflate.as_mut());
-        // With context the engine is the connection's own, until channels mix in frames that no
-        // context of this connection knows.
-        let own = deflate
-            .and_then(|deflate| deflate.deflater.as_mut())
-            .filter(|_| !subscribed);
-        let compressed = match own {
-            Some(deflater) => {
-                self.scratch.clear();
-                deflater.compress(payload, &mut self.scratch, true);
-                Some(&self.scratch[..])
-            }
-            None => self.encoder.compress(class, payload),
-        };
-        let is_compressed = compressed.is_some();
-        let body = compressed.unwrap_or(payload);
-        let frame = Outgoing {
-            compressed: is_compressed,
-            ..Outgoing::message(kind, body.len())
-        };
-        let header = connection
-            .protocol
-            .frame_header(frame)
-            .map_err(|_| SendError::Closed)?;
-        let written = self.cork.write(&self.pool, &header, body);
-        if written.is_err() {
-            return Err(self.no_memory(socket));
-        }
-        self.stats.messages_sent += 1;
-        Ok(())
-    }
-
-    pub(super) fn no_memory(&mut self, socket: SocketId) -> SendError {
-        self.stats.no_memory += 1;
-        if let Some(connection) = self.table.get_mut(socket) {
-            connection.facts.set(Facts::FULL);
-        }
-        SendError::NoMemory
     }
 
     /// Sends a close frame, once; the session ends when the peer answers or time is up. Its channels

@@ -18,13 +18,14 @@ use hioload_streams::Upgrades;
 use hioload_ws::{CloseCode, Event, Kind, Limits, Offence, Role, Session as Protocol, header_size};
 
 use super::connection::{Connection, Facts, Phase};
-use super::core::{Core, Cx, FORWARD_MIN, place_of};
+use super::core::{Core, Cx};
 use super::http::Writer;
 use super::input::Input;
 use super::message::Message;
 use super::meters::Meters;
 use super::orders::Order;
 use super::recovery::What;
+use super::send::{FORWARD_MIN, place_of};
 use super::settings::Settings;
 use super::shared::Shared;
 use super::store::Store;

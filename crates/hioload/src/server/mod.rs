@@ -34,7 +34,10 @@ mod place;
 pub(crate) mod poll;
 mod publish;
 mod recovery;
+#[cfg(test)]
+mod rig;
 mod seat;
+mod send;
 mod settings;
 pub(crate) mod shared;
 pub(crate) mod sizes;
