@@ -8,7 +8,7 @@ use std::fmt;
 pub use hioload_ws::{CloseCode, Kind};
 
 use crate::recovery::{Gap, Recovery};
-use crate::session::{Session, WorkerContext};
+use crate::session::{PublishError, Session, WorkerContext};
 use crate::streams::StreamEvent;
 
 /// A whole message, in place in the receive buffer.
@@ -208,6 +208,15 @@ impl Handler for Broadcast {
     }
 
     fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
-        let _ = session.publish(&self.channel, message);
+        // A message that cannot be passed on is never left out in silence.
+        match session.publish(&self.channel, message) {
+            Ok(()) | Err(PublishError::Closed) => {}
+            Err(PublishError::TooLarge) => {
+                session.close(CloseCode::TOO_BIG, "the message is too large");
+            }
+            Err(PublishError::Busy | PublishError::Channel(_)) => {
+                session.close(CloseCode::TRY_AGAIN, "no room for the message");
+            }
+        }
     }
 }

@@ -57,7 +57,7 @@ pub enum PublishError {
     Closed,
     /// The channel's name is not allowed, or there are too many channels.
     Channel(hioload_live::ChannelError),
-    /// This session has too many publications waiting already.
+    /// This session has too many publications waiting already, or the worker has no memory for one more to wait.
     Busy,
     /// It does not fit the channel's budget, or no buffer is so large: it can never be taken.
     TooLarge,
@@ -162,7 +162,9 @@ impl<'a> Session<'a> {
     }
 
     /// Publishes to a channel. When the channel is held back by a subscriber that makes progress,
-    /// the message keeps its place and this session is not read from until there is room.
+    /// the message keeps its place and this session is not read from until there is room. Should its frames,
+    /// one for each encoding in use, turn out not to fit the channel then, or at an owner on another worker, the
+    /// session is closed with 1009.
     ///
     /// # Errors
     /// [`PublishError`]; nothing was published.

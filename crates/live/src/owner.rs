@@ -152,6 +152,13 @@ impl Owner {
         }
     }
 
+    /// Bytes that a log takes at least for one frame of this size, as its budget counts them. `None`: no buffer is so
+    /// large.
+    #[must_use]
+    pub fn memory_min(frame_size: usize) -> Option<usize> {
+        ChunkSizes::least(frame_size).cost()
+    }
+
     /// Epoch and the offset of the last publication; 0 before the first.
     #[must_use]
     pub fn position(&self) -> (u64, Offset) {

@@ -59,6 +59,9 @@ impl Core {
             Message::Append { key, append } => self.on_append(key, append),
             Message::Progress { name, progress } => self.on_progress(cx, from, &name, progress),
             Message::Publish(publication) => self.on_publish(cx, from, publication),
+            Message::Unpublished { publisher, code } => {
+                self.unpublished(cx, socket_of(publisher), code);
+            }
             Message::Taken { key, count } => {
                 let key = ChannelKey::from_bits(key);
                 if let Some(channel) = self.channels.get_mut(key) {
@@ -117,7 +120,12 @@ impl Core {
             // No room for the channel, and none to be waited for: the credit goes back.
             self.stats.no_memory += 1;
             let (key, count) = (publication.key, 1);
-            return self.outlet.send(cx, from, Message::Taken { key, count });
+            self.outlet.send(cx, from, Message::Taken { key, count });
+            self.stats.publications_refused += 1;
+            let (publisher, code) = (publication.publisher, CloseCode::TRY_AGAIN);
+            return self
+                .outlet
+                .send(cx, from, Message::Unpublished { publisher, code });
         };
         if let Some(owned) = self.channels.get_mut(key).and_then(|c| c.owned.as_mut()) {
             owned.inbox.push_back((from, publication));
@@ -176,7 +184,12 @@ impl Core {
                     owned.inbox.push_front((from, publication));
                     break;
                 }
-                Err(_) => self.stats.no_memory += 1,
+                Err(_) => {
+                    self.stats.publications_refused += 1;
+                    let (publisher, code) = (publication.publisher, CloseCode::TOO_BIG);
+                    self.outlet
+                        .send(cx, from, Message::Unpublished { publisher, code });
+                }
             }
             match &mut acknowledge {
                 Some((worker, of, count)) if (*worker, *of) == (from, publication.key) => {
@@ -532,7 +545,7 @@ impl Core {
     }
 }
 
-/// Subscribers carry their connection's socket.
+/// Subscribers and publications carry their connection's socket.
 fn socket_of(user: u64) -> SocketId {
     SocketId::from_key(hioload_base::Key::from_bits(user))
 }

@@ -7,6 +7,7 @@ use hioload_blocks::{Reply, Request};
 use hioload_live::{Append, Ask, Attached, Class, Origin, Progress};
 use hioload_mem::Segment;
 use hioload_streams::{Reply as StreamReply, StreamUid};
+use hioload_ws::CloseCode;
 
 use super::inspect::Inspection;
 use super::poll::{PollAnswer, PollAsk, Waiter};
@@ -40,6 +41,8 @@ pub(crate) enum Message {
     Publish(Publication),
     /// From the owner: so many publications of this worker were taken.
     Taken { key: u64, count: u32 },
+    /// From the owner: it cannot take what this session published, and it is closed with this code.
+    Unpublished { publisher: u64, code: CloseCode },
     /// To the controller of the store, from a worker.
     Ask(Request),
     /// From the controller.
@@ -80,7 +83,12 @@ pub(crate) struct Publication {
     pub(crate) kind: u8,
     pub(crate) payload: Segment,
     pub(crate) origin: Origin,
+    /// The session at the sender; [`NOBODY`]: the server itself.
+    pub(crate) publisher: u64,
 }
+
+/// The bits of no session: no table has so many slots.
+pub(crate) const NOBODY: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use hioload_live::{ChannelKey, Origin, owner_of};
+use hioload_live::{ChannelKey, Origin, Owner, owner_of};
 use hioload_reactor::SocketId;
-use hioload_ws::{HEADER_SIZE_MAX, Kind};
+use hioload_ws::{CloseCode, HEADER_SIZE_MAX, Kind};
 
 use super::channel::CREDIT;
 use super::connection::{BLOCKED_MAX, Blocked};
 use super::core::{Core, Cx};
 use super::encoder::kind_number;
-use super::message::{Message, Publication};
+use super::message::{Message, NOBODY, Publication};
+use crate::handler::CloseReason;
 use crate::session::PublishError;
 
 /// What became of a publication.
@@ -33,6 +34,20 @@ impl Core {
         kind: Kind,
         payload: &[u8],
     ) -> Result<(), PublishError> {
+        let outcome = self.publish_or_wait(cx, socket, name, kind, payload);
+        let is_refused = matches!(outcome, Err(PublishError::TooLarge | PublishError::Busy));
+        self.stats.publications_refused += u64::from(is_refused);
+        outcome
+    }
+
+    fn publish_or_wait(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        name: &str,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<(), PublishError> {
         let key = self.open_channel(cx, name).map_err(PublishError::Channel)?;
         let blocked = self
             .table
@@ -47,6 +62,9 @@ impl Core {
         match outcome {
             Published::Taken => return Ok(()),
             Published::Held => {}
+            Published::Blocked if !self.may_fit(payload.len()) => {
+                return Err(PublishError::TooLarge);
+            }
             Published::Blocked if blocked >= BLOCKED_MAX => return Err(PublishError::Busy),
             Published::Blocked => {
                 if !self.keep(payload.len()) {
@@ -66,6 +84,16 @@ impl Core {
         }
         self.hold_publisher(cx, socket, key);
         Ok(())
+    }
+
+    /// Whether some log can hold a frame of a payload so long, wherever the channel is owned.
+    fn may_fit(&self, size: usize) -> bool {
+        let channel = &self.settings.channel;
+        let max = channel.budget.min(channel.budget_worker);
+        let frame_size = size.saturating_add(HEADER_SIZE_MAX);
+        // The owner's pool is as this one.
+        frame_size <= self.pool.size_max()
+            && Owner::memory_min(frame_size).is_some_and(|least| least <= max)
     }
 
     /// Publishes for the server itself. False when there was no room: nobody is held back for it.
@@ -112,7 +140,8 @@ impl Core {
             let size = again.payload.len();
             self.assembly_size -= size;
             let Ok(key) = self.open_channel(cx, &again.channel) else {
-                self.stats.no_memory += 1;
+                self.stats.publications_refused += 1;
+                self.unpublished(cx, socket, CloseCode::TRY_AGAIN);
                 continue;
             };
             match self.publish_once(cx, Some(socket), key, again.kind, &again.payload) {
@@ -126,9 +155,19 @@ impl Core {
                     self.hold_publisher(cx, socket, key);
                     return false;
                 }
-                Err(_) => self.stats.no_memory += 1,
+                Err(_) => {
+                    self.stats.publications_refused += 1;
+                    self.unpublished(cx, socket, CloseCode::TOO_BIG);
+                }
             }
         }
+    }
+
+    /// What the session published was accepted here, and cannot be taken after all: it is told.
+    pub(super) fn unpublished(&mut self, cx: &mut Cx<'_>, socket: SocketId, code: CloseCode) {
+        let text = "the channel cannot take the message";
+        self.close(cx, socket, code, text, CloseReason::Local(code));
+        self.flush(cx, socket);
     }
 
     fn publish_once(
@@ -148,7 +187,7 @@ impl Core {
             if !channel.waiting.is_empty() && self.has_no_name_yet(from, key) {
                 return Ok(Published::Blocked);
             }
-            return self.publish_away(cx, key, number, payload, origin);
+            return self.publish_away(cx, from, key, number, payload, origin);
         };
         if !owned.inbox.is_empty() {
             // Others were here first.
@@ -209,20 +248,20 @@ impl Core {
     fn publish_away(
         &mut self,
         cx: &mut Cx<'_>,
+        from: Option<SocketId>,
         key: ChannelKey,
         kind: u8,
         payload: &[u8],
         origin: Origin,
     ) -> Result<Published, PublishError> {
+        if !self.may_fit(payload.len()) {
+            return Err(PublishError::TooLarge);
+        }
         let Some(channel) = self.channels.get_mut(key) else {
             return Err(PublishError::Closed);
         };
         if channel.outstanding >= CREDIT {
             return Ok(Published::Blocked);
-        }
-        // The owner's pool is as this one: it has to hold the frame.
-        if payload.len() + HEADER_SIZE_MAX > self.pool.size_max() {
-            return Err(PublishError::TooLarge);
         }
         let Some(mut buffer) = self.pool.take(payload.len()) else {
             self.stats.no_memory += 1;
@@ -239,6 +278,7 @@ impl Core {
             kind,
             payload: buffer.seal(),
             origin,
+            publisher: from.map_or(NOBODY, |socket| socket.key().to_bits()),
         };
         let message = Message::Publish(publication);
         if self.outlet.try_send(cx, owner, message).is_err() {
@@ -247,5 +287,86 @@ impl Core {
         }
         channel.outstanding += 1;
         Ok(Published::Taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hioload_ws::deflate::DeflatePolicy;
+    use hioload_ws::handshake::AcceptPolicy;
+
+    use crate::Broadcast;
+    use crate::server::rig::{Peer, Rig, frame, noise};
+    use crate::server::settings::{ChannelSettings, Settings};
+
+    fn rig(workers: usize, budget: usize, assembly_max: usize) -> Rig {
+        let settings = Settings {
+            accept: AcceptPolicy {
+                deflate: Some(DeflatePolicy::default()),
+                ..AcceptPolicy::default()
+            },
+            channel: ChannelSettings {
+                budget,
+                ..ChannelSettings::default()
+            },
+            assembly_max,
+            ..Settings::default()
+        };
+        Rig::new(workers, 96 << 20, settings, &|_| {
+            Box::new(Broadcast::default())
+        })
+    }
+
+    /// A session on the worker that owns the channel, or on the other one.
+    fn session(rig: &mut Rig, is_owner: bool, fields: &str) -> Peer {
+        let owner = hioload_live::owner_of("default", 2);
+        let worker = if is_owner { owner } else { 1 - owner };
+        loop {
+            let before = rig.hub(worker).core.stats.sessions;
+            let peer = rig.websocket(fields);
+            if rig.hub(worker).core.stats.sessions > before {
+                return peer;
+            }
+        }
+    }
+
+    fn refused(rig: &mut Rig, workers: usize) -> u64 {
+        (0..workers)
+            .map(|worker| rig.hub(worker).core.stats.publications_refused)
+            .sum()
+    }
+
+    #[test]
+    fn who_publishes_what_only_some_encodings_hold_is_told_wherever_the_owner_is() {
+        for is_owner in [true, false] {
+            let mut rig = rig(2, 512 << 10, 1 << 20);
+            let mut publisher = session(&mut rig, is_owner, "");
+            let mut other = rig.websocket("");
+            publisher.send(&noise(60_000, 1));
+            assert_eq!(rig.frame(&mut other).1.len(), 60_000);
+            // The same for two logs is more than the budget.
+            let _deflated = rig.websocket("Sec-WebSocket-Extensions: permessage-deflate\r\n");
+            let message = frame(0x82, &noise(70_000, 2));
+            let (first, second) = message.split_at(40_000);
+            publisher.write(first);
+            rig.turn();
+            publisher.write(second);
+            let (first, body) = rig.frame(&mut publisher);
+            assert_eq!((first, &body[..2]), (0x88, &1009_u16.to_be_bytes()[..]));
+            assert_eq!(refused(&mut rig, 2), 1);
+        }
+    }
+
+    #[test]
+    fn who_finds_no_room_to_wait_is_told() {
+        // The log holds one message, and nothing may be kept.
+        let mut rig = rig(1, 8 << 10, 1000);
+        let mut publisher = rig.websocket("");
+        let mut other = rig.websocket("");
+        publisher.write(&[frame(0x82, &[1; 3000]), frame(0x82, &[2; 3000])].concat());
+        assert_eq!(rig.frame(&mut other), (0x82, vec![1; 3000]));
+        let (first, body) = rig.frame(&mut publisher);
+        assert_eq!((first, &body[..2]), (0x88, &1013_u16.to_be_bytes()[..]));
+        assert_eq!(refused(&mut rig, 1), 1);
     }
 }

@@ -114,6 +114,8 @@ stats! {
     messages_sent,
     /// Publications accepted by channels owned here.
     publications,
+    /// Publications refused: too large for the channel, or there was no room to let them wait.
+    publications_refused,
     /// Sends completed.
     sends,
     /// Bytes the kernel took.
