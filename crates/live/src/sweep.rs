@@ -46,6 +46,9 @@ pub enum Action {
     Disconnect {
         /// Publications it will not get.
         publications: u64,
+        /// It does not even get the rest of the frame it is in, for which there was no room: whatever was sent
+        /// to it would be taken for a part of that.
+        is_cut: bool,
     },
     /// It was moved over these and is told, if there were any. More may pass until it drains again.
     /// It may have something to read now: the frame it is owed.
@@ -210,9 +213,11 @@ impl Feed {
         let mut policy = self.config.policy;
         // What it is owed, and the first publication it does not get.
         let (mut rest, mut from) = self.rest_for(&at, policy, own);
+        let mut is_cut = false;
         if rest.as_ref().is_some_and(|rest| !self.can_owe(rest.len())) {
             (rest, from) = (None, at.offset);
             policy = Policy::Disconnect;
+            is_cut = at.is_partial;
         }
         let to = match policy {
             Policy::Latest if self.is_latest_foreign(own) => last - 1,
@@ -239,6 +244,7 @@ impl Feed {
             self.stats.dropped_subscribers += 1;
             return Some(Action::Disconnect {
                 publications: gap.publications,
+                is_cut,
             });
         }
         self.stats.skips += 1;

@@ -72,6 +72,7 @@ fn the_rate_decides_however_long_the_lag_is() {
         }
         let expected = [Action::Disconnect {
             publications: 2000 - 30,
+            is_cut: false,
         }];
         assert_eq!(rig.sweep(), if round < 4 { &[][..] } else { &expected });
     }
@@ -89,7 +90,13 @@ fn a_short_lag_is_judged_by_its_own_length() {
     assert_eq!(rig.read(reader, 9).len(), 9);
     publish(&mut rig, "b");
     assert_eq!(rig.read(reader, 1).len(), 1);
-    assert_eq!(rig.sweep(), [Action::Disconnect { publications: 2 }]);
+    assert_eq!(
+        rig.sweep(),
+        [Action::Disconnect {
+            publications: 2,
+            is_cut: false
+        }]
+    );
     assert_eq!((rig.feed.dropped(idle), rig.feed.dropped(reader)), (2, 0));
     assert_eq!(rig.read(idle, 100), b"", "it gets nothing more");
     assert_eq!(rig.feed.stats().dropped_subscribers, 1);
@@ -102,7 +109,13 @@ fn disconnect_lets_go_of_the_log_at_once_and_finishes_the_frame() {
     publish(&mut rig, "abc");
     assert_eq!(rig.read(key, 4).len(), 4);
     rig.wait_ms(100);
-    assert_eq!(rig.sweep(), [Action::Disconnect { publications: 2 }]);
+    assert_eq!(
+        rig.sweep(),
+        [Action::Disconnect {
+            publications: 2,
+            is_cut: false
+        }]
+    );
     assert_eq!(rig.feed.stats().held_bytes, 0);
     assert_eq!(rig.feed.to_boundary(key), 6);
     assert_eq!(letters(&rig.read(key, 100)), "aaaaaa");
@@ -320,9 +333,33 @@ fn who_cannot_be_owed_its_frame_is_disconnected() {
                 publications: 0,
             })
         } else {
-            Action::Disconnect { publications: 1 }
+            Action::Disconnect {
+                publications: 1,
+                is_cut: false,
+            }
         };
         assert_eq!(stall(&mut rig), [expected], "{size}");
+    }
+}
+
+#[test]
+fn a_frame_whose_rest_has_no_room_is_cut() {
+    for policy in [Policy::Disconnect, Policy::Skip, Policy::Latest] {
+        let mut rig = rig(policy);
+        let key = rig.subscribe(1);
+        assert!(rig.publish(&[b'x'; 1500]).is_ok());
+        publish(&mut rig, "a");
+        assert_eq!(rig.read(key, 100).len(), 100);
+        rig.wait_ms(100);
+        let cut = Action::Disconnect {
+            publications: 2,
+            is_cut: true,
+        };
+        assert_eq!(rig.sweep(), [cut], "{policy:?}");
+        assert_eq!(
+            (rig.feed.to_boundary(key), rig.read(key, 100).len()),
+            (0, 0)
+        );
     }
 }
 

@@ -521,8 +521,16 @@ impl Core {
         let socket = socket_of(stalled.user);
         match stalled.action {
             Action::Cancel => self.carrier_cancel_send(cx, socket),
-            Action::Disconnect { publications } => {
+            Action::Disconnect {
+                publications,
+                is_cut,
+            } => {
                 self.stats.dropped_publications += publications;
+                if is_cut {
+                    // A close frame would be a part of the frame that is cut.
+                    self.close_socket(cx, socket);
+                    return self.end(cx, socket, CloseReason::Stalled);
+                }
                 self.carrier_cancel_send(cx, socket);
                 let text = "you read too slowly";
                 self.close(cx, socket, CloseCode::TRY_AGAIN, text, CloseReason::Stalled);
@@ -548,4 +556,53 @@ impl Core {
 /// Subscribers and publications carry their connection's socket.
 fn socket_of(user: u64) -> SocketId {
     SocketId::from_key(hioload_base::Key::from_bits(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::Broadcast;
+    use crate::server::rig::{Rig, frame};
+    use crate::server::settings::{ChannelSettings, Settings};
+
+    #[test]
+    fn a_frame_that_is_cut_has_no_close_frame_in_it() {
+        const SIZE: usize = 1_000_000;
+        let settings = Settings {
+            channel: ChannelSettings {
+                window: Duration::from_millis(100),
+                ..ChannelSettings::default()
+            },
+            ..Settings::default()
+        };
+        let mut rig = Rig::new(1, 96 << 20, settings, &|_| Box::new(Broadcast::default()));
+        // Their rests are more than may be copied.
+        let mut stalled: Vec<_> = (0..16).map(|_| rig.websocket("")).collect();
+        let mut publisher = rig.websocket("");
+        let message = frame(0x82, &[7; SIZE]);
+        let mut rest = &message[..];
+        while !rest.is_empty() {
+            let taken = publisher.socket.write(rest).expect("open");
+            rest = &rest[taken..];
+            rig.turn();
+        }
+        rig.until("they stall", |rig| {
+            rig.hub(0).core.stats.closed_stalled == 16
+        });
+        let mut whole = [&[0x82, 127][..], &(SIZE as u64).to_be_bytes()].concat();
+        whole.resize(whole.len() + SIZE, 7);
+        let mut cut_count = 0;
+        for peer in &mut stalled {
+            rig.until("it ends", |_| !peer.read());
+            match peer.bytes().strip_prefix(&whole[..]) {
+                Some(close) => assert_eq!(close[..1], [0x88]),
+                None => {
+                    assert!(whole.starts_with(peer.bytes()));
+                    cut_count += 1;
+                }
+            }
+        }
+        assert!((1..16).contains(&cut_count), "{cut_count}");
+    }
 }

@@ -150,6 +150,11 @@ impl Peer {
         }
     }
 
+    /// What has come and was not taken.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// A frame that has come.
     pub(super) fn take_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let [first, length, rest @ ..] = &self.bytes[..] else {

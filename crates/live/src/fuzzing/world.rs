@@ -636,12 +636,14 @@ impl World {
                 assert!(!client.in_flight.is_empty(), "there is something to cancel");
                 self.take(found.user, 0);
             }
-            Action::Disconnect { publications } => {
+            Action::Disconnect {
+                publications,
+                is_cut,
+            } => {
                 let is_owed = feed.to_boundary(found.key) > 0;
-                assert!(
-                    !is_owed || client.queue.partial() > 0,
-                    "only a frame in progress is owed"
-                );
+                let is_partial = client.queue.partial() > 0;
+                assert_eq!(is_cut, is_partial && !is_owed, "a cut frame is told of");
+                assert!(!is_owed || is_partial, "only a frame in progress is owed");
                 let pending = client.queue.len() - usize::from(is_owed);
                 assert_eq!(
                     publications, pending as u64,
