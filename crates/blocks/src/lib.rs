@@ -131,6 +131,7 @@
 //! assert_eq!(store.put_data(now, put, b"hello"), 5);
 //! store.put_end(now, put);
 //! carry(&mut store, &mut controller, &mut file);
+//! assert!(matches!(store.next_event(), Some(Event::Added { .. })));
 //! assert!(matches!(store.next_event(), Some(Event::Stored { user: 1, length: 5, .. })));
 //!
 //! let Ok(GetBegin::Found(get, head)) = store.get_begin(now, 2, &Hash::of(b"hello")) else {

@@ -29,6 +29,11 @@ impl World {
                     assert_eq!(put.key, key);
                 }
             }
+            Event::Added { hash } => {
+                let is_known = self.contents.iter().any(|content| content.hash == hash);
+                assert!(is_known, "nobody sent {hash}");
+                self.seen.count("added");
+            }
             Event::Stored {
                 user,
                 hash,

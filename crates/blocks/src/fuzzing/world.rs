@@ -41,7 +41,8 @@ const LENGTHS: [usize; 18] = [
 #[derive(Debug)]
 pub(super) struct Seen(pub(super) [(&'static str, u32); OUTCOMES.len()]);
 
-const OUTCOMES: [&str; 44] = [
+const OUTCOMES: [&str; 45] = [
+    "added",
     "stored new",
     "stored present",
     "stored repaired",

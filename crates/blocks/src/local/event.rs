@@ -88,6 +88,11 @@ pub enum Event {
         /// Whose.
         user: u64,
     },
+    /// There is a content that was not there, or was damaged: once for each, also when who sent it is gone.
+    Added {
+        /// Its name.
+        hash: Hash,
+    },
     /// The content is stored. The last event of a PUT.
     Stored {
         /// Which.

@@ -1,7 +1,7 @@
 //! The PUTs of one worker: bodies in, writes out, the controller asked.
 //!
-//! Must not know sockets or HTTP. Every PUT ends with exactly one event, or with none when it was aborted; its block is then
-//! with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is known to be right.
+//! Must not know sockets or HTTP. Every PUT ends with exactly one event for who sent it, or with none when it was aborted;
+//! its block is then with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is known to be right.
 //!
 //! A write that fails makes its block suspect: it is returned as such and not given out again, for what refused one
 //! write may refuse the next. ENOSPC says nothing about the block, which goes back to its pool.
@@ -278,7 +278,10 @@ impl Puts {
                 let was_written = matches!(put.stage, Stage::Asking { is_written: true });
                 desk.stats.unwritten += u64::from(!was_written);
             }
-            Stored::New | Stored::Repaired => desk.stats.stored += 1,
+            Stored::New | Stored::Repaired => {
+                desk.stats.stored += 1;
+                desk.events.push_back(Event::Added { hash });
+            }
         }
         if !put.is_silent {
             desk.events.push_back(Event::Stored {

@@ -27,6 +27,8 @@ struct Rig {
     now: Time,
     file_ops: Vec<FileOp>,
     events: Vec<Event>,
+    /// Contents that were told to be new.
+    added: Vec<Hash>,
     /// File operations so far: writes, reads.
     counts: (usize, usize),
 }
@@ -58,6 +60,7 @@ fn rig(config: LocalConfig) -> Rig {
         now: Time::from_millis(1),
         file_ops: Vec::new(),
         events: Vec::new(),
+        added: Vec::new(),
         counts: (0, 0),
     };
     rig.run();
@@ -90,7 +93,10 @@ impl Rig {
             self.file_ops.push(op);
         }
         while let Some(event) = self.store.next_event() {
-            self.events.push(event);
+            match event {
+                Event::Added { hash } => self.added.push(hash),
+                event => self.events.push(event),
+            }
         }
     }
 

@@ -179,6 +179,36 @@ fn an_abort_at_any_step_leaks_nothing() {
 }
 
 #[test]
+fn a_new_content_is_told_once_also_when_its_sender_is_gone() {
+    let mut rig = rig(plain());
+    let content = content(5000);
+    let key = rig.begin(None, Some(5000));
+    rig.send(key, &content);
+    rig.store.put_end(rig.now, key);
+    // Up to the question whether it may be named.
+    rig.collect();
+    while !rig.file_ops.is_empty() {
+        rig.end_op(None);
+    }
+    rig.store.put_abort(rig.now, key);
+    rig.assert_nothing_is_lost();
+    assert!(rig.events.is_empty(), "{:?}", rig.events);
+    assert_eq!(rig.added, [Hash::of(&content)]);
+    let again = rig.put(&content);
+    assert!(
+        matches!(
+            again,
+            Event::Stored {
+                outcome: Stored::Present,
+                ..
+            }
+        ),
+        "{again:?}"
+    );
+    assert_eq!(rig.added.len(), 1);
+}
+
+#[test]
 fn a_content_that_is_stored_is_not_written_again() {
     let mut rig = rig(plain());
     for length in [4000, 300_000] {

@@ -26,6 +26,7 @@ impl Hub {
         let socket = |user: u64| SocketId::from_key(Key::from_bits(user));
         match event {
             Event::PutReady { user, .. } => self.resume_soon(socket(user)),
+            Event::Added { hash } => self.announce(cx, &hash),
             Event::Stored {
                 user,
                 hash,
@@ -96,9 +97,6 @@ impl Hub {
 
     fn stored(&mut self, cx: &mut Cx<'_>, socket: SocketId, hash: &Hash, outcome: Stored) {
         let is_new = outcome != Stored::Present;
-        if is_new {
-            self.announce(cx, hash);
-        }
         let Some(exchange) = self.exchange(socket) else {
             return;
         };
