@@ -167,14 +167,14 @@ pub(super) struct Cold {
     pub(super) context: Option<Context>,
     pub(super) path: Option<Box<str>>,
     /// The subprotocol, or the protocol of the application, by its place.
-    pub(super) protocol: Option<usize>,
+    pub(super) protocol: Option<u32>,
     /// Of a session that reads events: where its subscription is to begin.
     pub(super) since: Option<Since>,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) recovering: Vec<Recovering>,
     pub(super) deflate: Option<Box<Deflate>>,
     /// Of a connection whose last answers of HTTP go out.
-    pub(super) parting: Option<Progress>,
+    pub(super) parting: Option<Box<Progress>>,
     /// Of a connection that speaks HTTP.
     pub(super) http: Option<Box<Exchange>>,
     /// Of a connection that speaks HTTP/2.

@@ -205,7 +205,8 @@ impl Core {
     }
 
     pub(crate) fn protocol(&self, socket: SocketId) -> Option<usize> {
-        self.table.get(socket)?.cold.as_ref()?.protocol
+        let place = self.table.get(socket)?.cold.as_ref()?.protocol?;
+        Some(place as usize)
     }
 
     pub(crate) fn buffered_size(&self, socket: SocketId) -> usize {
@@ -577,7 +578,7 @@ impl Core {
         let is_answer = matches!(connection.phase, Phase::Http | Phase::H2) && !is_stream(socket);
         connection.phase = Phase::Closing;
         if let Some(cold) = &mut connection.cold {
-            cold.parting = is_answer.then(|| Progress::new(cx.now()));
+            cold.parting = is_answer.then(|| Box::new(Progress::new(cx.now())));
             self.assembly_size -= cold.unfinished_size();
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
