@@ -1,10 +1,10 @@
 //! Everything of a worker but the application: connections, memory, channels, counters. What a
 //! [`Session`](crate::Session) acts on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use hioload_base::Prng;
+use hioload_base::{Key, Prng};
 use hioload_live::{Budget, Channels, ChannelsConfig};
 use hioload_mem::{BufferPool, Segment};
 use hioload_reactor::{Context, Payload, SocketId};
@@ -61,6 +61,8 @@ pub(crate) struct Core {
     /// Connections whose hold is over, and whose end is to be told: at the end of the turn.
     pub(super) resume: Vec<SocketId>,
     pub(super) ended: Vec<SocketId>,
+    /// Sessions that found no memory for a message: they try again at the next sweep.
+    pub(super) starved: BTreeSet<u64>,
     /// What connections began with the store and cannot end; the store is told at the end of the turn.
     pub(super) given_up: Vec<Work>,
     /// Whose page of names is not complete, in the order they asked.
@@ -116,6 +118,7 @@ impl Core {
             vectors: Vec::new(),
             resume: Vec::new(),
             ended: Vec::new(),
+            starved: BTreeSet::new(),
             given_up: Vec::new(),
             pages: VecDeque::new(),
             news: Vec::new(),
@@ -528,6 +531,13 @@ impl Core {
         {
             connection.facts.set(Facts::RESUMING);
             self.resume.push(socket);
+        }
+    }
+
+    /// Lets those go on that found no memory. Who has nothing in flight would be told by nothing else.
+    pub(super) fn relieve_starved(&mut self) {
+        for bits in std::mem::take(&mut self.starved) {
+            self.relieve(SocketId::from_key(Key::from_bits(bits)));
         }
     }
 

@@ -677,6 +677,7 @@ impl Service for Hub {
                 self.core.sweep_channels(cx);
                 self.core.sweep_streams(cx);
                 self.core.feed_starved(cx);
+                self.core.relieve_starved();
                 self.publish_stats(cx);
                 self.tick_http();
                 if self.store.is_some() {

@@ -147,6 +147,7 @@ impl Core {
         self.stats.no_memory += 1;
         if let Some(connection) = self.table.get_mut(socket) {
             connection.facts.set(Facts::FULL);
+            self.starved.insert(socket.key().to_bits());
         }
         SendError::NoMemory
     }
@@ -163,14 +164,27 @@ mod tests {
     use crate::server::settings::Settings;
     use crate::session::Session;
 
+    #[derive(Debug, PartialEq)]
+    enum Note {
+        Sent(Result<(), SendError>),
+        Drained,
+    }
+
     /// Answers with the same message, and notes what came of it.
-    struct Answers(Notes<Result<(), SendError>>);
+    struct Answers(Notes<Note>);
 
     impl Handler for Answers {
         fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
-            self.0.lock().expect("whole").push(session.send(message));
+            let sent = Note::Sent(session.send(message));
+            self.0.lock().expect("whole").push(sent);
+        }
+
+        fn drained(&mut self, _: &mut Session<'_>) {
+            self.0.lock().expect("whole").push(Note::Drained);
         }
     }
+
+    const NO_MEMORY: Note = Note::Sent(Err(SendError::NoMemory));
 
     #[test]
     fn a_message_that_was_not_sent_is_not_referred_to() {
@@ -193,7 +207,7 @@ mod tests {
         rig.until("it is refused", |_| {
             !notes.lock().expect("whole").is_empty()
         });
-        assert_eq!(*notes.lock().expect("whole"), [Err(SendError::NoMemory)]);
+        assert_eq!(*notes.lock().expect("whole"), [NO_MEMORY]);
         drop(spent);
         peer.send(&payload);
         let (first, body) = rig.frame(&mut peer);
@@ -202,5 +216,19 @@ mod tests {
         let outcome = Inflater::new(15).inflate(&body, &mut inflated, 1 << 20, true);
         assert_eq!(outcome, Ok(()));
         assert!(inflated == payload);
+    }
+
+    #[test]
+    fn who_found_no_memory_is_told_when_to_try_again() {
+        let notes = Notes::default();
+        let mut rig = Rig::new(1, 1 << 20, Settings::default(), &|_| {
+            Box::new(Answers(notes.clone()))
+        });
+        let mut peer = rig.websocket("");
+        let spent = rig.spend_pool(0);
+        peer.send(&[7; 20_000]);
+        rig.until("it is told", |_| notes.lock().expect("whole").len() == 2);
+        assert_eq!(*notes.lock().expect("whole"), [NO_MEMORY, Note::Drained]);
+        drop(spent);
     }
 }
