@@ -57,7 +57,8 @@ pub enum PublishError {
     Closed,
     /// The channel's name is not allowed, or there are too many channels.
     Channel(hioload_live::ChannelError),
-    /// This session has too many publications waiting already, or the worker has no memory for one more to wait.
+    /// It would have to wait, and cannot: this session has too many publications waiting already or has ended, or
+    /// the worker has no memory for one more to wait.
     Busy,
     /// It does not fit the channel's budget, or no buffer is so large: it can never be taken.
     TooLarge,
@@ -68,7 +69,7 @@ impl fmt::Display for PublishError {
         match self {
             Self::Closed => f.write_str("the session is closed"),
             Self::Channel(error) => error.fmt(f),
-            Self::Busy => f.write_str("too many publications of this session are waiting"),
+            Self::Busy => f.write_str("no room, and none to wait for it"),
             Self::TooLarge => f.write_str("the message is larger than the channel can ever hold"),
         }
     }

@@ -592,6 +592,7 @@ impl Core {
             self.assembly_size -= cold.unfinished_size();
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
+            self.stats.publications_refused += cold.blocked.len() as u64;
             cold.blocked.clear();
             if let Some(mut exchange) = cold.http.take() {
                 self.given_up.push(std::mem::take(&mut exchange.work));

@@ -8,7 +8,7 @@ use hioload_reactor::SocketId;
 use hioload_ws::{CloseCode, HEADER_SIZE_MAX, Kind};
 
 use super::channel::CREDIT;
-use super::connection::{BLOCKED_MAX, Blocked};
+use super::connection::{BLOCKED_MAX, Blocked, Phase};
 use super::core::{Core, Cx};
 use super::encoder::kind_number;
 use super::message::{Message, NOBODY, Publication};
@@ -59,13 +59,21 @@ impl Core {
         } else {
             self.publish_once(cx, Some(socket), key, kind, payload)?
         };
+        let is_open = self
+            .table
+            .get(socket)
+            .is_some_and(|connection| connection.phase == Phase::Open);
         match outcome {
             Published::Taken => return Ok(()),
+            // One that has ended publishes no more, and has no place to wait in.
+            Published::Held if !is_open => return Ok(()),
             Published::Held => {}
             Published::Blocked if !self.may_fit(payload.len()) => {
                 return Err(PublishError::TooLarge);
             }
-            Published::Blocked if blocked >= BLOCKED_MAX => return Err(PublishError::Busy),
+            Published::Blocked if !is_open || blocked >= BLOCKED_MAX => {
+                return Err(PublishError::Busy);
+            }
             Published::Blocked => {
                 if !self.keep(payload.len()) {
                     return Err(PublishError::Busy);
@@ -295,9 +303,11 @@ mod tests {
     use hioload_ws::deflate::DeflatePolicy;
     use hioload_ws::handshake::AcceptPolicy;
 
-    use crate::Broadcast;
-    use crate::server::rig::{Peer, Rig, frame, noise};
+    use super::PublishError;
+    use crate::handler::{CloseReason, Handler, Message};
+    use crate::server::rig::{Notes, Peer, Rig, frame, noise};
     use crate::server::settings::{ChannelSettings, Settings};
+    use crate::{Broadcast, Session};
 
     fn rig(workers: usize, budget: usize, assembly_max: usize) -> Rig {
         let settings = Settings {
@@ -368,5 +378,40 @@ mod tests {
         let (first, body) = rig.frame(&mut publisher);
         assert_eq!((first, &body[..2]), (0x88, &1013_u16.to_be_bytes()[..]));
         assert_eq!(refused(&mut rig, 1), 1);
+    }
+
+    /// Publishes twice what the log holds once, when a session is over.
+    struct Heirs(Notes<Result<(), PublishError>>);
+
+    impl Handler for Heirs {
+        fn open(&mut self, session: &mut Session<'_>) {
+            session.subscribe("default").expect("room");
+        }
+
+        fn close(&mut self, session: &mut Session<'_>, _: CloseReason) {
+            for _ in 0..2 {
+                let published = session.publish("default", Message::binary(&[1; 3000]));
+                self.0.lock().expect("whole").push(published);
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_told_what_cannot_wait() {
+        let settings = Settings {
+            channel: ChannelSettings {
+                budget: 8 << 10,
+                ..ChannelSettings::default()
+            },
+            ..Settings::default()
+        };
+        let notes = Notes::default();
+        let mut rig = Rig::new(1, 96 << 20, settings, &|_| Box::new(Heirs(notes.clone())));
+        let mut other = rig.websocket("");
+        let mut publisher = rig.websocket("");
+        publisher.write(&frame(0x88, &[]));
+        assert_eq!(rig.frame(&mut other), (0x82, vec![1; 3000]));
+        let expected = [Ok(()), Err(PublishError::Busy)];
+        assert_eq!(notes.lock().expect("whole")[..2], expected);
     }
 }

@@ -114,7 +114,7 @@ stats! {
     messages_sent,
     /// Publications accepted by channels owned here.
     publications,
-    /// Publications refused: too large for the channel, or there was no room to let them wait.
+    /// Publications refused: too large for the channel, or there was no room to let them wait; or lost with their session while they waited.
     publications_refused,
     /// Sends completed.
     sends,
