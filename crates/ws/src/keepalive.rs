@@ -146,6 +146,11 @@ impl Keepalive {
         Action::None
     }
 
+    /// The ping that was asked for last could not be sent: it is due again, and no pong is awaited.
+    pub fn ping_was_not_sent(&mut self) {
+        self.is_awaiting_pong = false;
+    }
+
     /// When [`Keepalive::poll`] may have something to do, if nothing is heard until then.
     #[must_use]
     pub fn next_deadline(&self, now: Time, config: &KeepaliveConfig) -> Option<Time> {

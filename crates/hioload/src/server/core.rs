@@ -174,7 +174,7 @@ impl Core {
         } else if connection.facts.has(Facts::CUSTOM) {
             // The end of its bytes is all that is said.
         } else if let Ok(frame) = connection.protocol.close(code, text, None) {
-            let _ = self.cork.write(&self.pool, &frame, &[]);
+            self.cork.write_last(&self.pool, &frame);
         }
         // RFC 6455 5.5.1: no data follows the close frame.
         self.leave_all(cx, socket);

@@ -330,8 +330,11 @@ impl Hub {
                     return;
                 };
                 connection.keepalive.pong(cx.now());
-                if let Ok(frame) = connection.protocol.pong(&payload, None) {
-                    let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+                // RFC 6455 5.5.3: one pong may answer several pings; the next ping asks again.
+                if let Ok(frame) = connection.protocol.pong(&payload, None)
+                    && self.core.cork.write(&self.core.pool, &frame, &[]).is_err()
+                {
+                    self.core.stats.no_memory += 1;
                 }
             }
             Event::Pong(_) => {
@@ -477,7 +480,7 @@ impl Hub {
         };
         connection.reason.get_or_insert(CloseReason::Offence(code));
         if let Ok(frame) = connection.protocol.close(code, offence.reason(), None) {
-            let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+            self.core.cork.write_last(&self.core.pool, &frame);
         }
         self.end_after_flush(cx, socket, CloseReason::Offence(code));
     }
@@ -494,7 +497,7 @@ impl Hub {
                 connection.protocol.close_empty(None)
             };
             if let Ok(frame) = frame {
-                let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+                self.core.cork.write_last(&self.core.pool, &frame);
             }
         }
         self.end_after_flush(cx, socket, CloseReason::Peer(code));
@@ -602,7 +605,7 @@ impl Hub {
         }
     }
 
-    fn sweep_interval(&self) -> Duration {
+    pub(super) fn sweep_interval(&self) -> Duration {
         (self.core.settings.channel.window / 8)
             .clamp(Duration::from_millis(20), Duration::from_millis(250))
     }

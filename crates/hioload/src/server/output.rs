@@ -89,6 +89,13 @@ impl Cork {
         self.pieces.push(piece);
     }
 
+    /// Appends a close frame: in memory of its own if the pool has none, for a session sends only one.
+    pub(super) fn write_last(&mut self, pool: &BufferPool, frame: &[u8]) {
+        if self.write(pool, frame, &[]).is_err() {
+            self.append(Segment::copy_from(frame));
+        }
+    }
+
     /// Appends a frame given as head and body. All of it or nothing.
     #[inline(always)]
     pub(super) fn write(

@@ -10,6 +10,7 @@ use hioload_reactor::sim::{SimConfig, SimNet, SimPeer};
 use hioload_reactor::{Driver, DriverConfig, Wait, WorkerConfig};
 
 use super::hub::Hub;
+use super::output::Cork;
 use super::settings::Settings;
 use crate::handler::Handler;
 use crate::simulation::{Group, GroupConfig, group};
@@ -75,6 +76,20 @@ impl Rig {
             self.turn();
         }
         panic!("never: {what}");
+    }
+
+    /// So much time.
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.net.now() + span;
+        while self.net.now() < end {
+            self.turn();
+        }
+    }
+
+    /// The same, and nothing fits the buffers that are open.
+    pub(super) fn spend_cork(&mut self, worker: usize) -> Vec<Buffer> {
+        self.hub(worker).core.cork = Cork::default();
+        self.spend_pool(worker)
     }
 
     /// Takes all buffers of a worker that are left.

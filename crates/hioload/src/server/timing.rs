@@ -103,11 +103,20 @@ impl Hub {
         match connection.keepalive.poll(cx.now(), &config) {
             Action::None => {}
             Action::Ping if connection.facts.has(Facts::EVENTS) => {
-                let _ = self.core.cork.write(&self.core.pool, KEEP_ALIVE, &[]);
+                if self
+                    .core
+                    .cork
+                    .write(&self.core.pool, KEEP_ALIVE, &[])
+                    .is_err()
+                {
+                    return self.ping_later(cx, socket);
+                }
             }
             Action::Ping => {
-                if let Ok(frame) = connection.protocol.ping(&[], None) {
-                    let _ = self.core.cork.write(&self.core.pool, &frame, &[]);
+                if let Ok(frame) = connection.protocol.ping(&[], None)
+                    && self.core.cork.write(&self.core.pool, &frame, &[]).is_err()
+                {
+                    return self.ping_later(cx, socket);
                 }
             }
             Action::CloseIdle => {
@@ -134,5 +143,66 @@ impl Hub {
         }
         self.core.flush(cx, socket);
         self.rearm(cx, socket);
+    }
+
+    /// There was no memory for a ping.
+    fn ping_later(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
+        self.core.stats.no_memory += 1;
+        if let Some(connection) = self.core.table.get_mut(socket) {
+            connection.keepalive.ping_was_not_sent();
+        }
+        let again = cx.now() + self.sweep_interval();
+        self.core.set_timer(cx, socket, again);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hioload_ws::KeepaliveConfig;
+
+    use crate::Echo;
+    use crate::server::rig::{Rig, frame};
+    use crate::server::settings::Settings;
+
+    fn rig() -> Rig {
+        let settings = Settings {
+            keepalive: KeepaliveConfig {
+                ping_interval: Some(Duration::from_secs(1)),
+                pong_timeout: Duration::from_secs(1),
+                ..KeepaliveConfig::default()
+            },
+            ..Settings::default()
+        };
+        Rig::new(1, 1 << 20, settings, &|_| Box::new(Echo))
+    }
+
+    #[test]
+    fn a_ping_that_was_not_sent_is_not_waited_for() {
+        let mut rig = rig();
+        let mut peer = rig.websocket("");
+        let spent = rig.spend_cork(0);
+        rig.pass(Duration::from_secs(5));
+        assert_eq!(rig.hub(0).core.stats.sessions, 1);
+        drop(spent);
+        assert_eq!(rig.frame(&mut peer), (0x89, Vec::new()));
+        peer.write(&frame(0x8A, &[]));
+    }
+
+    #[test]
+    fn a_close_frame_needs_no_buffer() {
+        let mut rig = rig();
+        let mut peers = [rig.websocket(""), rig.websocket("")];
+        let _spent = rig.spend_cork(0);
+        // An answer, and an offence.
+        peers[0].write(&frame(0x88, &1000_u16.to_be_bytes()));
+        peers[1].write(&frame(0x83, &[]));
+        let [answered, offended] = peers.each_mut().map(|peer| rig.frame(peer));
+        assert_eq!(answered, (0x88, 1000_u16.to_be_bytes().to_vec()));
+        assert_eq!(
+            (offended.0, &offended.1[..2]),
+            (0x88, &1002_u16.to_be_bytes()[..])
+        );
     }
 }
