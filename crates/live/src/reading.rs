@@ -13,8 +13,6 @@ use crate::sweep::Owed;
 use hioload_base::Time;
 use hioload_mem::Segment;
 
-/// Segments `next` gives at most: what a vectored send takes comfortably.
-const SEGMENTS_MAX: usize = 16;
 /// Records `next` looks at, at most, once it has found something for a subscriber that publishes.
 const RECORDS_MAX: usize = 1024;
 
@@ -25,6 +23,9 @@ pub struct Scan {
 }
 
 impl Feed {
+    /// Segments [`next`](Feed::next) gives at most: what a vectored send takes comfortably.
+    pub const SEGMENTS_MAX: usize = 16;
+
     /// The next subscriber of the walk which has something to read and no send under way. `None`: the
     /// walk is over.
     pub fn next_ready(&mut self, scan: &mut Scan) -> Option<(SubscriberKey, u64)> {
@@ -48,14 +49,14 @@ impl Feed {
     }
 
     /// Gives the bytes at the cursor, straight from the log: at most `bytes_max`, as few segments
-    /// as they lie in, at most 16. Returns their number; 0: there is nothing to read. The cursor
+    /// as they lie in, at most [`Feed::SEGMENTS_MAX`]. Returns their number; 0: there is nothing to read. The cursor
     /// moves over own publications at most; asked again before [`sent`](Feed::sent), it gives the same.
     /// Between [`Action::Cancel`](crate::Action::Cancel) and the sweep after it there is nothing.
     pub fn next(&mut self, key: SubscriberKey, bytes_max: usize, out: &mut Vec<Segment>) -> usize {
         let Some(subscriber) = self.subscribers.get_mut(key.0) else {
             return 0;
         };
-        let mut given = 0;
+        let (mut given, mut segments_max) = (0, Feed::SEGMENTS_MAX);
         if subscriber.flags.has(Flags::CANCEL) {
             return 0;
         }
@@ -68,14 +69,15 @@ impl Feed {
             given = rest.len().min(bytes_max);
             if given > 0 {
                 out.push(rest.slice(0..given));
+                segments_max -= 1;
             }
         }
         let left = bytes_max - given;
         if left > 0 && subscriber.position < self.held.end() && !subscriber.is_parked() {
             given += if subscriber.own_until > subscriber.position {
-                self.next_of_others(key, left, out)
+                self.next_of_others(key, left, segments_max, out)
             } else {
-                Feed::next_of_all(&mut self.held, subscriber, left, out)
+                Feed::next_of_all(&mut self.held, subscriber, left, segments_max, out)
             };
         }
         if given > 0
@@ -103,6 +105,7 @@ impl Feed {
         held: &mut Held,
         subscriber: &mut Subscriber,
         bytes_max: usize,
+        segments_max: usize,
         out: &mut Vec<Segment>,
     ) -> usize {
         subscriber.chunk = held.follow(subscriber.chunk, subscriber.position);
@@ -112,7 +115,7 @@ impl Feed {
         };
         let mut position = subscriber.position;
         let mut left = bytes_max as u64;
-        for chunk in held.chunks.range(first..).take(SEGMENTS_MAX) {
+        for chunk in held.chunks.range(first..).take(segments_max) {
             let to = chunk.end().min(position.saturating_add(left));
             out.push(chunk.slice(position, to));
             left -= to - position;
@@ -130,6 +133,7 @@ impl Feed {
         &mut self,
         key: SubscriberKey,
         bytes_max: usize,
+        segments_max: usize,
         out: &mut Vec<Segment>,
     ) -> usize {
         self.pass_own(key);
@@ -144,7 +148,7 @@ impl Feed {
         let (mut left, mut segments, mut records_left) = (bytes_max as u64, 0, RECORDS_MAX);
         for chunk in self.held.chunks.range(first..) {
             while position < chunk.end() {
-                if left == 0 || segments == SEGMENTS_MAX || records_left == 0 {
+                if left == 0 || segments == segments_max || records_left == 0 {
                     return (bytes_max as u64 - left) as usize;
                 }
                 let from = position;

@@ -3,7 +3,9 @@
 mod common;
 
 use common::Rig;
-use hioload_live::{Action, FeedConfig, Gap, OwnerConfig, Policy, PublishError, SubscriberKey};
+use hioload_live::{
+    Action, Feed, FeedConfig, Gap, OwnerConfig, Policy, PublishError, SubscriberKey,
+};
 use std::time::Duration;
 
 const BUDGET: usize = 64 * 1024;
@@ -250,6 +252,31 @@ fn latest_at_a_boundary_owes_the_newest() {
             publications: 0
         })]
     );
+}
+
+#[test]
+fn what_is_owed_counts_as_a_segment() {
+    for is_publisher in [false, true] {
+        let mut rig = rig(Policy::Latest);
+        let key = rig.subscribe(1);
+        publish(&mut rig, "abc");
+        stall(&mut rig);
+        publish(&mut rig, "d");
+        rig.read(key, 100);
+        rig.sweep();
+        // It is owed the latest, and what follows lies in many chunks.
+        for _ in 0..40 {
+            assert!(rig.publish(&[b'x'; 900]).is_ok());
+        }
+        if is_publisher {
+            let origin = rig.feed.origin(key);
+            assert!(rig.publish_from(origin, b"own").is_ok());
+        }
+        rig.exchange();
+        let (bytes, count) = rig.peek(key, usize::MAX);
+        assert_eq!(letters(&bytes[..10]), "ddddddddd");
+        assert_eq!(count, Feed::SEGMENTS_MAX);
+    }
 }
 
 #[test]

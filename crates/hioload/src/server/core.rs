@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hioload_base::{Key, Prng};
-use hioload_live::{Budget, Channels, ChannelsConfig};
+use hioload_live::{Budget, Channels, ChannelsConfig, Feed};
 use hioload_mem::{BufferPool, Segment};
 use hioload_reactor::{Context, Payload, SocketId};
 use hioload_ws::CloseCode;
@@ -398,7 +398,7 @@ impl Core {
             }
         }
         let own = self.gather_own(socket, pieces);
-        if !channel_first && pieces.len() + 16 <= Payload::PIECES_MAX {
+        if !channel_first && pieces.len() + Feed::SEGMENTS_MAX <= Payload::PIECES_MAX {
             self.gather_channel(socket, pieces);
         }
         (own, channel_first)
