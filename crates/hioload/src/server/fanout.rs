@@ -25,7 +25,7 @@ use super::recovery::What;
 use crate::handler::CloseReason;
 
 /// Subscribers served per turn; the walk goes on in the next.
-const WALK_MAX: usize = 4096;
+const WALK_MAX: usize = if cfg!(test) { 64 } else { 4096 };
 /// Subscribers judged per channel and sweep.
 const SWEEP_MAX: usize = 65_536;
 
@@ -137,6 +137,7 @@ impl Core {
     pub(super) fn serve_channels(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut is_left = self.outlet.flush(cx);
         let mut walk_left = WALK_MAX;
+        let mut spender = None;
         let count = self.listed.len();
         for place in 0..count {
             let key = self.listed[place];
@@ -147,8 +148,15 @@ impl Core {
                 self.list(key);
                 is_left = true;
             }
+            if walk_left == 0 {
+                spender.get_or_insert(key);
+            }
         }
         self.listed.drain(..count);
+        // Who used up the turn comes after those who waited for it.
+        if let Some(place) = self.listed.iter().position(|key| Some(*key) == spender) {
+            self.listed[place..].rotate_left(1);
+        }
         is_left
     }
 
@@ -562,9 +570,11 @@ fn socket_of(user: u64) -> SocketId {
 mod tests {
     use std::time::Duration;
 
-    use crate::Broadcast;
+    use super::WALK_MAX;
+    use crate::handler::{Handler, Message};
     use crate::server::rig::{Rig, frame};
     use crate::server::settings::{ChannelSettings, Settings};
+    use crate::{Broadcast, Session};
 
     #[test]
     fn a_frame_that_is_cut_has_no_close_frame_in_it() {
@@ -604,5 +614,52 @@ mod tests {
             }
         }
         assert!((1..16).contains(&cut_count), "{cut_count}");
+    }
+
+    /// `sNAME` subscribes, `pNAME` publishes.
+    struct Rooms;
+
+    impl Handler for Rooms {
+        fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
+            let (verb, name) = message.payload.split_at(1);
+            let name = str::from_utf8(name).expect("a name");
+            match verb {
+                b"s" => session.subscribe(name).expect("room"),
+                _ => session.publish(name, message).expect("room"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_channel_does_not_keep_a_small_one_waiting() {
+        let mut rig = Rig::new(1, 96 << 20, Settings::default(), &|_| Box::new(Rooms));
+        let mut join = |rig: &mut Rig, name: &[u8]| {
+            let mut peer = rig.websocket("");
+            peer.send(name);
+            peer
+        };
+        let mut many: Vec<_> = (0..4 * WALK_MAX)
+            .map(|_| join(&mut rig, b"slarge"))
+            .collect();
+        let mut one = join(&mut rig, b"ssmall");
+        let [mut busy, mut other] = [rig.websocket(""), rig.websocket("")];
+        let all = many.len() as u64 + 1;
+        rig.until("all subscribe", |rig| {
+            rig.hub(0).core.stats.subscriptions == all
+        });
+        for turn in 0..100 {
+            busy.send(b"plarge");
+            if turn == 20 {
+                other.send(b"psmall");
+            }
+            rig.turn();
+            many.iter_mut().for_each(|peer| assert!(peer.read()));
+            one.read();
+            if let Some(frame) = one.take_frame() {
+                assert_eq!(frame, (0x82, b"psmall".to_vec()));
+                return;
+            }
+        }
+        panic!("it waits");
     }
 }
