@@ -220,13 +220,6 @@ impl MemoryPlan {
                 sizes::COLD,
             )
             .line(
-                "server.sessions_max",
-                "ws",
-                "close frames when buffers are spent",
-                sessions,
-                sizes::CLOSE_FRAME,
-            )
-            .line(
                 "h2.streams_worker_max",
                 "server",
                 "streams of HTTP/2 connections",

@@ -227,7 +227,8 @@ impl Hub {
             self.core.stats.bytes_received += size as u64;
             let arrival = self.core.stream_message(cx, socket, Kind::Binary, bytes);
             if matches!(arrival, Arrival::Handler)
-                && let Some(protocol) = place.and_then(|place| self.protocols.get_mut(place as usize))
+                && let Some(protocol) =
+                    place.and_then(|place| self.protocols.get_mut(place as usize))
             {
                 let session = &mut Session::new(&mut self.core, cx.reborrow(), socket);
                 protocol.received(session, bytes);

@@ -633,7 +633,7 @@ mod tests {
     #[test]
     fn a_large_channel_does_not_keep_a_small_one_waiting() {
         let mut rig = Rig::new(1, 96 << 20, Settings::default(), &|_| Box::new(Rooms));
-        let mut join = |rig: &mut Rig, name: &[u8]| {
+        let join = |rig: &mut Rig, name: &[u8]| {
             let mut peer = rig.websocket("");
             peer.send(name);
             peer

@@ -21,6 +21,11 @@ const MOVE_MAX: usize = 1024;
 /// The largest buffer of the pool.
 const PIECE_MAX: usize = 1024 * 1024;
 
+/// A close frame without a code (RFC 6455 5.5.1).
+const CLOSE_EMPTY: &[u8] = &[0x88, 0];
+/// Codes that such frames are kept of: those of the RFC, and some of the application.
+const CLOSES_MAX: usize = 32;
+
 /// The worker has no memory for output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoMemory;
@@ -39,6 +44,8 @@ pub(super) struct Cork {
     /// The frame at hand is sent on: where among the pieces it belongs, its header, and the length
     /// of its payload.
     forward: Option<(usize, Header, usize)>,
+    /// Close frames that go out when there is no memory for others, at most [`CLOSES_MAX`].
+    closes: Vec<Segment>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -89,11 +96,26 @@ impl Cork {
         self.pieces.push(piece);
     }
 
-    /// Appends a close frame: in memory of its own if the pool has none, for a session sends only one.
+    /// Appends a close frame of a server. If the pool has no memory for it, its code alone goes out, of which there is
+    /// one for all sessions; without a place for one more code, none.
     pub(super) fn write_last(&mut self, pool: &BufferPool, frame: &[u8]) {
-        if self.write(pool, frame, &[]).is_err() {
-            self.append(Segment::copy_from(frame));
+        if self.write(pool, frame, &[]).is_ok() {
+            return;
         }
+        let bare: &[u8] = match frame {
+            [first, _, high, low, ..] => &[*first, 2, *high, *low],
+            _ => CLOSE_EMPTY,
+        };
+        if self.closes.is_empty() {
+            self.closes.push(Segment::copy_from(CLOSE_EMPTY));
+        }
+        let known = self.closes.iter().position(|close| **close == *bare);
+        let place = known.unwrap_or(self.closes.len());
+        if place == self.closes.len() && place < CLOSES_MAX {
+            self.closes.push(Segment::copy_from(bare));
+        }
+        let close = self.closes.get(place).unwrap_or(&self.closes[0]).clone();
+        self.append(close);
     }
 
     /// Appends a frame given as head and body. All of it or nothing.
@@ -268,6 +290,26 @@ mod tests {
 
     fn gathered(cork: &mut Cork) -> Vec<u8> {
         cork.take_all().flat_map(|piece| piece.to_vec()).collect()
+    }
+
+    #[test]
+    fn close_frames_without_memory_are_a_bounded_number() {
+        let pool = pool(1 << 20);
+        let _spent: Vec<_> = std::iter::from_fn(|| pool.take(4096)).collect();
+        let _rest: Vec<_> = std::iter::from_fn(|| pool.take(256)).collect();
+        let mut cork = Cork::default();
+        for round in 0..2 {
+            for n in 0..100_u16 {
+                let code = (4000 + n).to_be_bytes();
+                cork.write_last(&pool, &[&[0x88, 5][..], &code, b"why"].concat());
+                let sent = cork.pieces.pop().expect("one piece");
+                let with_code = [&[0x88, 2][..], &code].concat();
+                // The first place is that of the frame without a code.
+                let expected = if n < 31 { &with_code[..] } else { CLOSE_EMPTY };
+                assert_eq!(sent, *expected, "{round} {n}");
+            }
+        }
+        assert_eq!(cork.closes.len(), CLOSES_MAX);
     }
 
     #[test]

@@ -21,7 +21,5 @@ pub(crate) const POLL: usize = size_of::<Poll>() + CONNECTION + COLD;
 pub(crate) const SUBSCRIPTION: usize = size_of::<Subscription>();
 /// A channel and one feed of it.
 pub(crate) const CHANNEL: usize = size_of::<Channel>() + size_of::<FeedSlot>();
-/// A close frame in memory of its own.
-pub(crate) const CLOSE_FRAME: usize = 2 + 125 + 32;
 /// Vectors that a worker keeps for messages of several pieces.
 pub(crate) const SPARES: usize = SPARE_COUNT_MAX * SPARE_SIZE_MAX;
