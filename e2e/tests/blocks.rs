@@ -3,6 +3,8 @@
 
 #[path = "blocks/api.rs"]
 mod api;
+#[path = "blocks/description.rs"]
+mod description;
 #[path = "blocks/ends.rs"]
 mod ends;
 #[path = "blocks/framing.rs"]
@@ -33,6 +35,7 @@ hioload_e2e::on_each_driver! {
     api::who_was_told_that_a_block_is_there_finds_it,
     api::figures_and_the_description_are_served,
     api::a_new_block_is_announced_once,
+    description::what_is_answered_is_described,
     framing::a_peer_that_waits_for_100_gets_it,
     framing::an_offer_of_a_protocol_nobody_speaks_is_ignored,
     framing::pipelined_requests_are_answered_in_order,

@@ -38,4 +38,29 @@ mod tests {
         }
         assert_eq!(paths.len(), ROUTES.len());
     }
+
+    #[test]
+    fn the_description_names_what_it_has() {
+        fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(map) => {
+                    for (key, value) in map {
+                        match value.as_str() {
+                            Some(name) if key == "$ref" => found.push(name.to_owned()),
+                            _ => names(value, found),
+                        }
+                    }
+                }
+                serde_json::Value::Array(list) => list.iter().for_each(|one| names(one, found)),
+                _ => {}
+            }
+        }
+        let described: serde_json::Value = serde_json::from_str(OPEN_API).expect("JSON");
+        let mut found = Vec::new();
+        names(&described, &mut found);
+        for name in found {
+            let pointer = name.strip_prefix('#').expect("a place in this document");
+            assert!(described.pointer(pointer).is_some(), "{name}");
+        }
+    }
 }
