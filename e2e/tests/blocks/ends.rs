@@ -91,7 +91,9 @@ pub(crate) fn a_body_that_stops_coming_is_408(driver: DriverChoice) {
         }
     }
     scene.rests_with(0);
-    assert_eq!(scene.server.stats().requests_late, 4);
+    scene
+        .server
+        .until_stats("all that were late", |stats| stats.requests_late == 4);
 }
 
 pub(crate) fn a_head_that_stops_coming_is_cut_off(driver: DriverChoice) {
