@@ -5,7 +5,9 @@ use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hioload::{DriverChoice, RunError, Server, ServerBuilder, ServerHandle, Settings, Stats};
+use hioload::{
+    DeflatePolicy, DriverChoice, RunError, Server, ServerBuilder, ServerHandle, Settings, Stats,
+};
 
 use hioload_reactor::StartError;
 
@@ -60,6 +62,7 @@ impl Running {
         settings.channel.window = Duration::from_secs(2);
         // A small plan, whatever the machine.
         settings.sessions_max = 1000;
+        settings.accept.deflate = Some(DeflatePolicy::default());
         settings
     }
 

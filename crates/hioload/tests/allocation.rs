@@ -350,10 +350,12 @@ fn no_message_allocates() {
             steady(&name, builder(driver, workers).handler(make), events);
         }
         let dir = tempfile::tempdir().expect("a directory");
-        let store = StoreConfig::new(dir.path().join("data"));
+        let store = StoreConfig {
+            grow: 16 << 20,
+            ..StoreConfig::new(dir.path().join("data"))
+        };
         let name = format!("blocks, {driver:?}");
-        steady(&name, builder(driver, 1).store(Some(store)), get);
-        let store = StoreConfig::new(dir.path().join("data"));
+        steady(&name, builder(driver, 1).store(Some(store.clone())), get);
         let name = format!("blocks over HTTP/2, {driver:?}");
         steady(
             &name,

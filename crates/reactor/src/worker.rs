@@ -74,7 +74,7 @@ pub struct WorkerConfig {
 impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
-            batch: 1024,
+            batch: 512,
             timers_max: 1 << 22,
             spin: Duration::ZERO,
             wake_by: WakeBy::Ring,

@@ -11,7 +11,9 @@ use hioload_control::Invalid;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{DAY, GIB, MIB, limit, ms};
+use super::size;
 use super::values::words;
+use crate::server::{Settings, StoreConfig};
 
 /// `[http]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,28 +46,33 @@ pub struct BlocksSection {
 
 impl Default for HttpSection {
     fn default() -> Self {
+        let settings = Settings::default();
         Self {
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(30),
+            idle_timeout: settings.http_idle_timeout,
+            body_timeout: settings.body_timeout,
         }
     }
 }
 
 impl Default for BlocksSection {
     fn default() -> Self {
+        let store = StoreConfig::new("hioload-data");
         Self {
-            data: Data(Some(PathBuf::from("hioload-data"))),
-            size: ByteSize::new(0),
-            size_max: ByteSize::new(1 << 40),
-            grow: ByteSize::new(256 * MIB),
-            index_size_max: ByteSize::new(16 * GIB),
-            durability: Durable::default(),
-            verify: Verify::Full,
-            memory: ByteSize::new(16 * MIB),
-            cache: ByteSize::new(8 * MIB),
-            pools: vec![10, 10, 10, 5, 5, 3, 2, 2],
-            grace: Duration::from_secs(60),
-            announce: String::new(),
+            data: Data(Some(store.dir)),
+            size: ByteSize::new(store.size),
+            size_max: ByteSize::new(store.size_max),
+            grow: ByteSize::new(store.grow),
+            index_size_max: ByteSize::new(store.index_size_max),
+            durability: Durable(store.durability),
+            verify: match store.verify {
+                hioload_blocks::Verify::Full => Verify::Full,
+                hioload_blocks::Verify::Sums => Verify::Checksum,
+            },
+            memory: size(store.memory),
+            cache: size(store.cache),
+            pools: store.pools.to_vec(),
+            grace: store.grace,
+            announce: store.announce.unwrap_or_default(),
         }
     }
 }

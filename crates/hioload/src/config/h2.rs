@@ -6,6 +6,7 @@ use hioload_http::h2::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::limits::ms;
+use crate::server::Settings;
 
 /// A section with a key for each limit, of the same name and type.
 macro_rules! section {
@@ -23,7 +24,7 @@ macro_rules! section {
             fn default() -> Self {
                 let limits = Limits::default();
                 Self {
-                    streams_worker_max: 1 << 12,
+                    streams_worker_max: Settings::default().streams_max as u32,
                     $($count: limits.$count,)+
                     $($time: limits.$time,)+
                 }

@@ -212,7 +212,7 @@ pub const LIMITS: &[Limit] = &[
     limit(
         "output.max",
         "bytes",
-        MIB,
+        2 * MIB,
         1,
         4 * GIB,
         "memory one session can take",

@@ -47,6 +47,9 @@ use self::values::switch;
 use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings, StoreConfig, TlsConfig};
 
 /// Settings of a server and of the process around it.
+/// Bytes of `output.max` at least, where it follows from the longest message.
+const OUTPUT_MAX_LEAST: usize = 1 << 20;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerConfig {
     /// Listener, workers and their memory.
@@ -226,7 +229,7 @@ impl Default for WsSection {
             lifetime: Span(settings.keepalive.lifetime),
             subprotocols: Vec::new(),
             origins: Origins::Any,
-            deflate: false,
+            deflate: settings.accept.deflate.is_some(),
             deflate_takeover: false,
             deflate_window_bits: deflate.server_max_window_bits,
             deflate_size_min: size(settings.deflate_size_min),
@@ -448,7 +451,7 @@ impl ServerConfig {
     pub fn output_max(&self) -> usize {
         let auto = self.ws.message_size_max.bytes_usize().saturating_mul(2);
         let auto = auto
-            .max(Settings::default().output_max)
+            .max(OUTPUT_MAX_LEAST)
             .max(self.output.high.bytes_usize());
         self.output.max.0.map_or(auto, ByteSize::bytes_usize)
     }

@@ -505,3 +505,43 @@ fn no_worker() -> StartError {
         errno: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hioload_control::Sources;
+
+    /// Everything but the application and the store.
+    fn facts(builder: &ServerBuilder) -> Vec<String> {
+        let all: [&dyn fmt::Debug; 14] = [
+            &builder.addr,
+            &builder.addr_clear,
+            &builder.workers,
+            &builder.driver,
+            &builder.driver_config,
+            &builder.worker_config,
+            &builder.ring,
+            &builder.pool,
+            &builder.buffers,
+            &builder.pin,
+            &builder.settings,
+            &builder.tls,
+            &builder.shutdown_timeout,
+            &builder.shutdown_pace,
+        ];
+        all.iter().map(|fact| format!("{fact:#?}")).collect()
+    }
+
+    #[test]
+    fn the_defaults_of_the_library_are_those_of_the_configuration() {
+        let config = Config::<ServerConfig>::load(Sources::new()).expect("nothing is set");
+        let mut configured = Server::builder().config(&config);
+        let mut plain = Server::builder();
+        plain.driver_config.clock = configured.driver_config.clock;
+        assert_eq!(facts(&plain), facts(&configured));
+        // The library stores no blocks unless it is told where.
+        assert_eq!(plain.store, None);
+        let dir = configured.store.as_ref().expect("on").dir.clone();
+        assert_eq!(configured.store.take(), Some(StoreConfig::new(dir)));
+    }
+}

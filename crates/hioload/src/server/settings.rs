@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use hioload_live::{HistoryConfig, Policy};
-use hioload_ws::deflate::DeflatePolicy;
 use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits};
 use hioload_ws::{KeepaliveConfig, Limits};
 
@@ -32,7 +31,7 @@ pub struct Settings {
     pub accept: AcceptPolicy,
     /// Smaller messages are sent as they are, even where deflate was agreed; bytes.
     pub deflate_size_min: usize,
-    /// 0 (fast) to 9 (small).
+    /// 0 (as is) over 1 (fast) to 9 (small).
     pub deflate_level: u32,
     /// Pings, idle timeout, lifetime.
     pub keepalive: KeepaliveConfig,
@@ -97,26 +96,31 @@ pub struct ChannelSettings {
     pub send_max: usize,
 }
 
+/// Those of the default configuration.
 impl Default for Settings {
     fn default() -> Self {
+        let ws = Limits::default();
+        let handshake = HandshakeLimits::default();
         Self {
-            ws: Limits::default(),
-            handshake: HandshakeLimits::default(),
+            ws,
+            handshake,
             handshake_timeout: Duration::from_secs(10),
-            http: hioload_http::h1::Limits::default(),
+            // A request head has one limit, whatever it asks for.
+            http: hioload_http::h1::Limits {
+                head_size_max: handshake.head_size_max,
+                headers_max: handshake.headers_max,
+                ..hioload_http::h1::Limits::default()
+            },
             h2: hioload_http::h2::Limits::default(),
             streams_max: 1 << 12,
             http_idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
-            accept: AcceptPolicy {
-                deflate: Some(DeflatePolicy::default()),
-                ..AcceptPolicy::default()
-            },
+            accept: AcceptPolicy::default(),
             deflate_size_min: 64,
             deflate_level: 1,
             keepalive: KeepaliveConfig::default(),
             output_high: 64 * 1024,
-            output_max: 1024 * 1024,
+            output_max: 2 * ws.message_size_max,
             assembly_max: 32 << 20,
             close_timeout: Duration::from_secs(5),
             sessions_max: 1 << 17,

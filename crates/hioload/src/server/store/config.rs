@@ -35,15 +35,14 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The defaults, in `dir`.
+    /// The defaults, those of the default configuration, in `dir`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        let controller = ControllerConfig::default();
         Self {
             dir: dir.into(),
-            size: controller.size_initial,
-            size_max: controller.size_max,
-            grow: controller.grow_step,
+            size: 0,
+            size_max: 1 << 40,
+            grow: 256 << 20,
             index_size_max: 16 << 30,
             durability: Durability::default(),
             verify: Verify::default(),
