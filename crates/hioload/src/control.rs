@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hioload_control::{Config, ConfigError, ProbeError, Probes, Registry, Report};
+use hioload_control::Registry;
 use hioload_net::tls::SetupError;
 use hioload_reactor::DriverKind;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,11 @@ use crate::plan::MemoryPlan;
 use crate::server::store::{self, Board};
 use crate::server::streams::Streams;
 use crate::server::{Certificates, ChannelStats, ServerHandle, Settings, Stats, TlsConfig};
+
+pub use hioload_control::{
+    Change, Config, ConfigError, Invalid, KeyChange, KeyReport, OPEN_METRICS_CONTENT_TYPE, Origin,
+    ProbeError, Probes, Problem, Report, Sources,
+};
 
 /// How long workers may take to tell of their channels.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -175,7 +180,7 @@ impl Control {
     }
 
     /// Sums over all workers as OpenMetrics text, to be served as
-    /// [`hioload_control::OPEN_METRICS_CONTENT_TYPE`].
+    /// [`OPEN_METRICS_CONTENT_TYPE`].
     #[must_use]
     pub fn metrics(&self) -> String {
         self.inner.registry.to_prometheus()

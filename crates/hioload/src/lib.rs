@@ -20,13 +20,14 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![warn(unnameable_types)]
 
 #[cfg(feature = "admin")]
 pub mod admin;
 pub mod client;
 pub mod config;
 mod context;
-mod control;
+pub mod control;
 mod handler;
 pub mod http_client;
 pub mod layer;
@@ -41,13 +42,23 @@ pub mod streams;
 pub mod simulation;
 
 // What settings are made of.
-pub use hioload_blocks::{Durability, Verify};
+pub use hioload_base::ByteSize;
+pub use hioload_blocks::{Durability, DurabilitySyntax, Verify};
 pub use hioload_http::h1::Limits as HttpLimits;
+pub use hioload_http::h2::Limits as Http2Limits;
 pub use hioload_live::{HistoryConfig, Policy};
 pub use hioload_net::tls;
+pub use hioload_reactor::{Clock, DriverConfig};
 pub use hioload_ws::deflate::DeflatePolicy;
 pub use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
 pub use hioload_ws::{KeepaliveConfig, Limits};
+
+// What a server says, and what it is asked in.
+pub use hioload_base::Time;
+pub use hioload_live::ChannelError;
+pub use hioload_mem::{Machine, PlanLine};
+pub use hioload_reactor::{DriverKind, StartError};
+pub use serde_json;
 
 pub use client::{Client, ClientError, ClientSession};
 pub use context::{Context, ContextFull, ContextKey, Scope};

@@ -41,7 +41,8 @@ use std::fmt;
 
 pub use hioload_streams::{
     ChannelError, ChannelUid, Cursor, Dispatch, End, Event, Filter, Kind, ParseUidError,
-    PeerFilter, Refusal, Rejected, Reply, Stats as StreamStats, StreamInfo, StreamUid, Ticket,
+    PeerFilter, Refusal, Rejected, Reply, Stats as StreamStats, Step, StreamInfo, StreamUid,
+    Ticket,
 };
 
 pub use crate::server::streams::{StreamList, StreamOps, StreamRow, StreamSettings, Streams};

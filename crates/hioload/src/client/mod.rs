@@ -51,6 +51,7 @@ mod url;
 
 pub use blocking::{Client, ClientBuilder, Incoming, Messages};
 pub use error::{ClientError, Closing, UrlFault};
+pub use getrandom::Error as EntropyError;
 pub use hioload_ws::deflate::DeflateOffer;
 pub use hioload_ws::handshake::{Established, HandshakeError, HandshakeLimits};
 pub use hioload_ws::{Limits, Misuse, Offence};

@@ -22,13 +22,14 @@ mod values;
 
 use std::time::Duration;
 
-use hioload_base::ByteSize;
 use hioload_control::Invalid;
 use hioload_live::{HistoryConfig, Policy};
 use hioload_ws::deflate::DeflatePolicy;
 use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
 use hioload_ws::{KeepaliveConfig, Limits};
 use serde::{Deserialize, Serialize};
+
+pub use hioload_base::{ByteSize, Limit};
 
 pub use self::blocks::{
     BlocksSection, Data, Durable, HttpSection, LIMITS as BLOCKS_LIMITS, Verify,

@@ -49,10 +49,12 @@ pub use engine::{Engine, Lookup};
 pub use error::HttpError;
 pub use events::{Events, EventsError, ServerEvent};
 pub use hioload_http::client::{
-    Agent, Config, ConnectStage, Event, Failure, Head, Limits, Method, Offer, Phase, Progress,
-    Protocol, RedirectFault, RedirectPolicy, Request, RequestBody, RequestError, RequestKey,
-    Scheme, Url, UrlFault,
+    Agent, Config, ConnKey, ConnectStage, Event, Failure, Head, Limits, Method, Offer, Origin,
+    Phase, Progress, Protocol, RedirectFault, RedirectPolicy, Request, RequestBody, RequestError,
+    RequestKey, Scheme, SubmitError, UploadMisuse, Url, UrlFault,
 };
+pub use hioload_http::sse::Overlong;
 pub use hioload_net::tls::{Identity, Roots};
+pub use hioload_reactor::{Completion, Driver};
 pub use trust::Trust;
 pub use websocket::WebSocket;

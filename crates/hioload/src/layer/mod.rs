@@ -13,7 +13,7 @@ mod rate_limit;
 mod recovery;
 
 pub use logging::Logging;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MetricsSnapshot};
 pub use rate_limit::{Excess, RateLimit};
 pub use recovery::Recovery;
 
