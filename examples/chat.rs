@@ -7,8 +7,8 @@
 
 use hioload::layer::{Excess, Logging, RateLimit, Recovery};
 use hioload::{
-    CloseCode, CloseReason, ContextKey, Gap, Handler, Layer, Message, Scope, Server, Session,
-    SubscribeError, WorkerContext,
+    CloseCode, CloseReason, ContextKey, Handler, Layer, Message, Scope, Server, Session,
+    SubscribeError,
 };
 
 /// Who talks. `Names` writes it, `Chat` reads it.
@@ -54,6 +54,11 @@ impl Named {
 }
 
 impl Handler for Named {
+    // What it does not look at goes there.
+    fn inner(&mut self) -> Option<&mut dyn Handler> {
+        Some(&mut *self.inner)
+    }
+
     fn open(&mut self, session: &mut Session<'_>) {
         let guest = format!("guest-{}", session.id());
         let _ = session.context().set(NAME, guest);
@@ -68,27 +73,6 @@ impl Handler for Named {
             Some(name) => Self::rename(session, name.trim()),
             None => self.inner.message(session, message),
         }
-    }
-
-    // A layer hands on every event, also those it does not look at.
-    fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
-        self.inner.close(session, reason);
-    }
-
-    fn drained(&mut self, session: &mut Session<'_>) {
-        self.inner.drained(session);
-    }
-
-    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: hioload::Recovery) {
-        self.inner.recovered(session, channel, recovery);
-    }
-
-    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
-        self.inner.skipped(session, channel, gap);
-    }
-
-    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
-        self.inner.batch(worker, messages);
     }
 }
 

@@ -83,85 +83,79 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// An application on one worker. Every method has a default that does nothing.
+/// An application on one worker, or a layer around one. Every method has a default that does nothing, or leaves it to
+/// [`inner`](Self::inner) where there is one.
 pub trait Handler: 'static {
+    /// The handler that this one is around: it gets every event that this one does not look at.
+    fn inner(&mut self) -> Option<&mut dyn Handler> {
+        None
+    }
+
     /// A session is open.
     fn open(&mut self, session: &mut Session<'_>) {
-        let _ = session;
+        if let Some(inner) = self.inner() {
+            inner.open(session);
+        }
     }
 
     /// A whole message came.
     fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
-        let _ = (session, message);
+        if let Some(inner) = self.inner() {
+            inner.message(session, message);
+        }
     }
 
     /// The session is over; nothing can be sent any more.
     fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
-        let _ = (session, reason);
+        if let Some(inner) = self.inner() {
+            inner.close(session, reason);
+        }
     }
 
     /// What [`Session::send`] had to hold back has gone out: there is room again.
     fn drained(&mut self, session: &mut Session<'_>) {
-        let _ = session;
+        if let Some(inner) = self.inner() {
+            inner.drained(session);
+        }
     }
 
     /// A subscription begins, with [`Session::subscribe`] or [`Session::subscribe_since`]: this is where.
     /// Called once for each, in the turn or a little later; what is sent here goes out before
     /// the first publication.
     fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
-        let _ = (session, channel, recovery);
+        if let Some(inner) = self.inner() {
+            inner.recovered(session, channel, recovery);
+        }
     }
 
     /// The session did not keep up, and by the channel's policy (skip or latest) misses these
     /// publications. One that came before them may still be on its way out.
     fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
-        let _ = (session, channel, gap);
+        if let Some(inner) = self.inner() {
+            inner.skipped(session, channel, gap);
+        }
     }
 
     /// A stream of this worker was born, let go, adopted or ended; or what was asked of streams from here
     /// is answered. Called at the end of the turn.
     fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
-        let _ = (worker, event);
+        if let Some(inner) = self.inner() {
+            inner.stream(worker, event);
+        }
     }
 
     /// The end of a turn in which `messages` came on this worker: the place for work that is
     /// cheaper done once for many.
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
-        let _ = (worker, messages);
+        if let Some(inner) = self.inner() {
+            inner.batch(worker, messages);
+        }
     }
 }
 
 impl Handler for Box<dyn Handler> {
-    fn open(&mut self, session: &mut Session<'_>) {
-        (**self).open(session);
-    }
-
-    fn message(&mut self, session: &mut Session<'_>, message: Message<'_>) {
-        (**self).message(session, message);
-    }
-
-    fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
-        (**self).close(session, reason);
-    }
-
-    fn drained(&mut self, session: &mut Session<'_>) {
-        (**self).drained(session);
-    }
-
-    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
-        (**self).recovered(session, channel, recovery);
-    }
-
-    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
-        (**self).skipped(session, channel, gap);
-    }
-
-    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
-        (**self).stream(worker, event);
-    }
-
-    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
-        (**self).batch(worker, messages);
+    fn inner(&mut self) -> Option<&mut dyn Handler> {
+        Some(&mut **self)
     }
 }
 

@@ -3,8 +3,7 @@
 use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
 use crate::recovery::{Gap, Recovery};
-use crate::session::{Session, WorkerContext};
-use crate::streams::StreamEvent;
+use crate::session::Session;
 
 /// The layer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +20,10 @@ impl Layer for Logging {
 }
 
 impl Handler for Logged {
+    fn inner(&mut self) -> Option<&mut dyn Handler> {
+        Some(&mut *self.inner)
+    }
+
     fn open(&mut self, session: &mut Session<'_>) {
         tracing::info!(session = %session.id(), path = session.path(), "open");
         self.inner.open(session);
@@ -49,13 +52,5 @@ impl Handler for Logged {
     fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
         tracing::debug!(session = %session.id(), channel, ?gap, "skipped");
         self.inner.skipped(session, channel, gap);
-    }
-
-    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
-        self.inner.stream(worker, event);
-    }
-
-    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
-        self.inner.batch(worker, messages);
     }
 }

@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use super::Layer;
 use crate::handler::{CloseReason, Handler, Message};
-use crate::recovery::{Gap, Recovery};
 use crate::session::{Session, WorkerContext};
-use crate::streams::StreamEvent;
 
 /// The layer. Clones share their counters; read them from any thread.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +88,10 @@ struct Measured {
 }
 
 impl Handler for Measured {
+    fn inner(&mut self) -> Option<&mut dyn Handler> {
+        Some(&mut *self.inner)
+    }
+
     fn open(&mut self, session: &mut Session<'_>) {
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         self.inner.open(session);
@@ -115,22 +117,6 @@ impl Handler for Measured {
     fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
         self.counters.closed.fetch_add(1, Ordering::Relaxed);
         self.inner.close(session, reason);
-    }
-
-    fn drained(&mut self, session: &mut Session<'_>) {
-        self.inner.drained(session);
-    }
-
-    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
-        self.inner.recovered(session, channel, recovery);
-    }
-
-    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
-        self.inner.skipped(session, channel, gap);
-    }
-
-    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
-        self.inner.stream(worker, event);
     }
 
     fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {

@@ -7,10 +7,8 @@ use hioload_ws::CloseCode;
 
 use super::Layer;
 use crate::context::{ContextKey, Scope};
-use crate::handler::{CloseReason, Handler, Message};
-use crate::recovery::{Gap, Recovery};
-use crate::session::{Session, WorkerContext};
-use crate::streams::StreamEvent;
+use crate::handler::{Handler, Message};
+use crate::session::Session;
 
 const BUCKET: ContextKey<std::cell::Cell<Bucket>> =
     ContextKey::new("hioload.rate-limit", Scope::Local);
@@ -87,6 +85,10 @@ struct Limited {
 }
 
 impl Handler for Limited {
+    fn inner(&mut self) -> Option<&mut dyn Handler> {
+        Some(&mut *self.inner)
+    }
+
     fn open(&mut self, session: &mut Session<'_>) {
         let bucket = std::cell::Cell::new(Bucket {
             full_at: session.now(),
@@ -112,30 +114,6 @@ impl Handler for Limited {
         if self.limit.excess == Excess::Close {
             session.close(CloseCode::POLICY, "too many messages");
         }
-    }
-
-    fn close(&mut self, session: &mut Session<'_>, reason: CloseReason) {
-        self.inner.close(session, reason);
-    }
-
-    fn drained(&mut self, session: &mut Session<'_>) {
-        self.inner.drained(session);
-    }
-
-    fn recovered(&mut self, session: &mut Session<'_>, channel: &str, recovery: Recovery) {
-        self.inner.recovered(session, channel, recovery);
-    }
-
-    fn skipped(&mut self, session: &mut Session<'_>, channel: &str, gap: Gap) {
-        self.inner.skipped(session, channel, gap);
-    }
-
-    fn stream(&mut self, worker: &mut WorkerContext<'_>, event: &StreamEvent) {
-        self.inner.stream(worker, event);
-    }
-
-    fn batch(&mut self, worker: &mut WorkerContext<'_>, messages: usize) {
-        self.inner.batch(worker, messages);
     }
 }
 
