@@ -64,6 +64,7 @@ impl Settings for Server {
         ("workers", "threads are started once"),
         ("ws.frame_size_max", "buffers are laid out at start"),
     ];
+    const FOR_NEW: &'static [(&'static str, &'static str)] = &[("ws.policy", "new channels")];
 
     fn check(&self) -> Result<(), Invalid> {
         if self.ws.frame_size_max > self.ws.message_size_max {
@@ -335,7 +336,8 @@ fn a_reload_reports_every_key() {
         of("ws.ratio").change,
         KeyChange::Applied {
             old: json!(0.1),
-            new: json!(0.2)
+            new: json!(0.2),
+            to: None,
         }
     );
     assert_eq!(
@@ -368,6 +370,19 @@ fn a_reload_reports_every_key() {
     );
     assert_eq!(report.to_json()["needs_restart"][0]["key"], "workers");
     assert_eq!(report.to_json()["unchanged"], 8);
+}
+
+#[test]
+fn what_holds_for_the_new_only_is_reported_as_that() {
+    let dir = Dir::new();
+    let config = Config::<Server>::load(dir.write("")).expect("accepted");
+    dir.write("[ws]\npolicy = \"skip\"\n");
+    let report = config.reload().expect("accepted");
+    assert_eq!((report.version, config.version()), (2, 2));
+    assert_eq!(report.to_json()["applied"][0]["to"], "new channels");
+    let text = report.to_string();
+    let told = "ws.policy: applied to new channels, \"disconnect\" -> \"skip\"";
+    assert!(text.starts_with(told), "{text}");
 }
 
 #[test]

@@ -34,10 +34,10 @@ pub(crate) fn read<S: Settings>(sources: &Sources) -> Result<Layered<S>, ConfigE
     let settings = S::default();
     let tree = tree_of(&settings);
     let keys = tree::leaves(&tree);
-    for (key, _) in S::RESTART {
+    for (key, _) in S::RESTART.iter().chain(S::FOR_NEW) {
         assert!(
             tree::at(&tree, key).is_some(),
-            "{key} in RESTART is a key of the settings"
+            "{key} in RESTART or FOR_NEW is a key of the settings"
         );
     }
     let mut stack = Stack {

@@ -6,7 +6,7 @@
 //! Invariant: keys that need a restart keep the value they had at start in every snapshot.
 
 use super::layers::{self, Layered};
-use super::settings::restart_reason;
+use super::settings::{for_new, restart_reason};
 use super::sources::full_variable_of;
 use super::{ConfigError, KeyChange, KeyReport, Origin, Problem, Report, Settings, Sources, tree};
 use arc_swap::{ArcSwap, Cache};
@@ -79,7 +79,7 @@ impl<S: Settings> Config<S> {
     /// Everything that is wrong with them.
     ///
     /// # Panics
-    /// When [`Settings::RESTART`] names no key of the settings.
+    /// When [`Settings::RESTART`] or [`Settings::FOR_NEW`] names no key of the settings.
     pub fn load(sources: Sources) -> Result<Config<S>, ConfigError> {
         let Layered {
             settings,
@@ -254,7 +254,11 @@ fn merge<S: Settings>(running: &Value, wanted: &Layered<S>) -> (Value, Vec<KeyRe
                     reason,
                 }
             }
-            None => KeyChange::Applied { old, new },
+            None => KeyChange::Applied {
+                old,
+                new,
+                to: for_new::<S>(&key),
+            },
         };
         let origin = wanted.origins.get(&key).cloned().unwrap_or(Origin::Default);
         KeyReport {

@@ -15,6 +15,8 @@ pub enum KeyChange {
         old: Value,
         /// The value from now on.
         new: Value,
+        /// What it holds for, such as `new channels`; `None`: for everything.
+        to: Option<&'static str>,
     },
     /// The process goes on with the old value; the new one takes effect at the next start.
     NeedsRestart {
@@ -52,7 +54,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Keys whose new value is in effect.
+    /// Keys whose new value is in effect, if only for what is new.
     pub fn applied(&self) -> impl Iterator<Item = &KeyReport> {
         self.keys
             .iter()
@@ -92,9 +94,9 @@ impl KeyReport {
         let origin = self.origin.to_string();
         match &self.change {
             KeyChange::Unchanged => json!({ "key": self.key, "origin": origin }),
-            KeyChange::Applied { old, new } => {
-                json!({ "key": self.key, "origin": origin, "old": old, "new": new })
-            }
+            KeyChange::Applied { old, new, to } => json!({
+                "key": self.key, "origin": origin, "old": old, "new": new, "to": to.unwrap_or("everything"),
+            }),
             KeyChange::NeedsRestart {
                 running,
                 wanted,
@@ -116,8 +118,9 @@ impl fmt::Display for Report {
         {
             match change {
                 KeyChange::Unchanged => {}
-                KeyChange::Applied { old, new } => {
-                    writeln!(f, "{key}: applied, {old} -> {new} ({origin})")?;
+                KeyChange::Applied { old, new, to } => {
+                    let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
+                    writeln!(f, "{key}: applied{to}, {old} -> {new} ({origin})")?;
                 }
                 KeyChange::NeedsRestart {
                     running,

@@ -43,6 +43,10 @@ pub trait Settings: Serialize + DeserializeOwned + Clone + Default + Send + Sync
     /// below it. All others take effect on reload.
     const RESTART: &'static [(&'static str, &'static str)] = &[];
 
+    /// Keys whose new value holds only for what is made from then on, each with what that is: `new channels`. A key
+    /// stands for all keys below it.
+    const FOR_NEW: &'static [(&'static str, &'static str)] = &[];
+
     /// What the types cannot say: ranges, and values that must fit each other.
     ///
     /// # Errors
@@ -88,12 +92,20 @@ impl From<hioload_base::LimitError> for Invalid {
 
 /// Why a change of `key` waits for the next start.
 pub(crate) fn restart_reason<S: Settings>(key: &str) -> Option<&'static str> {
+    said_of(key, S::RESTART)
+}
+
+/// What a change of `key` holds for, if not for everything.
+pub(crate) fn for_new<S: Settings>(key: &str) -> Option<&'static str> {
+    said_of(key, S::FOR_NEW)
+}
+
+fn said_of(key: &str, list: &[(&'static str, &'static str)]) -> Option<&'static str> {
     let covers = |prefix: &str| {
         key.strip_prefix(prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    S::RESTART
-        .iter()
+    list.iter()
         .find(|(prefix, _)| covers(prefix))
-        .map(|(_, reason)| *reason)
+        .map(|(_, said)| *said)
 }

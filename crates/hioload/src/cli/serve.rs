@@ -181,8 +181,9 @@ fn log_report(report: &Report) {
                 unchanged += 1;
                 tracing::debug!("{name}: unchanged");
             }
-            KeyChange::Applied { old, new } => {
-                tracing::info!("{name}: applied, {old} -> {new} ({origin})");
+            KeyChange::Applied { old, new, to } => {
+                let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
+                tracing::info!("{name}: applied{to}, {old} -> {new} ({origin})");
             }
             KeyChange::NeedsRestart {
                 running,

@@ -27,14 +27,22 @@ impl KeyDoc {
         self.key.split('.').next().unwrap_or(self.key)
     }
 
-    /// Why a change waits for the next start; `None`: a reload applies it at once to everything
-    /// new.
+    /// Why a change waits for the next start; `None`: a reload applies it at once.
     #[must_use]
     pub fn restart_reason(&self) -> Option<&'static str> {
         RESTART
             .iter()
             .find(|(key, _)| *key == self.key)
             .map(|(_, reason)| *reason)
+    }
+
+    /// What a reload applies it to, such as `new channels`; `None`: to whatever comes next.
+    #[must_use]
+    pub fn for_new(&self) -> Option<&'static str> {
+        FOR_NEW
+            .iter()
+            .find(|(key, _)| [self.key, self.section()].contains(key))
+            .map(|(_, to)| *to)
     }
 
     /// `from 1 to 256`, where it is a number with bounds.
@@ -97,6 +105,22 @@ pub(super) const RESTART: &[(&str, &str)] = &[
     ("blocks.grace", STORE),
     ("blocks.announce", STORE),
     ("admin.addr", "the admin listener is bound at start"),
+];
+
+const CHANNELS: &str = "new channels";
+
+/// Keys whose new value holds only for what is made from then on: what there is keeps the value it was made with.
+pub(super) const FOR_NEW: &[(&str, &str)] = &[
+    ("channel.budget", CHANNELS),
+    ("channel.policy", CHANNELS),
+    ("channel.rate_min", CHANNELS),
+    ("channel.window", CHANNELS),
+    ("channel.exclude_sender", CHANNELS),
+    ("channel.history_count", CHANNELS),
+    ("channel.history_size", CHANNELS),
+    ("channel.history_age", CHANNELS),
+    ("sse.history", CHANNELS),
+    ("h2", "new connections"),
 ];
 
 macro_rules! keys {
@@ -262,9 +286,11 @@ pub fn to_markdown() -> String {
             .flag
             .map(|(flag, _)| format!("`--{flag}`"))
             .unwrap_or_default();
-        let reload = key
-            .restart_reason()
-            .map_or("yes".to_owned(), |reason| format!("no: {reason}"));
+        let reload = match (key.restart_reason(), key.for_new()) {
+            (Some(reason), _) => format!("no: {reason}"),
+            (None, Some(to)) => format!("for {to}"),
+            (None, None) => "yes".to_owned(),
+        };
         let (doc, range) = (key.doc.replace('|', "\\|"), key.range());
         let _ = writeln!(
             out,
@@ -283,9 +309,11 @@ file. Any key can be given as `--set KEY=VALUE`. Sizes are written as `64KiB`, `
 bytes, durations as `250ms`, `10s`, `1m 30s`. A wrong key or value is told with its place, why it is
 refused and what to do; the server does not start then (exit code 2).
 
-On SIGHUP the file is read again. Keys marked *yes* take effect at once for everything new: the next
-frame, handshake, channel; open sessions and channels keep the bounds they were made with. Others wait
-for the next start and say why. The log tells what became of each key that changed, and `/debug/config` of
+On SIGHUP the file is read again. Keys marked *yes* take effect at once, from the next frame, request or
+handshake on. Keys marked *for new channels* or *for new connections* hold for those that are made from then
+on: what there is keeps the value it was made with. A channel that no one uses is forgotten after
+`channel.linger`, and new when it is next used; its part on a worker is new when the first subscriber of its
+encoding comes there. Others wait for the next start and say why. The log tells what became of each key that changed, and `/debug/config` of
 the admin listener shows what is in effect and where it was set. A file with anything wrong in it
 changes nothing.
 
@@ -309,6 +337,24 @@ mod tests {
         known.sort();
         described.sort();
         assert_eq!(described, known);
+    }
+
+    #[test]
+    fn what_channels_are_made_with_holds_for_new_ones() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("toml");
+        std::fs::write(&path, "").expect("a file");
+        let config = Config::<ServerConfig>::load(Sources::new().file(&path)).expect("defaults");
+        let text = "[channel]\npolicy = \"skip\"\nsend_max = 65536\n[h2]\nping_burst = 7\n";
+        std::fs::write(&path, text).expect("a file");
+        let report = config.reload().expect("valid").to_string();
+        for told in [
+            "channel.policy: applied to new channels, ",
+            "channel.send_max: applied, ",
+            "h2.ping_burst: applied to new connections, ",
+        ] {
+            assert!(report.contains(told), "{told} is not in: {report}");
+        }
     }
 
     #[test]

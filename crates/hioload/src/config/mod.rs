@@ -299,6 +299,7 @@ fn size(bytes: usize) -> ByteSize {
 
 impl hioload_control::Settings for ServerConfig {
     const RESTART: &'static [(&'static str, &'static str)] = keys::RESTART;
+    const FOR_NEW: &'static [(&'static str, &'static str)] = keys::FOR_NEW;
 
     fn check(&self) -> Result<(), Invalid> {
         limits::check(self)

@@ -137,7 +137,7 @@ impl Core {
         }
     }
 
-    /// Takes new settings for everything that comes; channels and open sessions keep the bounds
+    /// Takes new settings for everything that comes; channels and HTTP/2 connections keep the bounds
     /// they were made with.
     pub(super) fn apply(&mut self, settings: Arc<Settings>) {
         self.budget.set_max(settings.channel.budget_worker);

@@ -73,8 +73,8 @@ impl ServerHandle {
         *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = (timeout, pace);
     }
 
-    /// New settings for all workers. Sessions and channels that exist keep the bounds they were
-    /// made with. Listeners for reloads are told by [`crate::Control::set_settings`] only.
+    /// New settings for all workers. Channels and HTTP/2 connections that exist keep the bounds they
+    /// were made with. Listeners for reloads are told by [`crate::Control::set_settings`] only.
     pub fn set_settings(&self, settings: Settings) {
         self.tell_settings(&Arc::new(settings));
     }
