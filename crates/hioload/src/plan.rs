@@ -38,6 +38,9 @@ const PROGRAM_SIZE: usize = 16 << 20;
 /// A name of a channel as the registry keeps it, twice, with the entries that lead to it.
 const NAME_SIZE: usize = 2 * 255 + 128;
 
+/// A stream with a UID in its worker's registry; asserted in `streams`.
+const NAMED_STREAM_SIZE: usize = 200;
+
 /// A batch of the controller, its promises and lists.
 const CONTROLLER_SIZE: usize = 16 << 20;
 
@@ -87,6 +90,7 @@ impl MemoryPlan {
         empty
             .with_memory_of_messages(limits)
             .with_memory_of_sessions(limits)
+            .with_memory_of_streams(limits)
             .with_memory_of_store(limits)
             .with_memory_of_threads(limits)
     }
@@ -220,25 +224,11 @@ impl MemoryPlan {
                 sizes::COLD,
             )
             .line(
-                "h2.streams_worker_max",
+                "server.sessions_max",
                 "server",
-                "streams of HTTP/2 connections",
-                all(settings.streams_max),
-                sizes::STREAM,
-            )
-            .line(
-                "streams.long_poll_max",
-                "server",
-                "sessions that are polled",
-                all(settings.streams.long_poll_max as usize),
-                sizes::POLL,
-            )
-            .line(
-                "streams.poll_worker",
-                "server",
-                "what waits for polls",
-                workers,
-                settings.streams.poll_worker,
+                "their requests",
+                sessions,
+                sizes::EXCHANGE,
             )
             .line(
                 "server.sessions_max",
@@ -292,6 +282,60 @@ impl MemoryPlan {
             "compression contexts",
             sessions,
             DEFLATE_SIZE + INFLATE_SIZE,
+        )
+    }
+
+    /// What is known by a UID, and what HTTP/2 carries.
+    fn with_memory_of_streams(self, limits: &Limits<'_>) -> Self {
+        let Limits {
+            workers, settings, ..
+        } = *limits;
+        let Settings { h2, streams, .. } = settings;
+        let all = |each: usize| workers.saturating_mul(each);
+        let total_max = usize::try_from(streams.total_max).unwrap_or(usize::MAX);
+        let named = all(streams.worker_max as usize).min(total_max);
+        let tables = usize::from(h2.decoder_table_size) + usize::from(h2.encoder_table_size_max);
+        self.line(
+            "h2.streams_worker_max",
+            "server",
+            "streams of HTTP/2 connections",
+            all(settings.streams_max),
+            sizes::STREAM,
+        )
+        .line(
+            "h2.streams_worker_max",
+            "http",
+            "HTTP/2 connections that have one",
+            all(settings.streams_max.min(settings.sessions_max)),
+            sizes::MULTIPLEX + tables,
+        )
+        .line(
+            "streams.worker_max",
+            "streams",
+            "streams with a UID",
+            named,
+            NAMED_STREAM_SIZE,
+        )
+        .line(
+            "streams.foreign_worker",
+            "streams",
+            "writes from elsewhere",
+            workers,
+            streams.foreign_worker,
+        )
+        .line(
+            "streams.long_poll_max",
+            "server",
+            "sessions that are polled",
+            all(streams.long_poll_max as usize),
+            sizes::POLL,
+        )
+        .line(
+            "streams.poll_worker",
+            "server",
+            "what waits for polls",
+            workers,
+            streams.poll_worker,
         )
     }
 
@@ -395,7 +439,7 @@ impl fmt::Display for MemoryPlan {
 mod tests {
     use super::*;
     use crate::Server;
-    use crate::config::ServerConfig;
+    use crate::config::{KEYS, ServerConfig, limits};
     use hioload_control::{Config, Sources};
 
     fn machine(memory_available: u64) -> Machine {
@@ -456,36 +500,91 @@ mod tests {
         assert!(size <= 320, "{size} bytes");
     }
 
+    /// Counts of what takes memory.
+    const COUNTS: &[&str] = &[
+        "channel.count_max",
+        "channel.subscriptions_worker_max",
+        "h2.streams_worker_max",
+        "server.ring",
+        "server.sessions_max",
+        "server.workers",
+        "streams.long_poll_max",
+        "streams.worker_max",
+    ];
+
+    /// Sizes that take no memory of their own, and why.
+    const ELSEWHERE: &[(&str, &str)] = &[
+        ("blocks.grow", "on the medium"),
+        ("blocks.index_size_max", "mapped: the system takes it back"),
+        (
+            "blocks.size_max",
+            "the map of what is free grows with what the file has",
+        ),
+        ("channel.budget", "within channel.budget_worker"),
+        ("channel.history_size", "within channel.budget"),
+        ("channel.send_max", "a part of what is in the log"),
+        (
+            "h2.connection_window",
+            "within ws.assembly_max and blocks.memory",
+        ),
+        ("h2.data_size_max", "a part of what is queued"),
+        ("h2.header_list_size_max", "within ws.assembly_max"),
+        ("h2.stall_progress_min", "a threshold"),
+        ("h2.stream_window", "within h2.connection_window"),
+        ("output.high", "within output.max"),
+        ("server.recv_buffer", "the kernel's"),
+        ("server.send_buffer", "the kernel's"),
+        ("server.zero_copy", "a threshold"),
+        ("streams.foreign_stream", "within streams.foreign_worker"),
+        ("streams.poll_backlog", "within streams.poll_worker"),
+        ("streams.proxy_window", "within streams.foreign_worker"),
+        ("ws.deflate_size_min", "a threshold"),
+        ("ws.frame_size_max", "within ws.assembly_max"),
+        ("ws.head_size_max", "within ws.assembly_max"),
+    ];
+
     #[test]
     fn every_key_that_costs_memory_moves_the_plan() {
         let least = plan("1", &[]).total_size();
-        for (key, value) in [
-            ("server.workers", "2"),
-            ("server.memory", "256MiB"),
-            ("server.sessions_max", "200000"),
-            ("h2.streams_worker_max", "100000"),
-            ("server.ring", "4096"),
-            ("ws.message_size_max", "32MiB"),
-            ("ws.assembly_max", "128MiB"),
-            ("ws.deflate", "on"),
-            ("channel.count_max", "70000"),
-            ("channel.subscriptions_worker_max", "300000"),
-            ("channel.budget_worker", "80MiB"),
-            ("blocks.memory", "32MiB"),
-            ("blocks.cache", "16MiB"),
-            ("blocks.size", "64GiB"),
-        ] {
-            assert!(plan("1", &[(key, value)]).total_size() > least, "{key}");
+        let is_key = |name| KEYS.iter().any(|key| key.key == name);
+        let keys: Vec<_> = limits::all().filter(|limit| is_key(limit.name)).collect();
+        let elsewhere = |name| ELSEWHERE.iter().any(|(key, _)| *key == name);
+        for (key, _) in ELSEWHERE {
+            assert!(keys.iter().any(|limit| limit.name == *key), "{key}");
         }
+        let mut moved = 0;
+        for limit in keys {
+            let name = limit.name;
+            let is_counted = limit.unit == "bytes" || COUNTS.contains(&name);
+            if !is_counted || elsewhere(name) {
+                continue;
+            }
+            // Beyond what other keys make of it when it is left to them; where there is no more, less.
+            let more = (limit.default.max(256 << 10) * 64).min(limit.max);
+            let value = if more > limit.default {
+                more
+            } else {
+                limit.min
+            };
+            let total = plan("1", &[(name, &value.to_string())]).total_size();
+            assert_eq!(total > least, value > limit.default, "{name}");
+            assert_ne!(total, least, "{name}");
+            moved += 1;
+        }
+        assert!(moved > COUNTS.len(), "{moved}");
+        let deflate = plan("1", &[("ws.deflate", "on")]).total_size();
+        assert!(deflate > least);
+        let takeover = [("ws.deflate", "on"), ("ws.deflate_takeover", "on")];
+        assert!(plan("1", &takeover).total_size() > deflate);
     }
 
     #[test]
     fn the_defaults_fit_a_small_machine() {
-        // Of 2 GiB a system leaves about 1.8 to others.
-        for workers in ["1", "2", "4"] {
+        // Of 2 GiB a system leaves about 1.8 to others, of 4 GiB 3.6.
+        for (workers, available) in [("1", 1_800 << 20), ("2", 1_800 << 20), ("4", 3_600 << 20)] {
             let plan = plan(workers, &[]);
             assert_eq!(
-                plan.check(&machine(1_800 << 20))
+                plan.check(&machine(available))
                     .map_err(|error| error.to_string()),
                 Ok(()),
                 "\n{plan}"

@@ -370,7 +370,7 @@ pub(super) fn check(config: &ServerConfig) -> Result<(), Invalid> {
 }
 
 /// The limits of all keys.
-pub(super) fn all() -> impl Iterator<Item = &'static Limit> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Limit> {
     LIMITS
         .iter()
         .chain(blocks::LIMITS)

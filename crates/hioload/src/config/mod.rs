@@ -14,7 +14,7 @@
 mod blocks;
 mod h2;
 mod keys;
-mod limits;
+pub(crate) mod limits;
 mod sse;
 mod streams;
 mod tls;
@@ -47,10 +47,10 @@ pub use self::values::{
 use self::values::switch;
 use crate::server::{ChannelSettings, KERNEL_BUFFER, Settings, StoreConfig, TlsConfig};
 
-/// Settings of a server and of the process around it.
 /// Bytes of `output.max` at least, where it follows from the longest message.
 const OUTPUT_MAX_LEAST: usize = 1 << 20;
 
+/// Settings of a server and of the process around it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerConfig {
     /// Listener, workers and their memory.

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, FeedSlot};
 use super::connection::{Cold, Connection, Subscription};
-use super::h2::Stream;
+use super::h2::{Multiplex, Stream};
 use super::http::Exchange;
 use super::hub::{SPARE_COUNT_MAX, SPARE_SIZE_MAX};
 use super::poll::Poll;
@@ -13,8 +13,12 @@ pub(crate) const CONNECTION: usize = size_of::<Option<(u32, Connection)>>();
 pub(crate) const LINK: usize = super::tls::LINK_SIZE;
 /// What only some connections have at a time.
 pub(crate) const COLD: usize = size_of::<Cold>();
+/// A request on a connection.
+pub(crate) const EXCHANGE: usize = size_of::<Exchange>();
+/// A connection of HTTP/2 beside its streams and the tables of its field compression.
+pub(crate) const MULTIPLEX: usize = size_of::<Multiplex>();
 /// A stream of an HTTP/2 connection, and the session or exchange on it.
-pub(crate) const STREAM: usize = size_of::<Stream>() + CONNECTION + COLD + size_of::<Exchange>();
+pub(crate) const STREAM: usize = size_of::<Stream>() + CONNECTION + COLD + EXCHANGE;
 /// A session that is polled.
 pub(crate) const POLL: usize = size_of::<Poll>() + CONNECTION + COLD;
 /// A subscription beside its slot in the feed.
