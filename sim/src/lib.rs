@@ -45,9 +45,6 @@ pub use summary::{Summary, run_many};
 
 use event::Notes;
 
-/// Seeds that once failed. They are run by every `cargo test`.
-pub const REGRESSIONS: &[(Suite, u64)] = &[];
-
 /// What is simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
@@ -200,14 +197,6 @@ fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_once_failed_passes() {
-        for (suite, seed) in REGRESSIONS {
-            let outcome = run(*suite, *seed);
-            assert_eq!(outcome.failure, None, "{} {seed}", suite.name());
-        }
-    }
 
     #[test]
     fn a_seed_of_each_suite_passes_and_is_the_same_run_twice() {
