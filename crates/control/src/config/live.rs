@@ -9,7 +9,7 @@ use super::layers::{self, Layered};
 use super::settings::{for_new, restart_reason};
 use super::sources::full_variable_of;
 use super::{ConfigError, KeyChange, KeyReport, Origin, Problem, Report, Settings, Sources, tree};
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -106,14 +106,6 @@ impl<S: Settings> Config<S> {
     /// The settings in effect.
     pub fn current(&self) -> Arc<S> {
         self.shared.current.load_full()
-    }
-
-    /// A cheap view for one thread that reads the settings often.
-    pub fn watch(&self) -> Watch<S> {
-        Watch {
-            config: self.clone(),
-            cache: Cache::new(Shelf(self.shared.clone())),
-        }
     }
 
     /// Number of the snapshot in effect, from one.
@@ -303,56 +295,5 @@ impl<S> fmt::Debug for Config<S> {
         f.debug_struct("Config")
             .field("sources", &self.shared.sources)
             .finish_non_exhaustive()
-    }
-}
-
-/// Gives the cache the place to look at while it keeps the whole alive.
-struct Shelf<S>(Arc<Shared<S>>);
-
-impl<S> Clone for Shelf<S> {
-    fn clone(&self) -> Shelf<S> {
-        Shelf(self.0.clone())
-    }
-}
-
-impl<S> std::ops::Deref for Shelf<S> {
-    type Target = ArcSwap<S>;
-
-    fn deref(&self) -> &ArcSwap<S> {
-        &self.0.current
-    }
-}
-
-/// One thread's view of a [`Config`]: reading costs one load while nothing changes.
-pub struct Watch<S> {
-    config: Config<S>,
-    cache: Cache<Shelf<S>, Arc<S>>,
-}
-
-impl<S: Settings> Watch<S> {
-    /// The settings in effect.
-    #[inline]
-    pub fn current(&mut self) -> &Arc<S> {
-        self.cache.load()
-    }
-
-    /// The configuration behind it.
-    pub fn config(&self) -> &Config<S> {
-        &self.config
-    }
-}
-
-impl<S> Clone for Watch<S> {
-    fn clone(&self) -> Watch<S> {
-        Watch {
-            config: self.config.clone(),
-            cache: self.cache.clone(),
-        }
-    }
-}
-
-impl<S> fmt::Debug for Watch<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watch").field(&self.config).finish()
     }
 }

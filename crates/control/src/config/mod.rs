@@ -10,7 +10,7 @@ mod sources;
 mod tree;
 
 pub use error::{ConfigError, Problem};
-pub use live::{Change, Config, Watch};
+pub use live::{Change, Config};
 pub use origin::Origin;
 pub use report::{KeyChange, KeyReport, Report};
 pub use settings::{Invalid, Settings};
