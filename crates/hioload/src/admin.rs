@@ -205,20 +205,27 @@ async fn respond(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let closes = request.method() == Method::DELETE && path.starts_with("/streams/");
-    if !closes && request.method() != Method::GET && request.method() != Method::HEAD {
-        return Ok(
-            Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n")
-                .into_response(),
-        );
+    let (is_allowed, allow) = match uid_of(&path) {
+        Some(_) => (request.method() == Method::DELETE, "DELETE"),
+        None => (
+            [Method::GET, Method::HEAD].contains(request.method()),
+            "GET, HEAD",
+        ),
+    };
+    if !is_allowed {
+        let why = format!("only {allow} is served here\n");
+        let mut response = Answer::text(StatusCode::METHOD_NOT_ALLOWED, why).into_response();
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+        return Ok(response);
     }
     // Health must be told even when every helper hangs in a probe.
     if path == "/healthz" {
         return Ok(health(&control).into_response());
     }
-    let making = tokio::task::spawn_blocking(move || match path.strip_prefix("/streams/") {
-        Some(uid) if closes => streams::close(&control, uid),
-        _ => answer(&control, &path, &query),
+    let making = tokio::task::spawn_blocking(move || match uid_of(&path) {
+        Some(uid) => streams::close(&control, uid),
+        None => answer(&control, &path, &query),
     });
     let answer = match tokio::time::timeout(ANSWER_TIMEOUT, making).await {
         Ok(Ok(answer)) => answer,
@@ -229,6 +236,11 @@ async fn respond(
         Err(_) => Answer::text(StatusCode::GATEWAY_TIMEOUT, "the answer takes too long\n"),
     };
     Ok(answer.into_response())
+}
+
+/// The stream that a path names; all others are pages.
+fn uid_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/streams/").filter(|uid| *uid != "stat")
 }
 
 /// A response without its HTTP.
@@ -263,9 +275,6 @@ impl Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
         response
     }
 }
@@ -405,6 +414,19 @@ mod tests {
             post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD"),
             "{post}"
         );
+        for (request, allow) in [
+            ("POST /streams/1", "DELETE"),
+            ("GET /streams/1", "DELETE"),
+            ("DELETE /streams/stat", "GET, HEAD"),
+            ("DELETE /streams", "GET, HEAD"),
+        ] {
+            let refused = ask(addr, &format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n"));
+            let told = format!("allow: {allow}\r\n");
+            assert!(
+                refused.starts_with("HTTP/1.1 405") && refused.contains(&told),
+                "{request}: {refused}"
+            );
+        }
         assert!(ask(addr, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
         control.shutdown();
         let health = get(addr, "/healthz");
