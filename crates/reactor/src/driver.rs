@@ -26,7 +26,7 @@ use crate::op::{Op, Reject};
 pub enum DriverKind {
     /// io_uring (Linux 6.1 or later).
     Uring,
-    /// Readiness through the `polling` crate, turned into completions.
+    /// Readiness, turned into completions: epoll on Linux, the `polling` crate elsewhere.
     Poll,
     /// Virtual network and time.
     Sim,

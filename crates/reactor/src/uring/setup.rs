@@ -100,7 +100,7 @@ pub(super) fn refused(error: &io::Error) -> StartError {
         ),
         Some(libc::ENOMEM) => (
             "the locked-memory limit does not hold the rings",
-            "Raise `ulimit -l` (LimitMEMLOCK= in systemd), lower --ring, or use --driver poll",
+            "Raise `ulimit -l` (LimitMEMLOCK= in systemd), lower --workers, or use --driver poll",
         ),
         Some(libc::EMFILE | libc::ENFILE) => (
             "the process has no descriptor left",
