@@ -26,6 +26,8 @@ pub struct ControllerConfig {
     pub grow_step: u64,
     /// Blocks that somebody was told are there.
     pub promises_max: usize,
+    /// References of one block.
+    pub references_max: usize,
     /// Damaged blocks that are listed.
     pub damaged_max: usize,
     /// Blocks leased to one worker.
@@ -50,6 +52,7 @@ impl Default for ControllerConfig {
             size_max: limits::SIZE_MAX.default,
             grow_step: limits::GROW_STEP.default,
             promises_max: limits::PROMISES.default as usize,
+            references_max: limits::REFERENCES.default as usize,
             damaged_max: limits::DAMAGED_LISTED.default as usize,
             leases_max: limits::LEASES.default as usize,
             retired_max: limits::RETIRED.default as usize,
@@ -72,6 +75,7 @@ impl ControllerConfig {
             (&limits::SIZE_MAX, self.size_max),
             (&limits::GROW_STEP, self.grow_step),
             (&limits::PROMISES, self.promises_max as u64),
+            (&limits::REFERENCES, self.references_max as u64),
             (&limits::DAMAGED_LISTED, self.damaged_max as u64),
             (&limits::LEASES, self.leases_max as u64),
             (&limits::RETIRED, self.retired_max as u64),

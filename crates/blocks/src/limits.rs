@@ -56,6 +56,16 @@ pub(crate) const PROMISES: Limit = Limit {
     reached: "blocks:missing is refused with 503 until older promises end",
 };
 
+pub(crate) const REFERENCES: Limit = Limit {
+    name: "blocks.references",
+    unit: "references",
+    default: 1024,
+    min: 1,
+    max: 1 << 16,
+    reason: "of one block: they are counted when one is added, and listed in one answer",
+    reached: "a further name is refused with 409; the values of those that are there may change",
+};
+
 pub(crate) const DAMAGED_LISTED: Limit = Limit {
     name: "blocks.damaged_listed",
     unit: "blocks",
@@ -263,6 +273,7 @@ pub const LIMITS: &[Limit] = &[
     GROW_STEP,
     BATCH,
     PROMISES,
+    REFERENCES,
     DAMAGED_LISTED,
     LEASES,
     RETIRED,

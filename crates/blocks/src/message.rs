@@ -342,6 +342,8 @@ pub enum Referred {
     Replaced,
     /// There is one, and it was not to be replaced.
     Exists,
+    /// The block has as many as it may.
+    TooMany,
     /// There is no such block.
     Missing,
 }

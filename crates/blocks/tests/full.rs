@@ -64,6 +64,7 @@ fn a_full_index_takes_deletes() {
         let config = ControllerConfig {
             size_initial: 0,
             size_max,
+            references_max: 1 << 16,
             ..ControllerConfig::default()
         };
         let index = Box::new(store.index.writer());

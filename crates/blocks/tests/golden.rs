@@ -256,7 +256,7 @@ fn entries_of_the_first_journal_are_applied() {
     assert_eq!(recover(&mut index, &mut disk).expect("sound").entries, 2);
     assert_eq!(index.block(a), Ok(Some(record_a.clone())));
     assert_eq!(index.block(b), Ok(Some(record_b.clone())));
-    assert_eq!(index.reference_count(a), Ok(0), "kept, then forgotten");
+    assert_eq!(index.reference_count(a, 9), Ok(0), "kept, then forgotten");
     assert_eq!(
         index.meta(MetaKey::Journal).expect("readable").as_deref(),
         Some(&after[8..])
@@ -270,7 +270,7 @@ fn expect_all(index: &mut dyn Index) {
     }
     let reference = index.reference(&Hash::of(b"a"), b"lock");
     assert_eq!(reference, Ok(Some(b"held since the first format".to_vec())));
-    assert_eq!(index.reference_count(&Hash::of(b"a")), Ok(1));
+    assert_eq!(index.reference_count(&Hash::of(b"a"), 9), Ok(1));
     let superblock = index.meta(MetaKey::Superblock).expect("readable");
     let superblock = superblock.expect("there is one");
     assert_eq!(Superblock::decode(&superblock), Ok(SUPERBLOCK));

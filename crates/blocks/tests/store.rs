@@ -134,7 +134,7 @@ fn what_only_the_journal_has_is_there_when_the_store_is_opened() {
         index.block(&hash).map(|record| record.map(|it| it.block)),
         Ok(Some(block))
     );
-    assert_eq!(index.reference_count(&hash), Ok(1));
+    assert_eq!(index.reference_count(&hash, 9), Ok(1));
     drop((index, store.disk, store.lock));
     assert_eq!(open(place.path()).replayed.entries, 0);
 }

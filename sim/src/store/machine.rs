@@ -361,8 +361,8 @@ impl Index for MachineIndex {
         self.inner.delete_reference(hash, name)
     }
 
-    fn reference_count(&mut self, hash: &Hash) -> Result<u64, IndexError> {
-        self.inner.reference_count(hash)
+    fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError> {
+        self.inner.reference_count(hash, count_max)
     }
 
     fn meta(&mut self, key: MetaKey) -> Result<Option<Vec<u8>>, IndexError> {

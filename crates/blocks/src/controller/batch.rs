@@ -95,6 +95,8 @@ pub(super) struct Batch<'a> {
     pub(super) now_ms: u64,
     /// Freed blocks there is still room for in the table of those that wait.
     pub(super) freed_max: usize,
+    /// References that one block may have.
+    pub(super) references_max: u64,
     pub(super) is_durable: bool,
 }
 
@@ -179,7 +181,7 @@ impl Batch<'_> {
             self.effects.refused += 1;
             return Ok(Released::Promised { until });
         }
-        if self.index.reference_count(hash)? > 0 {
+        if self.index.reference_count(hash, 1)? > 0 {
             self.effects.refused += 1;
             return Ok(Released::Referenced);
         }
@@ -236,8 +238,17 @@ impl Batch<'_> {
         if self.index.block(hash)?.is_none() {
             return Ok(Referred::Missing);
         }
-        if *only_new && self.index.reference(hash, name)?.is_some() {
+        let is_there = match self.index.reference(hash, name) {
+            Ok(known) => known.is_some(),
+            Err(IndexError::Corrupt { .. }) if !only_new => true,
+            Err(error) => return Err(error),
+        };
+        if *only_new && is_there {
             return Ok(Referred::Exists);
+        }
+        let count_max = self.references_max;
+        if !is_there && self.index.reference_count(hash, count_max)? >= count_max {
+            return Ok(Referred::TooMany);
         }
         let is_replaced = self.index.put_reference(hash, name, value)?;
         self.note(|log| log.put_reference(hash, name, value));

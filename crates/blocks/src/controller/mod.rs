@@ -457,6 +457,7 @@ impl Controller {
                 .config
                 .retired_max
                 .saturating_sub(self.retirement.len() + self.unsynced_freed.len()),
+            references_max: self.config.references_max as u64,
             is_durable,
         };
         if let Err(error) = batch.run(changes, scope) {

@@ -2,6 +2,7 @@
 
 mod journal;
 mod recalls;
+mod references;
 
 use super::*;
 use crate::durability::Durability;
@@ -482,38 +483,6 @@ fn what_was_promised_is_not_released_before_the_end_of_it() {
     let id = rig.release(1);
     let outcome = Released::Released;
     assert_eq!(rig.settle(), [Reply::Released { id, outcome }]);
-}
-
-#[test]
-fn references_hold_their_block() {
-    let mut rig = rig(config());
-    rig.store(1, Class::MIN);
-    let call = |only_new| Refer {
-        hash: hash(1),
-        name: b"name".as_slice().into(),
-        value: b"value".as_slice().into(),
-        only_new,
-    };
-    for (only_new, outcome) in [
-        (true, Referred::New),
-        (true, Referred::Exists),
-        (false, Referred::Replaced),
-    ] {
-        let (id, call) = (rig.id(), Box::new(call(only_new)));
-        rig.controller.push(0, Request::Refer { id, call });
-        assert_eq!(rig.settle(), [Reply::Referred { id, outcome }]);
-    }
-    let id = rig.release(1);
-    let outcome = Released::Referenced;
-    assert_eq!(rig.settle(), [Reply::Released { id, outcome }]);
-    let id = rig.id();
-    let call = Box::new(Refer {
-        hash: hash(2),
-        ..call(false)
-    });
-    rig.controller.push(0, Request::Refer { id, call });
-    let outcome = Referred::Missing;
-    assert_eq!(rig.settle(), [Reply::Referred { id, outcome }]);
 }
 
 #[test]

@@ -402,17 +402,14 @@ impl Index for MdbxIndex {
         self.delete(self.mdbx.tables.references, key.as_slice())
     }
 
-    fn reference_count(&mut self, hash: &Hash) -> Result<u64, IndexError> {
+    fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError> {
         let mut count = 0;
-        self.walk(
-            self.mdbx.tables.references,
-            hash.as_bytes(),
-            &mut |key, _| {
-                let is_of_hash = key.starts_with(hash.as_bytes());
-                count += u64::from(is_of_hash);
-                Ok(is_of_hash)
-            },
-        )?;
+        let table = self.mdbx.tables.references;
+        self.walk(table, hash.as_bytes(), &mut |key, _| {
+            let is_counted = count < count_max && key.starts_with(hash.as_bytes());
+            count += u64::from(is_counted);
+            Ok(is_counted && count < count_max)
+        })?;
         Ok(count)
     }
 

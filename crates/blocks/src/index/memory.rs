@@ -363,10 +363,11 @@ impl Index for MemoryIndex {
         self.lock().change(Table::References, key.as_slice(), None)
     }
 
-    fn reference_count(&mut self, hash: &Hash) -> Result<u64, IndexError> {
+    fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError> {
+        let count_max = bounded(count_max);
         let rows = self
             .lock()
-            .rows(Table::References, hash.as_bytes(), usize::MAX, true);
+            .rows(Table::References, hash.as_bytes(), count_max, true);
         let of_hash = rows
             .iter()
             .take_while(|(key, _)| key.starts_with(hash.as_bytes()));

@@ -118,11 +118,11 @@ pub trait Index {
     /// [`IndexError::Limit`] for a name that could not be one.
     fn delete_reference(&mut self, hash: &Hash, name: &[u8]) -> Result<bool, IndexError>;
 
-    /// How many references a block has.
+    /// How many references a block has, counted up to `count_max`.
     ///
     /// # Errors
     /// What kept the index from reading.
-    fn reference_count(&mut self, hash: &Hash) -> Result<u64, IndexError>;
+    fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError>;
 
     /// What the store says of itself.
     ///

@@ -146,7 +146,7 @@ fn what_the_index_lost_is_brought_back_in_order() {
     assert_eq!(rig.journal.used(), 3);
     assert_eq!(rig.crash_to_the_last_sync().expect("sound"), 3);
     assert!(!rig.is_there(1) && rig.is_there(2) && rig.is_there(3));
-    assert_eq!(rig.index.reference_count(&hash), Ok(0));
+    assert_eq!(rig.index.reference_count(&hash, 9), Ok(0));
     assert_eq!(rig.journal.used(), 0, "and that is durable");
     rig.put(4);
     assert_eq!(rig.crash_to_the_last_sync().expect("sound"), 1);

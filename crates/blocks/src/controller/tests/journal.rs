@@ -54,7 +54,7 @@ fn a_batch_has_one_sync_and_survives_a_crash_that_the_index_does_not() {
     assert_eq!(rig.index.unsynced_count(), 5);
     let mut rig = crash(&rig, config());
     assert!(rig.is_there(1) && !rig.is_there(2) && rig.is_there(3));
-    assert_eq!(rig.index.reference_count(&hash(3)), Ok(1));
+    assert_eq!(rig.index.reference_count(&hash(3), 9), Ok(1));
     assert_eq!((rig.stats().blocks, rig.index.unsynced_count()), (2, 0));
     // It goes on where it was.
     rig.store(4, Class::MIN);
@@ -198,12 +198,16 @@ fn what_the_index_refused_at_the_commit_is_not_done_by_the_next_start() {
     assert_eq!(replies, [(0, Reply::Failed { id, fault })]);
     let (medium, _) = rig.medium.crash(&mut Prng::new(1));
     let mut next = rig_on(rig.index.crash(&mut Prng::new(1)), medium, config());
-    assert_eq!(next.index.reference_count(&hash(1)), Ok(0));
+    assert_eq!(next.index.reference_count(&hash(1), 9), Ok(0));
     rig.index.refuse_commit_after(1000);
     rig.refer(1, b"value");
     let mut rig = crash(&rig, config());
     assert!(rig.is_there(1) && calls > 0);
-    assert_eq!(rig.index.reference_count(&hash(1)), Ok(1), "the other one");
+    assert_eq!(
+        rig.index.reference_count(&hash(1), 9),
+        Ok(1),
+        "the other one"
+    );
 }
 
 #[test]

@@ -177,7 +177,7 @@ impl Directory {
     }
 
     fn remove(&mut self, hash: &Hash) -> Result<(), Trouble> {
-        let outcome = self.index.reference_count(hash).and_then(|count| {
+        let outcome = self.index.reference_count(hash, 1).and_then(|count| {
             if count > 0 {
                 return Ok(Err(Trouble::Refused(
                     "references hold the block; drop them first".to_owned(),

@@ -70,6 +70,9 @@ impl Hub {
                     Referred::New => Answer::empty(201),
                     Referred::Replaced => Answer::empty(204),
                     Referred::Exists => Answer::text(412, "there is a reference of that name"),
+                    Referred::TooMany => {
+                        Answer::text(409, "the block has as many references as it may: drop some")
+                    }
                     Referred::Missing => Answer::text(404, "there is no such block"),
                 };
                 let is_done = matches!(outcome, Referred::New | Referred::Replaced);
