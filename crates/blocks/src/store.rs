@@ -41,7 +41,8 @@ pub struct StoreOptions {
     pub index: MdbxOptions,
     /// The data file.
     pub file: FileOptions,
-    /// Whether to open it also when a batch is missing in the journal, or cannot be read: what it and later ones changed is lost.
+    /// Whether to open it also when a batch is missing in the journal, or cannot be read, or nobody knows where the journal is:
+    /// what it and later ones changed is lost.
     pub gives_up_journal: bool,
 }
 

@@ -373,6 +373,10 @@ impl Index for MachineIndex {
         self.inner.put_meta(key, value)
     }
 
+    fn delete_meta(&mut self, key: MetaKey) -> Result<bool, IndexError> {
+        self.inner.delete_meta(key)
+    }
+
     fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
         self.through(Moment::BeforeCommit, Moment::AfterCommit, |index| {
             index.commit(sync)

@@ -425,6 +425,10 @@ impl Index for MdbxIndex {
         self.put_anyway(self.mdbx.tables.meta, &key.key())
     }
 
+    fn delete_meta(&mut self, key: MetaKey) -> Result<bool, IndexError> {
+        self.delete(self.mdbx.tables.meta, &key.key())
+    }
+
     fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
         if let Some(error) = self.broken.take() {
             self.batch = None;

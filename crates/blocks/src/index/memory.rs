@@ -388,6 +388,10 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    fn delete_meta(&mut self, key: MetaKey) -> Result<bool, IndexError> {
+        self.lock().change(Table::Meta, &key.key(), None)
+    }
+
     fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
         self.lock().commit(sync)
     }

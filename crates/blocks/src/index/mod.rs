@@ -136,6 +136,12 @@ pub trait Index {
     /// [`IndexError::Full`]; [`IndexError::Limit`] for a value out of bounds.
     fn put_meta(&mut self, key: MetaKey, value: &[u8]) -> Result<(), IndexError>;
 
+    /// Forgets what the store says of itself, damaged rows included; false when there was none. Never [`IndexError::Full`].
+    ///
+    /// # Errors
+    /// What kept the index from writing.
+    fn delete_meta(&mut self, key: MetaKey) -> Result<bool, IndexError>;
+
     /// Ends the batch: from now on readers see it. With `sync` it is durable when this returns, and everything before it.
     ///
     /// # Errors

@@ -57,7 +57,8 @@ impl From<io::Error> for JournalError {
     }
 }
 
-/// What happens when an entry is missing between others, or may be where nothing can be read.
+/// What happens when an entry is missing between others, or may be where nothing can be read, or when nobody knows where they
+/// are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// The journal is not opened.
@@ -92,7 +93,14 @@ pub(crate) fn open(
     missing: Missing,
 ) -> Result<(Option<Journal>, Replayed), JournalError> {
     let mut replayed = Replayed::default();
-    let mut state = read(index, disk.size())?;
+    let mut state = match read(index, disk.size()) {
+        // Nobody knows where it is. The next start lays another.
+        Err(IndexError::Corrupt { .. }) if missing == Missing::GivenUp => {
+            index.delete_meta(MetaKey::Journal)?;
+            None
+        }
+        state => state?,
+    };
     if let Some(state) = &mut state {
         let mut units = Units::read(disk, state.place);
         let entries = units.entries(state, missing)?;

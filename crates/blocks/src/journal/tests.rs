@@ -8,7 +8,7 @@ use super::state::State;
 use super::*;
 use crate::fuzzing::medium::Medium;
 use crate::hash::Hash;
-use crate::index::{Index, IndexError, MemoryIndex, MetaKey};
+use crate::index::{Index, IndexError, MemoryIndex, MetaKey, Table};
 use crate::record::{Flags, Record};
 use crate::sums::Sums;
 
@@ -378,6 +378,37 @@ fn an_entry_that_is_missing_refuses_the_start() {
     rig.put(5);
     assert_eq!(rig.crash_to_the_last_sync().expect("sound"), 1);
     assert!(rig.is_there(5) && !rig.is_there(4));
+}
+
+#[test]
+fn a_journal_that_nobody_can_find_is_given_up() {
+    for is_damaged in [true, false] {
+        let mut rig = rig(3);
+        rig.put(1);
+        rig.index.sync().expect("no fault");
+        if is_damaged {
+            let flip = |row: &mut Vec<u8>| row[10] ^= 1;
+            assert!(rig.index.damage(Table::Meta, &[2], flip));
+        } else {
+            rig.medium = Medium::new(FILE_SIZE);
+        }
+        let refused = recover(&mut rig.index, &mut rig.medium);
+        assert!(
+            matches!(
+                refused,
+                Err(JournalError::Index(IndexError::Corrupt { .. }))
+            ),
+            "{refused:?}"
+        );
+        let opened = open(&mut rig.index, &mut rig.medium, Missing::GivenUp);
+        let (journal, replayed) = opened.expect("it is given up");
+        assert!(journal.is_none() && replayed == Replayed::default());
+        assert!(rig.is_there(1));
+        // Durably: the next start knows no journal either.
+        let mut index = rig.index.crash(&mut Prng::new(1));
+        let opened = open(&mut index, &mut rig.medium, Missing::Refused);
+        assert!(opened.expect("no journal").0.is_none());
+    }
 }
 
 #[test]
