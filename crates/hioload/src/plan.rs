@@ -13,7 +13,7 @@ use std::fmt;
 use hioload_base::TimerWheel;
 use hioload_mem::{Machine, Plan, PlanLine, PoolConfig};
 use hioload_net::tls::SESSION_SIZE;
-use hioload_reactor::{DriverConfig, StartError};
+use hioload_reactor::{DriverConfig, RecvPool, StartError};
 use hioload_ring::mesh_size;
 use serde_json::{Value, json};
 
@@ -155,7 +155,8 @@ impl MemoryPlan {
         let pool_size = usize::try_from(limits.pool.bytes_max()).unwrap_or(usize::MAX);
         let ports = workers + usize::from(limits.store.is_some());
         let mesh = usize::try_from(mesh_size::<Message>(ports, limits.ring)).unwrap_or(usize::MAX);
-        let recv_count = workers.saturating_mul(driver.recv_buffer_count.into());
+        let recv_size = RecvPool::bytes_max(driver.recv_buffer_size, driver.recv_buffer_count);
+        let recv_size = usize::try_from(recv_size).unwrap_or(usize::MAX);
         // Vectors double as they grow.
         let assembly = settings.assembly_max.saturating_mul(2);
         let whole = settings.ws.message_size_max.saturating_mul(4);
@@ -169,9 +170,16 @@ impl MemoryPlan {
         .line(
             "server.workers",
             "reactor",
-            "receive buffers",
-            recv_count,
-            driver.recv_buffer_size,
+            "receive buffers and their spares",
+            workers,
+            recv_size,
+        )
+        .line(
+            "channel.budget_worker",
+            "live",
+            "what stalled subscribers are owed",
+            workers,
+            settings.channel.owed_worker(),
         )
         .line(
             "ws.assembly_max",
@@ -483,6 +491,15 @@ mod tests {
         );
         let pool = PoolConfig::with_budget(80 << 20).bytes_max();
         assert_eq!(bytes(&plan, "buffers: channel logs and output"), 3 * pool);
+        // Eight of 256 KiB, as many spares, and a header for each 256 bytes.
+        assert_eq!(
+            bytes(&plan, "receive buffers and their spares"),
+            3 * (4 << 20) * (256 + 32) / 256
+        );
+        assert_eq!(
+            bytes(&plan, "what stalled subscribers are owed"),
+            3 * (4 << 20)
+        );
         assert_eq!(
             bytes(&plan, "queues between workers"),
             mesh_size::<Message>(3, 10)

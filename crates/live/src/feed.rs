@@ -22,6 +22,7 @@
 //! It must not know what a frame is: bytes with an end are enough.
 
 use crate::append::{Append, Ask, Attached, Offset, Progress, Since};
+use crate::budget::Budget;
 use crate::held::Held;
 use crate::pace::Pace;
 use crate::record::RECORD_SIZE;
@@ -66,8 +67,9 @@ pub struct FeedConfig {
     pub life: u64,
     /// Subscribers at most.
     pub subscribers_max: usize,
-    /// Bytes of private copies at most, for frames which stalled subscribers have to finish.
-    pub owed_budget: usize,
+    /// Memory for private copies, shared by all feeds of the worker: frames which stalled subscribers have to
+    /// finish, and the latest publication where the policy wants it.
+    pub owed: Budget,
 }
 
 impl Default for FeedConfig {
@@ -82,7 +84,7 @@ impl Default for FeedConfig {
             exclude_sender: false,
             life: 0,
             subscribers_max: limits::SUBSCRIBERS.default as usize,
-            owed_budget: limits::OWED_BUDGET.default as usize,
+            owed: Budget::new(limits::OWED_BUDGET.default as usize),
         }
     }
 }
@@ -385,10 +387,12 @@ impl Feed {
             return false;
         };
         if let Some(owed) = self.owed.remove(&key.index()) {
-            self.owed_size -= owed.size();
+            self.repay(owed.size());
         }
         if subscriber.is_parked() {
-            self.parked -= u32::from(!subscriber.flags.has(Flags::DROPPED));
+            if !subscriber.flags.has(Flags::DROPPED) {
+                self.unpark();
+            }
             return true;
         }
         self.pinned -= 1;
@@ -411,9 +415,23 @@ impl Feed {
             return;
         }
         if self.parked > 0 && self.config.policy == Policy::Latest {
-            self.latest.keep(&self.held);
+            self.latest.keep(&self.held, &self.config.owed);
         }
         self.held.clear(self.pinned);
+    }
+
+    /// One parked subscriber less that may come back: with the last of them goes what was kept for them.
+    pub(crate) fn unpark(&mut self) {
+        self.parked -= 1;
+        if self.parked == 0 {
+            self.latest.forget(&self.config.owed);
+        }
+    }
+
+    /// A private copy is gone.
+    pub(crate) fn repay(&mut self, size: usize) {
+        self.owed_size -= size;
+        self.config.owed.give_back(size);
     }
 
     /// The caller's name for a subscriber.
@@ -505,13 +523,20 @@ impl Feed {
         let owed: usize = self.owed.values().map(Owed::size).sum();
         assert_eq!(owed, self.owed_size, "bytes owed");
         assert!(
-            owed <= self.config.owed_budget,
-            "bytes owed are within the budget"
+            owed + self.latest.size() <= self.config.owed.used(),
+            "private copies are counted"
         );
         self.held.check(
             pinned
                 .iter()
                 .map(|subscriber| (subscriber.chunk, subscriber.position)),
         );
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.latest.forget(&self.config.owed);
+        self.repay(self.owed_size);
     }
 }

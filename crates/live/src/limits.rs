@@ -58,10 +58,10 @@ pub(crate) const SUBSCRIBERS: Limit = Limit {
 pub(crate) const OWED_BUDGET: Limit = Limit {
     name: "live.owed_budget",
     unit: "bytes",
-    default: MIB,
+    default: 4 * MIB,
     min: 0,
     max: 1024 * MIB,
-    reason: "frames which stalled subscribers have begun are finished from private copies",
+    reason: "frames which stalled subscribers of a worker have begun are finished from private copies",
     reached: "the subscriber is disconnected instead of skipped",
 };
 

@@ -9,7 +9,7 @@
 //!
 //! A parked cursor is counted nowhere, so the log goes on without it, however long it stays. What it is
 //! owed also finds out whether it drains again: without something to send nobody would ever know. The
-//! frame it was in is always finished first. All copies of a feed stay within `owed_budget`; who
+//! frame it was in is always finished first. All copies of a worker stay within one budget; who
 //! does not fit in is disconnected.
 //!
 //! Every publication which passes a parked subscriber is counted: by offsets when it comes back, less its
@@ -17,6 +17,7 @@
 
 use crate::Origin;
 use crate::append::Offset;
+use crate::budget::Budget;
 use crate::feed::{Feed, Policy};
 use crate::held::{Held, Place};
 use crate::pace::stamp;
@@ -75,6 +76,8 @@ pub struct Stalled {
 pub(crate) struct Owed {
     /// A private copy; `None` once it is drained.
     pub(crate) rest: Option<Segment>,
+    /// Bytes of its memory.
+    size: usize,
     /// Nothing of the frame has been sent.
     is_whole: bool,
     /// The first publication which is neither given nor counted as dropped.
@@ -85,15 +88,19 @@ pub(crate) struct Owed {
 
 impl Owed {
     pub(crate) fn size(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.len())
+        self.rest.as_ref().map_or(0, |_| self.size)
     }
 
     pub(crate) fn to_boundary(&self) -> usize {
-        if self.is_whole { 0 } else { self.size() }
+        match &self.rest {
+            Some(rest) if !self.is_whole => rest.len(),
+            _ => 0,
+        }
     }
 }
 
-/// The latest publication, kept when the log lets it go while parked subscribers may want it.
+/// The latest publication, kept when the log lets it go while parked subscribers may want it. Where there is
+/// no room for it, it counts as dropped for them.
 #[derive(Debug, Default)]
 pub(crate) struct Latest {
     bytes: Vec<u8>,
@@ -102,13 +109,31 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    pub(crate) fn keep(&mut self, held: &Held) {
-        if let Some((bytes, origin)) = last_frame(held) {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(bytes);
-            self.origin = origin;
-            self.offset = held.offset();
+    pub(crate) fn keep(&mut self, held: &Held, budget: &Budget) {
+        let Some((bytes, origin)) = last_frame(held) else {
+            return;
+        };
+        if self.bytes.capacity() < bytes.len() {
+            self.forget(budget);
+            if !budget.has_room(bytes.len()) {
+                return;
+            }
+            self.bytes = Vec::with_capacity(bytes.len());
+            budget.take(self.bytes.capacity());
         }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.origin = origin;
+        self.offset = held.offset();
+    }
+
+    pub(crate) fn forget(&mut self, budget: &Budget) {
+        budget.give_back(self.size());
+        self.bytes = Vec::new();
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 
@@ -319,6 +344,7 @@ impl Feed {
     fn resume(&mut self, key: SubscriberKey) -> Option<Action> {
         let own = self.origin(key);
         let owed = self.owed.remove(&key.index())?;
+        debug_assert_eq!(owed.size(), 0, "it is drained");
         let last = self.held.offset();
         let latest = match self.config.policy {
             Policy::Latest if last >= owed.from => self
@@ -329,7 +355,7 @@ impl Feed {
         };
         let to = if latest.is_some() { last - 1 } else { last };
         let gap = self.count_gap(key, owed.from, to, owed.own);
-        self.parked -= 1;
+        self.unpark();
         let subscriber = self.subscribers.get_mut(key.0)?;
         subscriber.flags.clear(Flags::PARKED);
         subscriber.position = self.held.end();
@@ -344,17 +370,19 @@ impl Feed {
     }
 
     fn can_owe(&self, size: usize) -> bool {
-        self.owed_size + size <= self.config.owed_budget
+        self.config.owed.has_room(size)
     }
 
     fn owe(&mut self, key: SubscriberKey, rest: Option<Segment>, is_whole: bool, from: Offset) {
         let owed = Owed {
+            size: rest.as_ref().map_or(0, |rest| rest.len()),
             rest,
             is_whole,
             from,
             own: 0,
         };
         self.owed_size += owed.size();
+        self.config.owed.take(owed.size());
         self.owed.insert(key.index(), owed);
         if let Some(subscriber) = self.subscribers.get_mut(key.0) {
             subscriber.flags.set(Flags::OWED);
@@ -376,13 +404,14 @@ impl Feed {
         let paid = bytes.min(rest.len());
         rest.advance(paid);
         owed.is_whole = false;
-        self.owed_size -= paid;
         if rest.is_empty() {
+            let size = owed.size;
             owed.rest = None;
             subscriber.flags.clear(Flags::OWED);
             if !subscriber.is_parked() {
                 self.owed.remove(&key.index());
             }
+            self.repay(size);
         }
         paid
     }

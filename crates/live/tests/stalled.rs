@@ -4,7 +4,7 @@ mod common;
 
 use common::Rig;
 use hioload_live::{
-    Action, Feed, FeedConfig, Gap, OwnerConfig, Policy, PublishError, SubscriberKey,
+    Action, Budget, Feed, FeedConfig, Gap, OwnerConfig, Policy, PublishError, SubscriberKey,
 };
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn feed(policy: Policy) -> FeedConfig {
         policy,
         rate_min: 1000,
         window: Duration::from_millis(100),
-        owed_budget: 1000,
+        owed: Budget::new(1000),
         exclude_sender: true,
         ..FeedConfig::default()
     }
@@ -388,6 +388,31 @@ fn a_frame_whose_rest_has_no_room_is_cut() {
             (0, 0)
         );
     }
+}
+
+#[test]
+fn private_copies_of_all_feeds_share_one_budget() {
+    let owed = Budget::new(1000);
+    let config = FeedConfig {
+        owed: owed.clone(),
+        ..feed(Policy::Latest)
+    };
+    let new = || Rig::new(OwnerConfig::default(), config.clone());
+    let (mut first, mut second) = (new(), new());
+    for rig in [&mut first, &mut second] {
+        rig.subscribe(1);
+        assert!(rig.publish(&[b'x'; 599]).is_ok());
+        rig.exchange();
+    }
+    assert!(matches!(stall(&mut first)[..], [Action::Latest(_)]));
+    // What it is owed, and the latest for when it comes back: there is no room for that.
+    assert_eq!(owed.used(), 600);
+    assert!(matches!(
+        stall(&mut second)[..],
+        [Action::Disconnect { .. }]
+    ));
+    drop(first);
+    assert_eq!(owed.used(), 0);
 }
 
 #[test]

@@ -51,14 +51,8 @@ impl RecvPool {
             count > 0 && buffer_size > 0,
             "misuse: an empty receive pool"
         );
-        let class = CLASS_SIZES.into_iter().find(|&size| size >= buffer_size);
-        let class = class.expect("misuse: a receive buffer above 1 MiB");
-        let slab = class.max(64 * 1024);
-        let budget = (class * usize::from(count) * 2).next_multiple_of(slab);
-        let config = PoolConfig {
-            slab_size: Some(slab),
-            ..PoolConfig::with_budget(budget)
-        };
+        let class = class_of(buffer_size).expect("misuse: a receive buffer above 1 MiB");
+        let config = config_of(class, count);
         Rc::new(Self {
             memory: BufferPool::new(config).expect("misuse: no address space for receive buffers"),
             buffer_size,
@@ -66,6 +60,12 @@ impl RecvPool {
             slots: (0..count).map(|_| Slot::default()).collect(),
             free: RefCell::new((0..count).rev().collect()),
         })
+    }
+
+    /// Bytes that `count` buffers of `buffer_size` bytes and their spares take at most. For the memory plan.
+    #[must_use]
+    pub fn bytes_max(buffer_size: usize, count: u16) -> u64 {
+        class_of(buffer_size).map_or(u64::MAX, |class| config_of(class, count).bytes_max())
     }
 
     /// Touches the memory of all buffers (not of the spares), so that receiving takes no page faults
@@ -162,6 +162,20 @@ impl RecvPool {
     fn may_share(&self) -> bool {
         let slots_in_use = self.count() - self.free_count();
         self.memory.bytes_in_use() < (slots_in_use + self.count()) * self.memory_size
+    }
+}
+
+/// Bytes of the memory behind a buffer.
+fn class_of(buffer_size: usize) -> Option<usize> {
+    CLASS_SIZES.into_iter().find(|&size| size >= buffer_size)
+}
+
+fn config_of(class: usize, count: u16) -> PoolConfig {
+    let slab = class.max(64 * 1024);
+    let budget = (class * usize::from(count) * 2).next_multiple_of(slab);
+    PoolConfig {
+        slab_size: Some(slab),
+        ..PoolConfig::with_budget(budget)
     }
 }
 

@@ -150,7 +150,13 @@ impl Owned {
 }
 
 impl FeedSlot {
-    pub(super) fn new(settings: &ChannelSettings, worker: usize, class: Class, life: u64) -> Self {
+    pub(super) fn new(
+        settings: &ChannelSettings,
+        worker: usize,
+        class: Class,
+        life: u64,
+        owed: &Budget,
+    ) -> Self {
         let config = FeedConfig {
             worker,
             class,
@@ -160,6 +166,7 @@ impl FeedSlot {
             rate_min: settings.rate_min,
             window: settings.window,
             exclude_sender: settings.exclude_sender,
+            owed: owed.clone(),
             ..FeedConfig::default()
         };
         Self {

@@ -51,6 +51,8 @@ pub(crate) struct Core {
     /// Channels with work for the end of the turn.
     pub(super) listed: Vec<hioload_live::ChannelKey>,
     pub(super) budget: Budget,
+    /// For private copies of what stalled subscribers are owed.
+    pub(super) owed: Budget,
     /// Feeds made so far: tells the lives of a channel's feed apart.
     pub(super) feeds_made: u64,
     pub(super) encoder: Encoder,
@@ -111,6 +113,7 @@ impl Core {
             channels: Channels::new(channels, Prng::new(seed)),
             listed: Vec::new(),
             budget: Budget::new(settings.channel.budget_worker),
+            owed: Budget::new(settings.channel.owed_worker()),
             feeds_made: 0,
             encoder: Encoder::new(&settings),
             inflater: Inflater::new(15),
@@ -141,6 +144,7 @@ impl Core {
     /// they were made with.
     pub(super) fn apply(&mut self, settings: Arc<Settings>) {
         self.budget.set_max(settings.channel.budget_worker);
+        self.owed.set_max(settings.channel.owed_worker());
         self.encoder.set(&settings);
         self.manager.apply(&settings.streams);
         self.settings = settings;

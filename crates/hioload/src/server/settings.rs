@@ -96,6 +96,14 @@ pub struct ChannelSettings {
     pub send_max: usize,
 }
 
+impl ChannelSettings {
+    /// Bytes that a worker may take for private copies of what stalled subscribers are owed: beside the logs, and
+    /// at least one frame.
+    pub(crate) fn owed_worker(&self) -> usize {
+        (self.budget_worker / 16).max(1 << 20)
+    }
+}
+
 /// Those of the default configuration.
 impl Default for Settings {
     fn default() -> Self {

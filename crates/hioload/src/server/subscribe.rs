@@ -141,7 +141,13 @@ impl Core {
             return;
         }
         self.feeds_made += 1;
-        let mut slot = FeedSlot::new(&self.settings.channel, me, class, self.feeds_made);
+        let mut slot = FeedSlot::new(
+            &self.settings.channel,
+            me,
+            class,
+            self.feeds_made,
+            &self.owed,
+        );
         let is_elsewhere = channel.owned.is_none();
         if let Some(owned) = &mut channel.owned {
             let attached = owned.owner.attach(me, slot.feed.ask(None), cx.now());

@@ -161,7 +161,7 @@ impl World {
             window: Duration::from_millis([20, 200][bytes.below(2)]),
             exclude_sender: bytes.below(4) > 0,
             subscribers_max: SUBSCRIBER_COUNT_MAX,
-            owed_budget: [0, 600, 64 * 1024][bytes.below(3)],
+            owed: Budget::new([0, 600, 64 * 1024][bytes.below(3)]),
             ..FeedConfig::default()
         };
         World {
