@@ -137,7 +137,7 @@ macro_rules! keys {
 keys! {
     "server.addr" --"addr" "HOST:PORT": "Where to listen; port 0 lets the system choose";
     "server.addr_clear" --"addr-clear" "HOST:PORT|off": "Where to listen in clear as well, when server.addr speaks TLS; off: nowhere";
-    "server.workers" --"workers" "N": "Worker threads, each with its own event loop; 0: one per core";
+    "server.workers" --"workers" "N": "Worker threads, each with its own event loop; 0: one per core, but no more than there is memory for";
     "server.pin" --"pin" "on|off": "Bind each worker to a core";
     "server.numa" --"numa" "NODE": "Take cores and memory of this NUMA node; auto: wherever the system puts them";
     "server.driver" --"driver" "auto|uring|poll": "How I/O is done; auto: io_uring where the system allows it, otherwise poll";

@@ -133,11 +133,17 @@ impl ServerBuilder {
     /// The most the server can take.
     #[must_use]
     pub fn plan(&self) -> MemoryPlan {
-        let workers = match self.workers {
-            0 => Machine::detect().workers(self.wish()),
+        let cores = Machine::detect().workers(self.wish());
+        self.plan_for(self.worker_count(cores, &hioload_mem::Machine::detect()))
+    }
+
+    /// As many as told; else one per core, but no more than there is memory for.
+    fn worker_count(&self, cores: usize, memory: &hioload_mem::Machine) -> usize {
+        let fits = |count: &usize| self.plan_for(*count).check(memory).is_ok();
+        match self.workers {
+            0 => (2..=cores).rev().find(fits).unwrap_or(1),
             count => count,
-        };
-        self.plan_for(workers)
+        }
     }
 
     fn plan_for(&self, workers: usize) -> MemoryPlan {
@@ -183,7 +189,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Workers, one thread each; 0: one per core.
+    /// Workers, one thread each; 0: one per core, but no more than there is memory for.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -345,13 +351,17 @@ impl ServerBuilder {
     /// What was refused, why, and what to do.
     pub fn build(self) -> Result<Server, StartError> {
         let machine = Machine::detect();
-        let count = match self.workers {
-            0 => machine.workers(self.wish()),
-            count => count,
-        };
+        let memory = hioload_mem::Machine::detect();
+        let cores = machine.workers(self.wish());
+        let count = self.worker_count(cores, &memory);
+        if self.workers == 0 && count < cores {
+            tracing::info!(
+                "{count} workers on {cores} cores: there is no memory for more; `hioload plan --workers {cores}` shows why"
+            );
+        }
         let places = machine.places(self.wish(), count)?;
         let plan = self.plan_for(count);
-        plan.check(&hioload_mem::Machine::detect())?;
+        plan.check(&memory)?;
         let use_uring = choose_driver(self.driver)?;
         check_port_free(self.addr)?;
         let certificates = self.tls.as_ref().map(Certificates::open).transpose()?;
@@ -530,6 +540,28 @@ mod tests {
             &builder.shutdown_pace,
         ];
         all.iter().map(|fact| format!("{fact:#?}")).collect()
+    }
+
+    #[test]
+    fn there_are_no_more_workers_than_there_is_memory_for() {
+        let memory = |memory_available| hioload_mem::Machine {
+            memory_available,
+            bound_by: "a test".to_owned(),
+        };
+        let builder = Server::builder();
+        let needs = |count| builder.plan_for(count).total_size();
+        for (available, count) in [
+            (needs(16), 16),
+            (needs(16) - 1, 15),
+            (needs(3), 3),
+            (needs(2) - 1, 1),
+            // Then the start is refused.
+            (0, 1),
+        ] {
+            assert_eq!(builder.worker_count(16, &memory(available)), count);
+        }
+        let told = Server::builder().workers(16);
+        assert_eq!(told.worker_count(2, &memory(needs(3))), 16);
     }
 
     #[test]
