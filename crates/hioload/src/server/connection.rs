@@ -19,7 +19,7 @@ use hioload_ws::deflate::{Deflater, Inflater};
 use hioload_ws::{Keepalive, Kind, Session as Protocol};
 
 use super::h2::Multiplex;
-use super::http::{Exchange, Progress};
+use super::http::{Exchange, Work};
 use super::recovery::Ticket;
 use crate::context::Context;
 use crate::handler::CloseReason;
@@ -167,15 +167,13 @@ pub(super) struct Cold {
     pub(super) context: Option<Context>,
     pub(super) path: Option<Box<str>>,
     /// The subprotocol, or the protocol of the application, by its place.
-    pub(super) protocol: Option<u32>,
+    pub(super) protocol: Option<usize>,
     /// Of a session that reads events: where its subscription is to begin.
     pub(super) since: Option<Since>,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) recovering: Vec<Recovering>,
     pub(super) deflate: Option<Box<Deflate>>,
-    /// Of a connection whose last answers of HTTP go out.
-    pub(super) parting: Option<Box<Progress>>,
-    /// Of a connection that speaks HTTP.
+    /// Of a connection that speaks HTTP; while it closes, how its last answers go out.
     pub(super) http: Option<Box<Exchange>>,
     /// Of a connection that speaks HTTP/2.
     pub(super) h2: Option<Box<Multiplex>>,
@@ -291,13 +289,13 @@ impl Connection {
 }
 
 impl Cold {
-    /// The peer took so much.
-    pub(super) fn moved(&mut self, now: Time, count: usize) {
-        if let Some(exchange) = &mut self.http {
-            exchange.moved(now, count);
-        } else if let Some(parting) = &mut self.parting {
-            parting.moved(now, count);
-        }
+    /// No more answers are made: from here on it is seen how the last ones go out. What was under way comes back.
+    pub(super) fn end_http(&mut self, now: Time) -> Work {
+        let exchange = self
+            .http
+            .get_or_insert_with(|| Box::new(Exchange::new(now)));
+        exchange.touch(now);
+        std::mem::take(&mut exchange.work)
     }
 
     /// Bytes of input that is not dealt with yet; counted in [`super::core::Core::assembly_size`].
@@ -322,7 +320,6 @@ impl Cold {
             && self.subscriptions.is_empty()
             && self.recovering.is_empty()
             && self.deflate.is_none()
-            && self.parting.is_none()
             && self.http.is_none()
             && self.h2.is_none()
     }

@@ -16,7 +16,7 @@ use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
 use super::fanout::Rest;
 use super::h2::{OUTPUT_HIGH, Streams};
-use super::http::{Progress, WINDOW, Work};
+use super::http::{WINDOW, Work};
 use super::message::Message;
 use super::outlet::Outlet;
 use super::output::Cork;
@@ -212,8 +212,7 @@ impl Core {
     }
 
     pub(crate) fn protocol(&self, socket: SocketId) -> Option<usize> {
-        let place = self.table.get(socket)?.cold.as_ref()?.protocol?;
-        Some(place as usize)
+        self.table.get(socket)?.cold.as_ref()?.protocol
     }
 
     pub(crate) fn buffered_size(&self, socket: SocketId) -> usize {
@@ -486,8 +485,10 @@ impl Core {
             // Also within the millisecond of the comment.
             connection.keepalive.pong(cx.now());
         }
-        if let Some(cold) = &mut connection.cold {
-            cold.moved(cx.now(), *result.as_ref().unwrap_or(&0));
+        if let Some(cold) = &mut connection.cold
+            && let Some(exchange) = &mut cold.http
+        {
+            exchange.moved(cx.now(), *result.as_ref().unwrap_or(&0));
         }
         let own = std::mem::take(&mut connection.own_in_flight) as usize;
         let channel_first = connection.facts.has(Facts::CHANNEL_FIRST);
@@ -592,17 +593,16 @@ impl Core {
         let is_answer = matches!(connection.phase, Phase::Http | Phase::H2) && !is_stream(socket);
         connection.phase = Phase::Closing;
         if let Some(cold) = &mut connection.cold {
-            cold.parting = is_answer.then(|| Box::new(Progress::new(cx.now())));
             self.assembly_size -= cold.unfinished_size();
             cold.assembly = Vec::new();
             cold.stash = Vec::new();
             self.stats.publications_refused += cold.blocked.len() as u64;
             cold.blocked.clear();
-            if let Some(mut exchange) = cold.http.take() {
+            if is_answer {
+                self.given_up.push(cold.end_http(cx.now()));
+            } else if let Some(mut exchange) = cold.http.take() {
                 self.given_up.push(std::mem::take(&mut exchange.work));
-                if is_stream(socket) {
-                    self.stream_spares.keep_exchange(exchange);
-                }
+                self.stream_spares.keep_exchange(exchange);
             }
         }
         if connection.facts.has(Facts::HELD) {

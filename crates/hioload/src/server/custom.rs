@@ -182,7 +182,7 @@ impl Hub {
         connection.phase = Phase::Open;
         connection.facts.set(Facts::OPENED | Facts::CUSTOM);
         let cold = connection.cold();
-        cold.protocol = Some(agreed.place as u32);
+        cold.protocol = Some(agreed.place);
         cold.path = (path != "/").then(|| path.into());
         self.core.stats.handshakes += 1;
         self.core.stats.sessions += 1;
@@ -227,8 +227,7 @@ impl Hub {
             self.core.stats.bytes_received += size as u64;
             let arrival = self.core.stream_message(cx, socket, Kind::Binary, bytes);
             if matches!(arrival, Arrival::Handler)
-                && let Some(protocol) =
-                    place.and_then(|place| self.protocols.get_mut(place as usize))
+                && let Some(protocol) = place.and_then(|place| self.protocols.get_mut(place))
             {
                 let session = &mut Session::new(&mut self.core, cx.reborrow(), socket);
                 protocol.received(session, bytes);
@@ -279,7 +278,7 @@ impl Core {
     fn custom_place(&self, socket: SocketId) -> Option<usize> {
         let connection = self.table.get(socket);
         let connection = connection.filter(|connection| connection.facts.has(Facts::CUSTOM))?;
-        Some(connection.cold.as_ref()?.protocol? as usize)
+        connection.cold.as_ref()?.protocol
     }
 }
 

@@ -213,8 +213,8 @@ impl Hub {
         if path != "/" {
             connection.cold().path = Some(path.into());
         }
-        if let Some(place) = accepted.protocol {
-            connection.cold().protocol = Some(place as u32);
+        if accepted.protocol.is_some() {
+            connection.cold().protocol = accepted.protocol;
         }
         if let Some(params) = accepted.deflate {
             connection.class = class_of(&params);

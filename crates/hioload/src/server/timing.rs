@@ -17,7 +17,7 @@ impl Core {
     /// Sets the timer of a connection that ends.
     pub(super) fn rearm_end(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         let until_closed = cx.now() + self.settings.close_timeout;
-        let deadline = self.parting_deadline(socket).unwrap_or(until_closed);
+        let deadline = self.answer_deadline(socket).unwrap_or(until_closed);
         self.set_timer(cx, socket, deadline);
     }
 
@@ -25,16 +25,15 @@ impl Core {
     pub(super) fn parted(&mut self, cx: &mut Cx<'_>, socket: SocketId) {
         let connection = self.table.get_mut(socket);
         let cold = connection.and_then(|connection| connection.cold.as_mut());
-        if cold.is_some_and(|cold| cold.parting.take().is_some()) {
+        if cold.is_some_and(|cold| cold.http.take().is_some()) {
             self.rearm_end(cx, socket);
         }
     }
 
     /// Until when the last answers of HTTP have to go on.
-    fn parting_deadline(&self, socket: SocketId) -> Option<Time> {
-        let cold = self.table.get(socket)?.cold.as_ref()?;
-        let parting = cold.parting.as_ref()?;
-        Some(parting.since() + self.settings.body_timeout)
+    fn answer_deadline(&self, socket: SocketId) -> Option<Time> {
+        let exchange = self.table.get(socket)?.cold.as_ref()?.http.as_ref()?;
+        Some(exchange.touched() + self.settings.body_timeout)
     }
 }
 
@@ -78,7 +77,7 @@ impl Hub {
             Phase::Open => self.keep_alive(cx, socket),
             Phase::Http => self.http_due(cx, socket),
             Phase::H2 => self.h2_due(cx, socket),
-            Phase::Closing | Phase::Lingering => match self.core.parting_deadline(socket) {
+            Phase::Closing | Phase::Lingering => match self.core.answer_deadline(socket) {
                 Some(deadline) if cx.now() < deadline => {
                     self.core.set_timer(cx, socket, deadline);
                 }

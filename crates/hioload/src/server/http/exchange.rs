@@ -25,20 +25,14 @@ pub(in crate::server) struct Exchange {
     pub(super) is_head: bool,
     /// The connection ends with the answer at hand.
     pub(super) is_last: bool,
-    progress: Progress,
+    /// When something last went on that counts.
+    touched: Time,
+    /// Bytes since then.
+    progress: usize,
     /// Its body waits for memory of ours.
     is_held: bool,
     /// When its timer fires, if one is set.
     pub(super) due: Option<Time>,
-}
-
-/// How what is to move goes on.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Progress {
-    /// When something last went on that counts.
-    since: Time,
-    /// Bytes since then.
-    bytes: usize,
 }
 
 /// What the request at hand is waiting for.
@@ -143,29 +137,8 @@ pub(in crate::server) struct Part {
     pub(super) is_damaged: bool,
 }
 
-impl Progress {
-    pub(in crate::server) fn new(now: Time) -> Self {
-        Self {
-            since: now,
-            bytes: 0,
-        }
-    }
-
-    pub(in crate::server) fn since(&self) -> Time {
-        self.since
-    }
-
-    /// Bytes came or went. A few do not count: who sends or takes them one by one is not waited for.
-    pub(in crate::server) fn moved(&mut self, now: Time, count: usize) {
-        self.bytes += count;
-        if self.bytes >= PROGRESS_MIN {
-            *self = Self::new(now);
-        }
-    }
-}
-
 impl Exchange {
-    pub(super) fn new(now: Time) -> Self {
+    pub(in crate::server) fn new(now: Time) -> Self {
         Self::of(Machine::Socket(Server::new()), now)
     }
 
@@ -185,7 +158,8 @@ impl Exchange {
             work: Work::Idle,
             is_head: false,
             is_last: false,
-            progress: Progress::new(now),
+            touched: now,
+            progress: 0,
             is_held: false,
             due: None,
         }
@@ -198,7 +172,8 @@ impl Exchange {
 
     /// Something begins: a request, an answer, or waiting for one.
     pub(in crate::server) fn touch(&mut self, now: Time) {
-        self.progress = Progress::new(now);
+        self.touched = now;
+        self.progress = 0;
         self.is_held = false;
     }
 
@@ -223,13 +198,17 @@ impl Exchange {
         }
     }
 
-    /// Bytes came or went.
+    /// Bytes came or went. A few do not count: who sends or takes them one by one is not waited for.
     pub(in crate::server) fn moved(&mut self, now: Time, count: usize) {
-        self.progress.moved(now, count);
+        self.progress += count;
+        if self.progress >= PROGRESS_MIN {
+            self.touched = now;
+            self.progress = 0;
+        }
     }
 
-    pub(super) fn touched(&self) -> Time {
-        self.progress.since()
+    pub(in crate::server) fn touched(&self) -> Time {
+        self.touched
     }
 
     /// The answer is complete. Whether the connection can take another request.

@@ -32,7 +32,7 @@ use hioload_mem::Segment;
 use hioload_reactor::SocketId;
 
 use self::answer::Answer;
-pub(super) use self::exchange::{Asked, Exchange, Progress, Work};
+pub(super) use self::exchange::{Asked, Exchange, Work};
 use super::connection::{Facts, Phase};
 use super::core::Cx;
 use super::hub::Hub;
@@ -144,11 +144,6 @@ impl Hub {
         input: &mut Input<'_>,
     ) -> Next {
         let (now, limits) = (cx.now(), self.core.settings.http);
-        if !input.rest().is_empty()
-            && let Next::Stop = self.begin_put(cx, socket)
-        {
-            return Next::Stop;
-        }
         let cork = self.core.cork.len();
         let Some(connection) = self.core.table.get_mut(socket) else {
             return Next::Stop;
@@ -163,7 +158,8 @@ impl Hub {
         let room = match &exchange.work {
             Work::Idle if !is_backed_up => usize::MAX,
             // Nothing has come of it.
-            Work::Offered { .. } => 0,
+            Work::Offered { .. } if input.rest().is_empty() => 0,
+            Work::Offered { .. } => return self.begin_put(cx, socket),
             Work::List { .. } => usize::MAX,
             Work::Put { key, .. } => match &mut self.store {
                 // A buffer for it is taken, but not for nothing.
@@ -251,6 +247,10 @@ impl Hub {
 
     pub(super) fn exchange(&mut self, socket: SocketId) -> Option<&mut Exchange> {
         let connection = self.core.table.get_mut(socket)?;
+        if connection.phase != Phase::Http {
+            // What goes out still is not to be added to.
+            return None;
+        }
         connection.cold.as_mut()?.http.as_deref_mut()
     }
 
