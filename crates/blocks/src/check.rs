@@ -115,16 +115,20 @@ impl Finding {
         match self {
             Finding::Superblock(_) => "restore index.mdbx from a backup",
             Finding::Row(_) => {
-                "delete the row and put the content again; several such rows speak for a damaged medium"
+                "delete such rows with `hioload blocks check --drop-damaged-rows` and put the contents again; several of them speak for a damaged medium"
             }
             Finding::Outside { .. } => {
-                "restore blocks.dat if it was cut off; otherwise delete the block and put it again"
+                "restore blocks.dat if it was cut off; otherwise delete the block with `hioload blocks rm --force` and put it again"
             }
             Finding::Overlap { .. } => {
-                "verify both: delete the one whose content is damaged, and put it again"
+                "verify both: delete the one whose content is damaged with `hioload blocks rm --force`, and put it again"
             }
-            Finding::InJournal { .. } => "delete the block and put the content again",
-            Finding::Orphan { .. } => "put the block again, or delete the reference",
+            Finding::InJournal { .. } => {
+                "delete the block with `hioload blocks rm --force` and put the content again"
+            }
+            Finding::Orphan { .. } => {
+                "put the block again, or delete the reference with `hioload blocks rm --force`"
+            }
             Finding::FreeMap(_) => {
                 "report it with this output; the store itself is not touched by it"
             }

@@ -149,6 +149,22 @@ fn references_belong_to_their_block() {
 }
 
 #[test]
+fn references_of_a_block_are_forgotten_together() {
+    on_each(|index| {
+        let neighbour = hash(1).next().expect("not the last");
+        for (hash, name) in [(hash(1), b"a"), (neighbour, b"a"), (hash(1), b"b")] {
+            assert_eq!(index.put_reference(&hash, name, b""), Ok(false));
+        }
+        index.commit(true).expect("commits");
+        assert_eq!(index.put_reference(&hash(1), b"c", b""), Ok(false));
+        assert_eq!(index.delete_references(&hash(1)), Ok(3));
+        assert_eq!(index.delete_references(&hash(1)), Ok(0));
+        assert_eq!(index.reference_count(&hash(1), 9), Ok(0));
+        assert_eq!(index.reference_count(&neighbour, 9), Ok(1));
+    });
+}
+
+#[test]
 fn names_and_values_have_limits() {
     on_each(|index| {
         let bytes = vec![0xff; REFERENCE_VALUE_SIZE_MAX + 1];
@@ -476,6 +492,12 @@ fn damaged_rows_are_told_and_passed_over() {
         Ok(())
     });
     assert_eq!((walked, good, bad), (Ok(None), 9, 2));
+    // All of them at once, in steps.
+    for (count_max, count) in [(2, 2), (2, 1), (2, 0)] {
+        assert_eq!(index.delete_damaged(count_max), Ok(count));
+    }
+    assert_eq!(index.scan(&mut |_, _| Ok(())), Ok(9));
+    index.rollback();
     // A damaged row can be deleted, and put again.
     assert_eq!(index.delete_block(&hash(3)), Ok(true));
     index.put_block(&hash(3), &record(3)).expect("room");

@@ -252,6 +252,16 @@ fn references_hold_a_block() {
     let rm = blocks("rm", &["--data", place.data()], &[&name]);
     assert!(rm.code == 1 && rm.stderr.contains(held), "{rm:?}");
     assert_eq!(blocks("has", &["--data", place.data()], &[&name]).code, 0);
+    let rm = blocks("rm", &[], &["--force", &name]);
+    assert!(rm.code == 2 && rm.stderr.contains("--data"), "{rm:?}");
+    let on = &["--data", place.data()];
+    let rm = blocks("rm", on, &["--force", &name]);
+    assert_eq!(rm.code, 0, "{rm:?}");
+    let check = blocks("check", on, &[]);
+    assert!(
+        check.code == 0 && check.stderr.contains("0 blocks, 0 B, 0 references"),
+        "{check:?}"
+    );
 }
 
 #[test]
@@ -658,12 +668,21 @@ fn check_says_what_does_not_agree_where_and_what_to_do() {
     );
     let rm = blocks("rm", on, &[&outside.to_string(), &overlapping.to_string()]);
     assert_eq!(rm.code, 0, "{rm:?}");
-    with_index(&place, |index| {
-        index
-            .delete_reference(&Hash::of(b"gone"), b"lost")
-            .expect("it is there");
-    });
+    let rm = blocks("rm", on, &["--force", &Hash::of(b"gone").to_string()]);
+    assert_eq!(rm.code, 0, "{rm:?}");
     assert_eq!(blocks("check", on, &["--contents"]).code, 0);
+
+    damage_row(&place, &Hash::of(b"a"));
+    let check = blocks("check", on, &[]);
+    assert!(
+        check.code == 1 && check.stdout.contains("--drop-damaged-rows"),
+        "{check:?}"
+    );
+    let check = blocks("check", on, &["--drop-damaged-rows"]);
+    assert!(
+        check.code == 0 && check.stderr.contains("1 damaged row deleted"),
+        "{check:?}"
+    );
 }
 
 #[test]

@@ -361,6 +361,14 @@ impl Index for MachineIndex {
         self.inner.delete_reference(hash, name)
     }
 
+    fn delete_references(&mut self, hash: &Hash) -> Result<u64, IndexError> {
+        self.inner.delete_references(hash)
+    }
+
+    fn delete_damaged(&mut self, count_max: usize) -> Result<usize, IndexError> {
+        self.inner.delete_damaged(count_max)
+    }
+
     fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError> {
         self.inner.reference_count(hash, count_max)
     }

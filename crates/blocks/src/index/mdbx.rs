@@ -402,6 +402,44 @@ impl Index for MdbxIndex {
         self.delete(self.mdbx.tables.references, key.as_slice())
     }
 
+    fn delete_references(&mut self, hash: &Hash) -> Result<u64, IndexError> {
+        let table = self.mdbx.tables.references;
+        let mut keys = Vec::new();
+        self.walk(table, hash.as_bytes(), &mut |key, _| {
+            let is_of_hash = key.starts_with(hash.as_bytes());
+            if is_of_hash {
+                keys.push(key.to_vec());
+            }
+            Ok(is_of_hash)
+        })?;
+        for key in &keys {
+            self.delete(table, key)?;
+        }
+        Ok(keys.len() as u64)
+    }
+
+    fn delete_damaged(&mut self, count_max: usize) -> Result<usize, IndexError> {
+        let Tables {
+            blocks, references, ..
+        } = self.mdbx.tables;
+        let mut keys = Vec::new();
+        for (table, is_sound) in [
+            (blocks, row::is_block as fn(&[u8], &[u8]) -> bool),
+            (references, row::is_reference),
+        ] {
+            self.walk(table, &[], &mut |key, row| {
+                if keys.len() < count_max && !is_sound(key, row) {
+                    keys.push((table, key.to_vec()));
+                }
+                Ok(keys.len() < count_max)
+            })?;
+        }
+        for (table, key) in &keys {
+            self.delete(*table, key)?;
+        }
+        Ok(keys.len())
+    }
+
     fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError> {
         let mut count = 0;
         let table = self.mdbx.tables.references;

@@ -363,6 +363,34 @@ impl Index for MemoryIndex {
         self.lock().change(Table::References, key.as_slice(), None)
     }
 
+    fn delete_references(&mut self, hash: &Hash) -> Result<u64, IndexError> {
+        let mut shared = self.lock();
+        let mut rows = shared.rows(Table::References, hash.as_bytes(), usize::MAX, true);
+        rows.retain(|(key, _)| key.starts_with(hash.as_bytes()));
+        for (key, _) in &rows {
+            shared.change(Table::References, key, None)?;
+        }
+        Ok(rows.len() as u64)
+    }
+
+    fn delete_damaged(&mut self, count_max: usize) -> Result<usize, IndexError> {
+        let mut shared = self.lock();
+        let mut keys = Vec::new();
+        for (table, is_sound) in [
+            (Table::Blocks, row::is_block as fn(&[u8], &[u8]) -> bool),
+            (Table::References, row::is_reference),
+        ] {
+            let rows = shared.rows(table, &[], usize::MAX, true).into_iter();
+            let damaged = rows.filter(|(key, row)| !is_sound(key, row));
+            keys.extend(damaged.map(|(key, _)| (table, key)));
+        }
+        keys.truncate(count_max);
+        for (table, key) in &keys {
+            shared.change(*table, key, None)?;
+        }
+        Ok(keys.len())
+    }
+
     fn reference_count(&mut self, hash: &Hash, count_max: u64) -> Result<u64, IndexError> {
         let count_max = bounded(count_max);
         let rows = self

@@ -118,6 +118,19 @@ pub trait Index {
     /// [`IndexError::Limit`] for a name that could not be one.
     fn delete_reference(&mut self, hash: &Hash, name: &[u8]) -> Result<bool, IndexError>;
 
+    /// Forgets all references of a block, damaged rows included; returns their number. Never [`IndexError::Full`].
+    ///
+    /// # Errors
+    /// What kept the index from reading or writing.
+    fn delete_references(&mut self, hash: &Hash) -> Result<u64, IndexError>;
+
+    /// Forgets at most `count_max` rows of blocks and references that cannot be read; returns their number. Walks over
+    /// everything. Never [`IndexError::Full`].
+    ///
+    /// # Errors
+    /// What kept the index from reading or writing.
+    fn delete_damaged(&mut self, count_max: usize) -> Result<usize, IndexError>;
+
     /// How many references a block has, counted up to `count_max`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 
 use crate::hash::{HASH_SIZE, Hash};
 use crate::index::IndexError;
+use crate::record::Record;
 
 /// Bytes of the longest name of a reference.
 pub const REFERENCE_NAME_SIZE_MAX: usize = 256;
@@ -104,6 +105,16 @@ pub(crate) fn split_reference_key(key: &[u8]) -> Result<(Hash, &[u8]), IndexErro
             format!("{} bytes", key.len()),
         )),
     }
+}
+
+/// Whether a row of a block can be read.
+pub(crate) fn is_block(key: &[u8], row: &[u8]) -> bool {
+    block_key(key).is_ok_and(|hash| Record::decode(&hash, row).is_ok())
+}
+
+/// Whether a row of a reference can be read.
+pub(crate) fn is_reference(key: &[u8], row: &[u8]) -> bool {
+    decode_reference(key, row).is_ok()
 }
 
 /// The hash that is the key of a block.

@@ -16,8 +16,8 @@ pub(super) trait Access {
     /// The contents of these, verified; at most [`CONTENTS_MAX`].
     fn contents(&mut self, hashes: &[Hash], source: Source) -> Vec<Result<Vec<u8>, Trouble>>;
 
-    /// Deletes each of these.
-    fn delete(&mut self, hashes: &[Hash]) -> Vec<Result<(), Trouble>>;
+    /// Deletes each of these; with their references if that is wanted, which servers refuse.
+    fn delete(&mut self, hashes: &[Hash], with_references: bool) -> Vec<Result<(), Trouble>>;
 
     /// At most `limit` blocks behind `after`, in the order of their hashes.
     fn page(&mut self, after: Option<Hash>, limit: u64) -> Result<Page, Trouble>;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hioload_blocks::CheckEvent;
+use hioload_blocks::{CheckEvent, IndexError};
 
 use super::Verdict;
 use super::access::Access as _;
@@ -26,6 +26,10 @@ pub(super) struct CheckArgs {
     /// Open a store whose journal is damaged: changes that it alone has, of the last second before a sudden end, are lost
     #[arg(long)]
     give_up_journal: bool,
+
+    /// Delete rows of the index that cannot be read, before anything else: which contents they named nobody knows
+    #[arg(long)]
+    drop_damaged_rows: bool,
 }
 
 /// Prints what does not agree. Fine when there is nothing, and no block is known to be damaged.
@@ -35,6 +39,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<Verdict, Stop> {
     } else {
         Directory::open(&args.data)?
     };
+    if args.drop_damaged_rows {
+        let dropped = directory
+            .drop_damaged_rows()
+            .map_err(|error| unreadable(&error))?;
+        eprintln!("{} deleted", count(dropped as u64, "damaged row"));
+    }
     let mut tally = Tally::default();
     if args.contents {
         let progress = Progress::of_bytes(None);
@@ -54,11 +64,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<Verdict, Stop> {
         }
     });
     drop(progress);
-    let report = report.map_err(|error| {
-        Stop::Failed(format!(
-            "the index cannot be read: {error}; restore index.mdbx from a backup"
-        ))
-    })?;
+    let report = report.map_err(|error| unreadable(&error))?;
     said?;
     if !args.contents && report.damaged > 0 {
         for hash in damaged(&mut directory)? {
@@ -78,6 +84,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<Verdict, Stop> {
         report.damaged,
     );
     Ok(Verdict::of(report.findings == 0 && report.damaged == 0))
+}
+
+fn unreadable(error: &IndexError) -> Stop {
+    Stop::Failed(format!(
+        "the index cannot be read: {error}; restore index.mdbx from a backup"
+    ))
 }
 
 /// Blocks that are on record as damaged.

@@ -23,6 +23,9 @@ use super::stop::Stop;
 /// Memory for one content at a time, and then some.
 const MEMORY: usize = 32 << 20;
 
+/// Damaged rows deleted in one commit.
+const DROP_STEP: usize = 10_000;
+
 /// Opens the files of a store.
 pub(super) fn open(path: &Path, creates: bool) -> Result<Store, Stop> {
     open_with(
@@ -176,22 +179,36 @@ impl Directory {
         Ok(content.to_vec())
     }
 
-    fn remove(&mut self, hash: &Hash) -> Result<(), Trouble> {
+    fn remove(&mut self, hash: &Hash, with_references: bool) -> Result<(), Trouble> {
         let outcome = self.index.reference_count(hash, 1).and_then(|count| {
-            if count > 0 {
+            if count > 0 && !with_references {
                 return Ok(Err(Trouble::Refused(
-                    "references hold the block; drop them first".to_owned(),
+                    "references hold the block; drop them first, or use --force".to_owned(),
                 )));
             }
+            let dropped = self.index.delete_references(hash)?;
             // Damaged rows go, too. What is free follows from the index when it is opened.
             let was_there = self.index.delete_block(hash)?;
-            Ok(if was_there {
+            Ok(if was_there || dropped > 0 {
                 Ok(())
             } else {
                 Err(Trouble::Missing)
             })
         });
         outcome.map_err(|error| self.lost(&error))?
+    }
+
+    /// Deletes rows that cannot be read. Returns how many there were.
+    pub(super) fn drop_damaged_rows(&mut self) -> Result<usize, IndexError> {
+        let mut count = 0;
+        loop {
+            let dropped = self.index.delete_damaged(DROP_STEP)?;
+            self.index.commit(true)?;
+            count += dropped;
+            if dropped < DROP_STEP {
+                return Ok(count);
+            }
+        }
     }
 }
 
@@ -211,8 +228,9 @@ impl Access for Directory {
         hashes.iter().map(|hash| self.content(hash)).collect()
     }
 
-    fn delete(&mut self, hashes: &[Hash]) -> Vec<Result<(), Trouble>> {
-        let outcomes = hashes.iter().map(|hash| self.remove(hash)).collect();
+    fn delete(&mut self, hashes: &[Hash], with_references: bool) -> Vec<Result<(), Trouble>> {
+        let remove = |hash| self.remove(hash, with_references);
+        let outcomes = hashes.iter().map(remove).collect();
         match self.index.commit(true) {
             Ok(()) => outcomes,
             Err(error) => hashes.iter().map(|_| Err(self.lost(&error))).collect(),

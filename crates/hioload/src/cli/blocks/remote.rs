@@ -66,7 +66,11 @@ impl Access for Remote {
         self.each(hashes, |server, hash| content(server, hash, source))
     }
 
-    fn delete(&mut self, hashes: &[Hash]) -> Vec<Result<(), Trouble>> {
+    fn delete(&mut self, hashes: &[Hash], with_references: bool) -> Vec<Result<(), Trouble>> {
+        if with_references {
+            let why = "references are dropped by force in a directory only";
+            return vec![Err(Trouble::Lost(why.to_owned())); hashes.len()];
+        }
         self.each(hashes, |server, hash| {
             let answer = server.call(&Method::DELETE, &path(hash), &[], &[]);
             let answer = answer.map_err(lost)?;

@@ -16,6 +16,10 @@ pub(super) struct RmArgs {
     #[command(flatten)]
     place: Place,
 
+    /// Their references, too; in a directory (--data) only
+    #[arg(long, requires = "data")]
+    force: bool,
+
     /// Which; `-`: the first word of each line of stdin
     #[arg(required = true, value_name = "HASH")]
     hashes: Vec<Name>,
@@ -27,7 +31,7 @@ pub(super) fn run(args: &RmArgs) -> Result<Verdict, Stop> {
     let mut access = args.place.open()?;
     let mut is_fine = true;
     for some in hashes.chunks(STEP) {
-        for (hash, outcome) in some.iter().zip(access.delete(some)) {
+        for (hash, outcome) in some.iter().zip(access.delete(some, args.force)) {
             match outcome {
                 Ok(()) => {}
                 Err(trouble) if trouble.is_lost() => return Err(trouble.into()),
