@@ -32,7 +32,7 @@ use signet_libmdbx::{
     SyncMode, WriteFlags,
 };
 
-use errors::{commit_error, io_error, mdbx_error, read_error};
+use errors::{io_error, mdbx_error, read_error, write_error};
 use flusher::Flusher;
 use reading::{EachRow, MdbxReader, scan_blocks, walk, with_row};
 
@@ -329,7 +329,7 @@ impl MdbxIndex {
     }
 
     fn break_batch(&mut self, error: MdbxError, action: &'static str) -> IndexError {
-        let error = mdbx_error(error, action);
+        let error = write_error(error, action);
         self.broken = Some(error.clone());
         error
     }
@@ -479,7 +479,7 @@ impl Index for MdbxIndex {
         if let Some(batch) = batch {
             self.is_synced = false;
             batch.commit().map_err(|error| {
-                let error = commit_error(error);
+                let error = write_error(error, "commit of the index");
                 // Out of room before the new root was written: the old one stands.
                 self.is_poisoned = error != IndexError::Full;
                 error
@@ -572,6 +572,28 @@ fn to_size(bytes: u64) -> Result<usize, IndexError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_that_uses_up_the_map_is_refused_for_want_of_room() {
+        let directory = tempfile::tempdir().expect("a place for files");
+        let options = MdbxOptions {
+            map_size_max: 4 << 20,
+            growth_step: 64 << 10,
+            reserve_size: 64 << 10,
+            readers_max: 8,
+        };
+        let index = Mdbx::open(&directory.path().join("index"), options);
+        let mut index = index.expect("a new one").writer();
+        index.row = vec![7; 1000];
+        let table = index.mdbx.tables.references;
+        let put = |n: u32| index.put_anyway(table, &n.to_be_bytes());
+        let refused = (0..10_000).map(put).find_map(Result::err);
+        assert_eq!(refused, Some(IndexError::Full));
+        assert_eq!(index.commit(true), Err(IndexError::Full));
+        index.rollback();
+        index.put_meta(MetaKey::Superblock, &[1]).expect("room");
+        assert_eq!(index.commit(true), Ok(()));
+    }
 
     #[test]
     fn what_the_flush_could_not_write_fails_the_next_sync_and_every_one_after_it() {

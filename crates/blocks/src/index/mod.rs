@@ -79,7 +79,8 @@ pub trait IndexReader: Send {
 /// The only writer.
 ///
 /// After [`IndexError::Full`], [`IndexError::Limit`] and [`IndexError::Corrupt`] the change was not made, and the batch goes on
-/// without it. After any other error of a change the batch cannot be committed: commit says so again, and drops it.
+/// without it; when the room that is kept for deleting is used up as well, commit says [`IndexError::Full`] again. After any
+/// other error of a change the batch cannot be committed: commit says so again, and drops it.
 pub trait Index {
     /// The record of a block.
     ///

@@ -34,11 +34,11 @@ pub(super) fn mdbx_error(error: MdbxError, action: &'static str) -> IndexError {
     }
 }
 
-pub(super) fn commit_error(error: MdbxError) -> IndexError {
+pub(super) fn write_error(error: MdbxError, action: &'static str) -> IndexError {
     if error == MdbxError::MapFull || medium::is_out_of_room(error.to_err_code()) {
         IndexError::Full
     } else {
-        mdbx_error(error, "commit of the index")
+        mdbx_error(error, action)
     }
 }
 
