@@ -4,6 +4,7 @@
 //! the task fails if there is one. A rule is about the product: it must not know how files got
 //! there.
 
+mod dependencies;
 mod rooms;
 mod sources;
 
@@ -16,8 +17,10 @@ use crate::stop::{Outcome, Stop};
 pub(crate) fn run(args: Args) -> Outcome {
     args.finish()?;
     let paths = tracked_paths()?;
-    let mut findings = rooms::check()?;
-    findings.extend(sources::check(root(), &paths)?);
+    let (rooms, metadata) = (rooms::read(root())?, rooms::metadata()?);
+    let mut findings = rooms::check(&rooms, &metadata)?;
+    findings.extend(dependencies::check(root(), &metadata)?);
+    findings.extend(sources::check(root(), &paths, &rooms)?);
     if let Err(Stop::Failed(why)) = limits::check() {
         findings.push(why);
     }

@@ -3,80 +3,28 @@
 //! Only what ships counts: dev-dependencies may reach sideways for a test.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::process::{cargo, output};
 use crate::stop::{Outcome, Stop};
 
+/// Where the table is.
+const PAGE: &str = "ARCHITECTURE.md";
+
 /// A room and the rooms it may depend on directly.
-struct Room {
-    name: &'static str,
-    may_know: &'static [&'static str],
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    name: String,
+    may_know: Vec<String>,
     /// A pure room is a state machine: no sockets, clocks, threads or system calls.
     is_pure: bool,
 }
 
-const ROOMS: &[Room] = &[
-    Room {
-        name: "base",
-        may_know: &[],
-        is_pure: true,
-    },
-    Room {
-        name: "mem",
-        may_know: &["base"],
-        is_pure: false,
-    },
-    Room {
-        name: "ring",
-        may_know: &["base"],
-        is_pure: false,
-    },
-    Room {
-        name: "ws",
-        may_know: &["base"],
-        is_pure: true,
-    },
-    Room {
-        name: "http",
-        may_know: &["base"],
-        is_pure: true,
-    },
-    Room {
-        name: "reactor",
-        may_know: &["base", "mem", "ring"],
-        is_pure: false,
-    },
-    Room {
-        name: "net",
-        may_know: &["base", "mem", "ring", "reactor"],
-        is_pure: false,
-    },
-    Room {
-        name: "live",
-        may_know: &["base", "mem"],
-        is_pure: true,
-    },
-    Room {
-        name: "streams",
-        may_know: &["base", "ring"],
-        is_pure: true,
-    },
-    Room {
-        name: "blocks",
-        may_know: &["base", "mem", "ring", "http"],
-        is_pure: false,
-    },
-    Room {
-        name: "control",
-        may_know: &["base"],
-        is_pure: false,
-    },
-];
-
 /// The facade may know every room; it leaves the system to them.
-const FACADE: &str = "hioload";
+pub(super) const FACADE: &str = "hioload";
 
 /// Crates that speak to the operating system: not for pure rooms.
 const SYSTEM_CRATES: &[&str] = &[
@@ -103,11 +51,54 @@ const FOREIGN_CRATES: &[&str] = &[
 /// Direct dependencies of each workspace package: normal and build ones, whatever the target.
 type Dependencies = BTreeMap<String, Vec<String>>;
 
-pub(super) fn check() -> Outcome<Vec<String>> {
+/// The rooms as the architecture has them: a row for each, and a sentence that names the pure ones.
+pub(super) fn read(root: &Path) -> Outcome<Vec<Room>> {
+    let page = fs::read_to_string(root.join(PAGE)).map_err(|error| Stop::io(PAGE, &error))?;
+    let rooms = parse(&page);
+    if rooms.iter().any(|room| room.is_pure) && rooms.iter().any(|room| !room.is_pure) {
+        return Ok(rooms);
+    }
+    let why = "no table of rooms, or no sentence `… are pure: …`";
+    Err(Stop::Failed(format!("{PAGE}: {why}")))
+}
+
+pub(super) fn parse(page: &str) -> Vec<Room> {
+    let ticked = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let text = page.replace('\n', " ");
+    let sentence = text.split_once(" are pure:").map(|(before, _)| before);
+    let sentence = sentence.and_then(|before| before.rsplit(". ").next());
+    let pure = ticked(sentence.unwrap_or_default());
+    let row = |line: &str| {
+        let cells: Vec<_> = line.strip_prefix("| `crates/")?.split(" | ").collect();
+        let name = cells.first()?.trim_end_matches('`').to_owned();
+        let may_know = cells.last()?.trim_end_matches(" |").split(", ");
+        Some(Room {
+            is_pure: pure.contains(&name),
+            may_know: may_know.map(str::to_owned).collect(),
+            name,
+        })
+    };
+    page.lines()
+        .filter_map(row)
+        .filter(|room| room.name != FACADE)
+        .collect()
+}
+
+pub(super) fn metadata() -> Outcome<Value> {
     let metadata = output(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
-    let metadata = serde_json::from_str(&metadata)
-        .map_err(|error| Stop::Failed(format!("cargo metadata: {error}")))?;
-    let mut findings = findings(&dependencies(&metadata));
+    serde_json::from_str(&metadata)
+        .map_err(|error| Stop::Failed(format!("cargo metadata: {error}")))
+}
+
+pub(super) fn check(rooms: &[Room], metadata: &Value) -> Outcome<Vec<String>> {
+    let mut findings = findings(rooms, &dependencies(metadata));
+    findings.extend(without_row(rooms, metadata));
     let tree = output(cargo().args([
         "tree",
         "--package",
@@ -144,17 +135,18 @@ fn dependencies(metadata: &Value) -> Dependencies {
         .collect()
 }
 
-fn findings(dependencies: &Dependencies) -> Vec<String> {
+fn findings(rooms: &[Room], dependencies: &Dependencies) -> Vec<String> {
     let mut findings = Vec::new();
-    for room in ROOMS {
+    for room in rooms {
         let Some(names) = dependencies.get(&format!("hioload-{}", room.name)) else {
+            findings.push(format!("{PAGE}: there is no crates/{}", room.name));
             continue;
         };
         for name in names {
             let other = name
                 .strip_prefix("hioload-")
                 .or((name == FACADE).then_some(FACADE));
-            if other.is_some_and(|other| !room.may_know.contains(&other)) {
+            if other.is_some_and(|other| !room.may_know.iter().any(|known| known == other)) {
                 findings.push(format!("crates/{}: must not know {name}", room.name));
             }
             if room.is_pure && SYSTEM_CRATES.contains(&name.as_str()) {
@@ -168,6 +160,20 @@ fn findings(dependencies: &Dependencies) -> Vec<String> {
     findings
 }
 
+fn without_row(rooms: &[Room], metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array();
+    let paths = packages
+        .into_iter()
+        .flatten()
+        .filter_map(|package| package["manifest_path"].as_str());
+    let names = paths
+        .filter_map(|path| path.rsplit_once("/crates/")?.1.strip_suffix("/Cargo.toml"))
+        .filter(|name| *name != FACADE && !rooms.iter().any(|room| room.name == *name));
+    names
+        .map(|name| format!("{PAGE}: there is no row for crates/{name}"))
+        .collect()
+}
+
 fn foreign_crates(tree: &str) -> Vec<String> {
     let names = tree
         .lines()
@@ -179,8 +185,8 @@ fn foreign_crates(tree: &str) -> Vec<String> {
 }
 
 /// Rooms whose sources must not mention sockets, clocks and threads.
-pub(super) fn is_pure(room: &str) -> bool {
-    ROOMS
+pub(super) fn is_pure(rooms: &[Room], room: &str) -> bool {
+    rooms
         .iter()
         .any(|entry| entry.name == room && entry.is_pure)
 }
@@ -188,6 +194,56 @@ pub(super) fn is_pure(room: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TABLE: &str = "\
+| room | what lives there | may know |
+|---|---|---|
+| `crates/base` | ids, time | nothing |
+| `crates/mem` | buffers | base |
+| `crates/ws` | sessions | base |
+| `crates/live` | logs, `cursors` | base, mem |
+| `crates/hioload` | server | all |
+
+It is checked. `base`, `ws` and `live`
+are pure: no socket.
+";
+
+    /// Those about rooms that depend on something.
+    fn findings(dependencies: &Dependencies) -> Vec<String> {
+        let is_there = |room: &Room| dependencies.contains_key(&format!("hioload-{}", room.name));
+        let rooms: Vec<_> = parse(TABLE).into_iter().filter(is_there).collect();
+        super::findings(&rooms, dependencies)
+    }
+
+    #[test]
+    fn the_table_is_read_as_it_stands() {
+        let rooms = parse(TABLE);
+        let names: Vec<_> = rooms.iter().map(|room| room.name.as_str()).collect();
+        assert_eq!(names, ["base", "mem", "ws", "live"]);
+        assert_eq!(rooms[3].may_know, ["base", "mem"]);
+        let pure: Vec<_> = rooms.iter().map(|room| room.is_pure).collect();
+        assert_eq!(pure, [true, false, true, true]);
+        assert!(
+            !parse("| `crates/base` | a | nothing |")
+                .iter()
+                .any(|room| room.is_pure)
+        );
+    }
+
+    #[test]
+    fn a_room_without_a_row_is_found() {
+        let metadata = serde_json::json!({"packages": [
+            {"manifest_path": "/x/crates/new/Cargo.toml"},
+            {"manifest_path": "/x/crates/base/Cargo.toml"},
+            {"manifest_path": "/x/crates/hioload/Cargo.toml"},
+            {"manifest_path": "/x/bench/Cargo.toml"},
+        ]});
+        assert_eq!(
+            without_row(&parse(TABLE), &metadata),
+            ["ARCHITECTURE.md: there is no row for crates/new"]
+        );
+        assert!(!super::findings(&parse(TABLE), &Dependencies::new()).is_empty());
+    }
 
     fn dependencies_of(package: &str, names: &[&str]) -> Dependencies {
         let names = names.iter().map(|&name| name.to_owned()).collect();
