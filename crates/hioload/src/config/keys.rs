@@ -313,9 +313,9 @@ On SIGHUP the file is read again. Keys marked *yes* take effect at once, from th
 handshake on. Keys marked *for new channels* or *for new connections* hold for those that are made from then
 on: what there is keeps the value it was made with. A channel that no one uses is forgotten after
 `channel.linger`, and new when it is next used; its part on a worker is new when the first subscriber of its
-encoding comes there. Others wait for the next start and say why. The log tells what became of each key that changed, and `/debug/config` of
-the admin listener shows what is in effect and where it was set. A file with anything wrong in it
-changes nothing.
+encoding comes there. Others wait for the next start and say why. The log tells what became of each key
+that changed, and `/debug/config` of the admin listener shows what is in effect and where it was set. A file
+with anything wrong in it, or a certificate that cannot be used, changes nothing.
 
 This page is generated: `UPDATE_DOCS=1 cargo test -p hioload --test configuration`.
 ";
