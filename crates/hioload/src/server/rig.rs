@@ -34,7 +34,9 @@ impl Rig {
         settings: Settings,
         make_handler: &dyn Fn(usize) -> Box<dyn Handler>,
     ) -> Self {
-        let net = SimNet::new(1, SimConfig::calm());
+        let mut at_once = SimConfig::calm();
+        (at_once.latency_min, at_once.latency_max) = (Duration::ZERO, Duration::ZERO);
+        let net = SimNet::new(1, at_once);
         let config = GroupConfig {
             addr: Self::addr(),
             settings,

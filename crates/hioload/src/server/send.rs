@@ -155,6 +155,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hioload_ws::deflate::{DeflatePolicy, Inflater};
     use hioload_ws::handshake::AcceptPolicy;
 
@@ -225,8 +227,10 @@ mod tests {
             Box::new(Answers(notes.clone()))
         });
         let mut peer = rig.websocket("");
-        let spent = rig.spend_pool(0);
-        peer.send(&[7; 20_000]);
+        // Until nothing is in flight any more.
+        rig.pass(Duration::from_millis(10));
+        let spent = rig.spend_cork(0);
+        peer.send(&[7; FORWARD_MIN - 1]);
         rig.until("it is told", |_| notes.lock().expect("whole").len() == 2);
         assert_eq!(*notes.lock().expect("whole"), [NO_MEMORY, Note::Drained]);
         drop(spent);
