@@ -36,8 +36,6 @@ const ROW_FORMAT: u8 = 1;
 pub enum MetaKey {
     /// The superblock: format and identity of the store.
     Superblock = 0,
-    /// Options chosen when the store was made.
-    Options = 1,
     /// Where the journal is, and how far it has been applied.
     Journal = 2,
 }
