@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hioload::{DriverChoice, OriginPolicy};
+use hioload::{DriverChoice, Durability, OriginPolicy};
 use hioload_e2e::hash_of;
 use serde_json::Value;
 
@@ -124,12 +124,23 @@ fn resolved<'a>(all: &'a Value, place: &'a Value) -> &'a Value {
 }
 
 pub(crate) fn what_is_answered_is_described(driver: DriverChoice) {
-    let scene = Scene::with(driver, |settings, _| {
+    let scene = Scene::with(driver, |settings, store| {
         settings.accept.origins = OriginPolicy::SameHost;
+        store.durability = Durability::Relaxed;
     });
+    // A block that has as many references as it may.
+    let (mut web, full) = (scene.dial(), hash_of(b"full"));
+    assert_eq!(web.put(b"full").status, 201);
+    for name in 0..1024 {
+        let line = format!("PUT /blocks/{full}/refs/{name}");
+        assert_eq!(web.ask(&line, "", b"").status, 201);
+    }
+    let one_more = format!("/blocks/{full}/refs/one-more");
+    let one_more = ("PUT", one_more, String::new(), &b""[..]);
     let described = scene.ask("GET /openapi.json", "", b"").json();
     let mut answered: BTreeMap<(&str, String), BTreeSet<u16>> = BTreeMap::new();
-    for (method, path, more, body) in requests(&hash_of(b"x"), &hash_of(b"absent")) {
+    let requests = requests(&hash_of(b"x"), &hash_of(b"absent"));
+    for (method, path, more, body) in requests.into_iter().chain([one_more]) {
         let answer = scene.ask(&format!("{method} {path}"), &more, body);
         let (place, operation) = (template(&path), method.to_lowercase());
         let responses = &described["paths"][place][&operation]["responses"];
