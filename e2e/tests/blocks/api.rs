@@ -626,6 +626,7 @@ pub(crate) fn many_are_asked_for_and_deleted(driver: DriverChoice) {
     assert_eq!(answer["deleted"], serde_json::json!([there[0], there[2]]));
     assert_eq!(answer["missing"], serde_json::json!([absent]));
     assert_eq!(answer["kept"], serde_json::json!([there[1]]));
+    assert_eq!(answer["failed"], serde_json::json!([]));
     assert_eq!(web.get(&there[0]).status, 404);
     assert_eq!(web.get(&there[1]).status, 200);
     drop(web);

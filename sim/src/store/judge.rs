@@ -369,9 +369,15 @@ impl Judge {
                 );
                 self.notes.add(Event::Kept);
             }
+            // One of many that could not be looked at.
+            503 => {
+                let is_excused = self.excuses.is_busy || self.excuses.has_failed;
+                assert!(is_excused, "no reason: {asked:?}");
+                self.notes.add(Event::Unavailable);
+            }
             status => panic!("{status} to {asked:?}"),
         }
-        it.delete_ends(status != 409);
+        it.delete_ends(matches!(status, 204 | 404));
     }
 
     fn deleted_many(&mut self, asked: &Asked, answer: &Answer, now: Time) {
@@ -382,11 +388,11 @@ impl Judge {
             let rest = &body[start..];
             rest[..rest.find(']').expect("its end")].to_owned()
         };
-        let lists = [part("deleted"), part("missing"), part("kept")];
+        let lists = ["deleted", "missing", "kept", "failed"].map(part);
         for known in asked.known.clone() {
             let hash = self.contents[known.content].hash.to_string();
             let place = lists.iter().position(|list| list.contains(&hash));
-            let status = [204, 404, 409][place.expect("each is answered")];
+            let status = [204, 404, 409, 503][place.expect("each is answered")];
             self.deleted(asked, status, known.content, now);
         }
     }

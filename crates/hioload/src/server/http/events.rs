@@ -161,14 +161,18 @@ impl Hub {
         };
         let is_deleted = |outcome: &Released| *outcome == Released::Released;
         let is_missing = |outcome: &Released| *outcome == Released::Missing;
-        let is_kept =
-            |outcome: &Released| !matches!(outcome, Released::Released | Released::Missing);
+        let is_kept = |outcome: &Released| {
+            matches!(outcome, Released::Referenced | Released::Promised { .. })
+        };
+        let is_failed = |outcome: &Released| matches!(outcome, Released::Failed(_));
         let mut body = b"{".to_vec();
         write_hashes("deleted", those(is_deleted), &mut body);
         body.push(b',');
         write_hashes("missing", those(is_missing), &mut body);
         body.push(b',');
         write_hashes("kept", those(is_kept), &mut body);
+        body.push(b',');
+        write_hashes("failed", those(is_failed), &mut body);
         body.push(b'}');
         self.changed(cx, socket, Answer::json(body), true);
     }
