@@ -229,9 +229,14 @@ impl Gets {
         }
         if get.rest() == 0 {
             if let Some(kept) = get.kept.take() {
-                debug_assert_eq!(kept.len(), get.record.length as usize);
+                let length = get.record.length as usize;
                 self.kept_count -= 1;
-                self.cache.insert(&get.hash, Segment::from_vec(kept));
+                if kept.len() == length {
+                    self.cache.insert(&get.hash, Segment::from_vec(kept));
+                } else {
+                    debug_assert!(false, "invariant: all that is given out is kept");
+                    self.cache.give_back(length);
+                }
             }
             self.remove(desk, key.0);
             return GetPoll::Done;
@@ -431,8 +436,9 @@ impl Gets {
             if may_share && is_at_once {
                 get.leads = self.flights.lead(&get.hash);
             }
-            // It reads, so it will not follow: what it gives out is all of it.
-            if get.next > 0
+            // Its first read has begun, so it will not follow: what it gives out from now on is all of it.
+            if is_first
+                && get.next > 0
                 && !get.leads
                 && std::mem::take(&mut get.is_to_be_kept)
                 && self.kept_count < KEPT_MAX
@@ -498,8 +504,8 @@ impl Gets {
         let hash = get.hash;
         let followers = self.flights.land(&hash);
         let is_whole = get.ahead() == get.record.length as usize && get.reads == 0;
-        let is_to_be_kept = is_whole && (get.is_to_be_kept || !followers.is_empty());
-        if is_to_be_kept && self.cache.reserve(&hash, get.ahead()) {
+        let is_asked_again = std::mem::take(&mut get.is_to_be_kept) || !followers.is_empty();
+        if is_whole && is_asked_again && self.cache.reserve(&hash, get.ahead()) {
             let ready = get
                 .window
                 .iter()

@@ -791,3 +791,35 @@ fn without_room_in_the_cache_everybody_reads_for_himself() {
     }
     rig.assert_nothing_is_lost();
 }
+
+#[test]
+fn what_was_given_out_in_part_is_not_kept_as_a_whole() {
+    let mut rig = rig(caching());
+    let contents: Vec<Vec<u8>> = (0..3).map(|n| content(400_000 + n)).collect();
+    let mut held = Vec::new();
+    for content in &contents {
+        rig.put(content);
+        rig.get(content, 0..u32::MAX);
+    }
+    // Two are being sent, and leave no room for a third that is read.
+    for content in &contents[..2] {
+        rig.get(content, 0..u32::MAX);
+        let key = rig.found(content);
+        rig.store.get_start(key, 0..u32::MAX);
+        rig.poll(key, 1);
+        held.push(key);
+    }
+    let key = begin_many(&mut rig, &contents[2], 1)[0];
+    rig.run();
+    // Room comes when it is read, and as it goes out in parts.
+    for key in held {
+        rig.store.get_abort(rig.now, key);
+    }
+    let (mut got, _) = rig.poll(key, 65_536);
+    got.extend(rig.poll(key, MIB).0);
+    assert!(got == contents[2]);
+    for content in &contents {
+        assert!(rig.get(content, 0..u32::MAX) == *content);
+    }
+    rig.assert_nothing_is_lost();
+}
