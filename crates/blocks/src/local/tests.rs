@@ -1,5 +1,6 @@
 //! One worker, step by step: what it asks of the driver and of the controller, and what it gives out when.
 
+mod flights;
 mod gets;
 mod puts;
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use hioload::http_client::Method;
+use hioload::http_client::{Method, RequestBody};
 use hioload_blocks::Hash;
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ impl Remote {
     }
 
     fn json(&self, target: &str) -> Result<Value, Trouble> {
-        let answer = self.server.call(&Method::GET, target, &[], &[]);
+        let answer = self.server.call(&self.server.request(Method::GET, target));
         json_of(&answer.map_err(lost)?)
     }
 }
@@ -72,7 +72,7 @@ impl Access for Remote {
             return vec![Err(Trouble::Lost(why.to_owned())); hashes.len()];
         }
         self.each(hashes, |server, hash| {
-            let answer = server.call(&Method::DELETE, &path(hash), &[], &[]);
+            let answer = server.call(&server.request(Method::DELETE, &path(hash)));
             let answer = answer.map_err(lost)?;
             if answer.status == 204 {
                 Ok(())
@@ -98,7 +98,9 @@ impl Intake for Remote {
     fn missing(&mut self, hashes: &[Hash]) -> Result<Vec<Hash>, Trouble> {
         let lines: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
         let server = &self.server;
-        let answer = server.call_briefly(&Method::POST, "/blocks:missing", lines.as_bytes());
+        let request = server.request(Method::POST, "/blocks:missing");
+        let request = request.body(RequestBody::Bytes(lines.as_bytes().into()));
+        let answer = server.call_briefly(&request);
         let answer = answer.map_err(lost)?;
         if answer.busy_for().is_some() {
             // A PUT of what is there is answered as well.
@@ -112,7 +114,8 @@ impl Intake for Remote {
 
     fn put(&mut self, contents: &[(Hash, &[u8])]) -> Vec<Result<bool, Trouble>> {
         self.each(contents, |server, (hash, content)| {
-            let answer = server.call(&Method::PUT, &path(hash), &[], content);
+            let request = server.request(Method::PUT, &path(hash));
+            let answer = server.call(&request.body(RequestBody::Bytes((*content).into())));
             let answer = answer.map_err(lost)?;
             match answer.status {
                 201 => Ok(true),
@@ -130,7 +133,7 @@ fn path(hash: &Hash) -> String {
 }
 
 fn head(server: &Server, hash: &Hash) -> Result<Head, Trouble> {
-    let answer = server.call(&Method::HEAD, &path(hash), &[], &[]);
+    let answer = server.call(&server.request(Method::HEAD, &path(hash)));
     let answer = answer.map_err(lost)?;
     match (answer.status, answer.length) {
         (200, Some(length)) => Ok(Head {
@@ -144,11 +147,12 @@ fn head(server: &Server, hash: &Hash) -> Result<Head, Trouble> {
 }
 
 fn content(server: &Server, hash: &Hash, source: Source) -> Result<Vec<u8>, Trouble> {
-    let fields = match source {
-        Source::Any => &[][..],
-        Source::Medium => &[("Cache-Control", "no-cache")],
-    };
-    let answer = match server.call(&Method::GET, &path(hash), fields, &[]) {
+    let mut request = server.request(Method::GET, &path(hash));
+    if source == Source::Medium {
+        let marked = request.field("Cache-Control", "no-cache");
+        request = marked.expect("invariant: a legal field");
+    }
+    let answer = match server.call(&request) {
         Ok(answer) => answer,
         Err(error) if error.is_begun => return Err(cut(server, hash, error)),
         Err(error) => return Err(lost(error)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hioload::HttpClient;
 use hioload::http_client::{
-    Failure, Head, HttpError, Limits, Method, RedirectPolicy, Request, RequestBody, Roots, Url,
+    Failure, Head, HttpError, Limits, Method, RedirectPolicy, Request, Roots, Url,
 };
 use hioload_http::h1::reason_of;
 
@@ -131,17 +131,17 @@ impl Server {
         })
     }
 
+    /// A request for this path and query.
+    pub(super) fn request(&self, method: Method, target: &str) -> Request {
+        let url = self.root.join(target);
+        Request::new(method, url.expect("invariant: a path of the API"))
+    }
+
     /// Sends a request and waits for its answer. A server that is busy is asked again.
-    pub(super) fn call(
-        &self,
-        method: &Method,
-        target: &str,
-        fields: &[(&str, &str)],
-        body: &[u8],
-    ) -> Result<Answer, CallError> {
+    pub(super) fn call(&self, request: &Request) -> Result<Answer, CallError> {
         let mut retries = 0;
         loop {
-            let answer = self.call_once(method, target, fields, body)?;
+            let answer = self.call_once(request)?;
             match answer.busy_for() {
                 Some(pause) if retries < BUSY_RETRIES => {
                     thread::sleep(pause.min(BUSY_PAUSE_MAX));
@@ -154,33 +154,20 @@ impl Server {
 
     /// The same for what the caller can do without: a server that is busy is asked once more, and only if it says that it will
     /// not be for long.
-    pub(super) fn call_briefly(
-        &self,
-        method: &Method,
-        target: &str,
-        body: &[u8],
-    ) -> Result<Answer, CallError> {
-        let answer = self.call_once(method, target, &[], body)?;
+    pub(super) fn call_briefly(&self, request: &Request) -> Result<Answer, CallError> {
+        let answer = self.call_once(request)?;
         match answer.busy_for() {
             Some(pause) if pause <= BUSY_PAUSE_SHORT => {
                 thread::sleep(pause);
-                self.call_once(method, target, &[], body)
+                self.call_once(request)
             }
             _ => Ok(answer),
         }
     }
 
-    fn call_once(
-        &self,
-        method: &Method,
-        target: &str,
-        fields: &[(&str, &str)],
-        body: &[u8],
-    ) -> Result<Answer, CallError> {
-        let failed = |error: &HttpError| self.failed(error, false);
-        let request = self.request(method, target, fields, body);
-        let opened = request.and_then(|request| self.client.open(request));
-        let mut stream = opened.map_err(|error| failed(&error))?;
+    fn call_once(&self, request: &Request) -> Result<Answer, CallError> {
+        let opened = self.client.open(request.clone());
+        let mut stream = opened.map_err(|error| self.failed(&error, false))?;
         let mut answer = Answer::of(stream.head());
         let mut piece = vec![0; READ_SIZE];
         loop {
@@ -197,27 +184,6 @@ impl Server {
             }
             answer.body.extend_from_slice(&piece[..size]);
         }
-    }
-
-    fn request(
-        &self,
-        method: &Method,
-        target: &str,
-        fields: &[(&str, &str)],
-        body: &[u8],
-    ) -> Result<Request, HttpError> {
-        let url = self.root.join(target).map_err(|fault| HttpError::Url {
-            url: target.to_owned(),
-            fault,
-        })?;
-        let mut request = Request::new(method.clone(), url);
-        for (name, value) in fields {
-            request = request.field(name, value)?;
-        }
-        Ok(match *method == Method::PUT || *method == Method::POST {
-            true => request.body(RequestBody::Bytes(body.into())),
-            false => request,
-        })
     }
 
     fn failed(&self, error: &HttpError, is_begun: bool) -> CallError {
@@ -307,7 +273,7 @@ pub(super) mod tests {
         let (server, thread) = serve(&[&[ok, ok], &[ok]]);
         for target in ["/1", "/2", "/3"] {
             let answer = server
-                .call(&Method::GET, target, &[], &[])
+                .call(&server.request(Method::GET, target))
                 .expect("an answer");
             assert_eq!((answer.status, &*answer.body), (200, &b"ok"[..]));
         }
@@ -323,7 +289,7 @@ pub(super) mod tests {
         let cut = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
         let (server, thread) = serve(&[&[cut]]);
         let error = server
-            .call(&Method::GET, "/", &[], &[])
+            .call(&server.request(Method::GET, "/"))
             .expect_err("half of it");
         assert!(
             error.is_begun && error.text.contains("within a response"),
@@ -338,7 +304,7 @@ pub(super) mod tests {
         let ok = "HTTP/1.1 204 No Content\r\n\r\n";
         let (server, thread) = serve(&[&[busy, busy, ok]]);
         let answer = server
-            .call(&Method::DELETE, "/", &[], &[])
+            .call(&server.request(Method::DELETE, "/"))
             .expect("an answer");
         assert_eq!(answer.status, 204);
         assert_eq!(thread.join().expect("no panic").len(), 3);
@@ -352,7 +318,7 @@ pub(super) mod tests {
         let endpoint = Endpoint::parse(&addr).expect("an address");
         let server = Server::new(&endpoint, Roots::System, 1).expect("a thread");
         let error = server
-            .call(&Method::GET, "/", &[], &[])
+            .call(&server.request(Method::GET, "/"))
             .expect_err("nobody");
         assert!(
             error.text.contains("hioload serve") && !error.is_begun,

@@ -153,27 +153,7 @@ impl Hub {
         let Work::Asked(Asked::DeleteMany(hashes)) = std::mem::take(&mut exchange.work) else {
             return;
         };
-        let those = |is_wanted: fn(&Released) -> bool| {
-            let pairs = hashes.iter().zip(outcomes);
-            pairs
-                .filter(move |(_, outcome)| is_wanted(outcome))
-                .map(|(hash, _)| hash)
-        };
-        let is_deleted = |outcome: &Released| *outcome == Released::Released;
-        let is_missing = |outcome: &Released| *outcome == Released::Missing;
-        let is_kept = |outcome: &Released| {
-            matches!(outcome, Released::Referenced | Released::Promised { .. })
-        };
-        let is_failed = |outcome: &Released| matches!(outcome, Released::Failed(_));
-        let mut body = b"{".to_vec();
-        write_hashes("deleted", those(is_deleted), &mut body);
-        body.push(b',');
-        write_hashes("missing", those(is_missing), &mut body);
-        body.push(b',');
-        write_hashes("kept", those(is_kept), &mut body);
-        body.push(b',');
-        write_hashes("failed", those(is_failed), &mut body);
-        body.push(b'}');
+        let body = deleted_body(&hashes, outcomes);
         self.changed(cx, socket, Answer::json(body), true);
     }
 
@@ -339,5 +319,55 @@ impl Hub {
         let is_written = self.write_head(cx, socket, part.status, &fields, length, body);
         self.http.fields = fields;
         is_written
+    }
+}
+
+/// What became of many that were to be deleted.
+fn deleted_body(hashes: &[Hash], outcomes: &[Released]) -> Vec<u8> {
+    let list_of = |outcome: &Released| match outcome {
+        Released::Released => "deleted",
+        Released::Missing => "missing",
+        Released::Referenced | Released::Promised { .. } => "kept",
+        Released::Failed(_) => "failed",
+    };
+    let mut body = Vec::new();
+    for name in ["deleted", "missing", "kept", "failed"] {
+        body.push(if body.is_empty() { b'{' } else { b',' });
+        let pairs = hashes.iter().zip(outcomes);
+        let those = pairs.filter(|(_, outcome)| list_of(outcome) == name);
+        write_hashes(name, those.map(|(hash, _)| hash), &mut body);
+    }
+    body.push(b'}');
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use hioload_base::Time;
+    use hioload_blocks::Fault;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_was_to_be_deleted_is_in_one_list_each() {
+        let until = Time::ZERO;
+        let outcomes = [
+            Released::Released,
+            Released::Missing,
+            Released::Referenced,
+            Released::Promised { until },
+            Released::Failed(Fault::Busy),
+        ];
+        let hashes: Vec<Hash> = (0..5).map(|n| Hash::of(&[n])).collect();
+        let names: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+        let body: Value = serde_json::from_slice(&deleted_body(&hashes, &outcomes)).expect("JSON");
+        let expected = json!({
+            "deleted": names[..1],
+            "missing": names[1..2],
+            "kept": names[2..4],
+            "failed": names[4..],
+        });
+        assert_eq!(body, expected);
     }
 }
