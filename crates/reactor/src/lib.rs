@@ -27,6 +27,7 @@ pub mod poll;
 mod recv_pool;
 pub mod scheduler;
 pub mod sim;
+mod starved;
 pub mod task;
 #[cfg(target_os = "linux")]
 pub mod uring;

@@ -88,6 +88,7 @@ conformance! {
     limits::sockets_are_handed_to_another_driver,
     limits::a_busy_socket_is_not_handed_over,
     limits::one_busy_peer_does_not_starve_the_others,
+    limits::many_busy_peers_are_served_in_turn,
     limits::a_turn_waits_no_longer_than_told,
     limits::a_paused_socket_does_not_keep_the_driver_awake,
     limits::a_receive_without_buffers_does_not_keep_the_driver_awake,

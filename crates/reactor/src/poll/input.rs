@@ -13,6 +13,7 @@ use super::{ACCEPTS_PER_TURN, PollDriver, READS_PER_TURN, errno};
 use crate::completion::{Completion, Completions, RecvEnd};
 use crate::id::{ListenerId, SocketId};
 use crate::recv_pool::{RecvBuf, RecvPool};
+use crate::starved::is_share;
 
 /// A claimed buffer with room left at its end.
 #[derive(Debug)]
@@ -131,23 +132,28 @@ impl PollDriver {
         out.push(Completion::AcceptEnded { listener, errno });
     }
 
-    /// Receives that found no buffer go on, as many as there are buffers now.
+    /// Receives that found no buffer go on, as many as there are buffers now; before those that had some, or one busy peer
+    /// would take them all again.
     pub(super) fn revive_starved(&mut self) {
+        let served = self.incoming.len();
+        self.starved.begin_round();
         let mut room = self.pool.free_count() + usize::from(self.open.is_some());
         while room > 0
-            && let Some(key) = self.starved.pop_front()
+            && let Some(key) = self.starved.pop()
         {
             let Some(socket) = self.sockets.get_mut(key) else {
                 continue;
             };
             socket.flags.clear(Flags::STARVED);
             if socket.flags.has(Flags::RECEIVING) {
+                socket.flags.set(Flags::OWED);
                 room -= 1;
                 self.queue_in(key);
                 // The selector may have dropped it meanwhile.
                 self.mark_dirty(key);
             }
         }
+        self.incoming.rotate_left(served);
     }
 
     /// Reads from the sockets that have something, until `out` has `end` events.
@@ -177,6 +183,12 @@ impl PollDriver {
             }
             match self.read(key) {
                 Read::Piece(buffer, room) => {
+                    let is_cut = room == Room::Filled;
+                    if is_share(buffer.len(), is_cut, self.pool.buffer_size())
+                        && let Some(socket) = self.sockets.get_mut(key)
+                    {
+                        socket.flags.clear(Flags::OWED);
+                    }
                     out.push(Completion::Received { socket: id, buffer });
                     if room == Room::Left {
                         return;
@@ -206,9 +218,10 @@ impl PollDriver {
             return;
         };
         if !socket.flags.has(Flags::STARVED) {
+            let is_owed = socket.flags.has(Flags::OWED);
             socket.flags.set(Flags::STARVED);
             self.stats.no_buffers += 1;
-            self.starved.push_back(key);
+            self.starved.push(key, is_owed);
         }
     }
 

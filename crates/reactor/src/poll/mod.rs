@@ -55,6 +55,7 @@ use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
 use crate::net::{ListenSpec, listen_socket};
 use crate::op::{Op, Reject};
 use crate::recv_pool::RecvPool;
+use crate::starved::Starved;
 
 /// Reads of one socket in one turn, so that one busy peer does not starve the others.
 pub const READS_PER_TURN: usize = 4;
@@ -82,7 +83,7 @@ pub struct PollDriver {
     /// Sockets with something to send, cancel, half-close or close.
     outgoing: VecDeque<Key>,
     /// Receives that found no buffer.
-    starved: VecDeque<Key>,
+    starved: Starved,
     /// Sockets whose interest must grow.
     dirty: Vec<Key>,
     /// Rare events that are due.
@@ -152,7 +153,7 @@ impl PollDriver {
             open: None,
             incoming: VecDeque::new(),
             outgoing: VecDeque::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
             dirty: Vec::new(),
             staged: VecDeque::new(),
             files: Files::new(config.file_ops_max),

@@ -60,6 +60,8 @@ impl Flags {
     pub(super) const ARMED_READ: u16 = 1 << 13;
     /// The selector reports writability.
     pub(super) const ARMED_WRITE: u16 = 1 << 14;
+    /// Went on when there were buffers again; its share of them has not come.
+    pub(super) const OWED: u16 = 1 << 15;
 
     /// Any of these bits.
     pub(super) fn has(self, bits: u16) -> bool {

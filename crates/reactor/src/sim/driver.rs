@@ -31,6 +31,7 @@ use crate::id::{FileId, ListenerId, OpId, OpKind, SocketId};
 use crate::net::{ListenSpec, listen_error};
 use crate::op::{Connect, Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
+use crate::starved::Starved;
 
 /// A submission that takes effect at the next turn.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ pub struct SimDriver {
     pub(super) submissions: VecDeque<Entry>,
     /// By due time, then in order of posting.
     pub(super) completions: BTreeMap<(Time, u64), Posted>,
-    pub(super) starved: VecDeque<Key>,
+    pub(super) starved: Starved,
     /// The latest posted of the reaped: what is reaped after it was overtaken.
     pub(super) reaped_seq: u64,
     pub(super) reach: Arc<SimReach>,
@@ -118,7 +119,7 @@ impl SimDriver {
             pool: RecvPool::new(config.recv_buffer_size, config.recv_buffer_count),
             submissions: VecDeque::new(),
             completions: BTreeMap::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
             reaped_seq: 0,
             reach,
             files: Vec::new(),

@@ -14,6 +14,7 @@ use super::socket::Socket;
 use super::stream::{End, Readable};
 use crate::completion::{Completion, RecvEnd};
 use crate::id::{ListenerId, SocketId};
+use crate::starved::is_share;
 
 /// Pieces one receive brings in one go; more wait for the next note.
 const PIECES_MAX: usize = 64;
@@ -304,6 +305,11 @@ impl SimDriver {
             .pool
             .fill(buffer, |bytes| net.read(end, &mut bytes[..size]));
         drop(net);
+        if is_share(size, size < there, self.pool.buffer_size())
+            && let Some(socket) = self.sockets.get_mut(key)
+        {
+            socket.owed = false;
+        }
         let buffer = self.pool.lend(buffer, size, false);
         self.post(
             Some(key),
@@ -321,21 +327,22 @@ impl SimDriver {
             && !socket.starved
         {
             socket.starved = true;
-            self.starved.push_back(key);
+            self.starved.push(key, socket.owed);
         }
     }
 
     /// Receives that found no buffer are armed again.
     pub(super) fn revive_starved(&mut self) {
-        for _ in 0..self.starved.len() {
+        for _ in 0..self.starved.begin_round() {
             if self.pool.free_count() == 0 {
                 return;
             }
-            let Some(key) = self.starved.pop_front() else {
+            let Some(key) = self.starved.pop() else {
                 return;
             };
             if let Some(socket) = self.sockets.get_mut(key) {
                 socket.starved = false;
+                socket.owed = true;
                 self.try_recv(key);
             }
         }

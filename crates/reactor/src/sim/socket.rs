@@ -22,6 +22,8 @@ pub(super) struct Socket {
     pub(super) recv_live: bool,
     /// Waits for a buffer.
     pub(super) starved: bool,
+    /// Went on when there were buffers again; its share of them has not come.
+    pub(super) owed: bool,
     /// A send is in flight.
     pub(super) sending: bool,
     /// The virtual kernel still tries to send.
@@ -44,6 +46,7 @@ impl Socket {
             receiving: false,
             recv_live: false,
             starved: false,
+            owed: false,
             sending: false,
             send_live: false,
             send_cancelled: false,

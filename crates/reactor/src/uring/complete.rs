@@ -5,11 +5,13 @@ use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode};
 
 use super::UringDriver;
+use super::buffers::Buffers;
 use super::peer::installed;
 use super::socket::{File, Flags, Socket};
 use super::tag::{Kind, matches, plain, untag};
 use crate::completion::{Completion, Completions, RecvEnd};
 use crate::id::{ListenerId, SocketId};
+use crate::starved::is_share;
 
 /// `IORING_NOTIF_USAGE_ZC_COPIED`: the kernel copied the pages all the same.
 const COPIED: u32 = 1 << 31;
@@ -243,7 +245,15 @@ impl UringDriver {
         let wanted = socket.flags.has(Flags::WANTS_INPUT);
         let id = SocketId(key);
         if result > 0 {
-            socket.flags.set(Flags::FED);
+            let (size, buffer_size) = (result as usize, self.pool.buffer_size());
+            let is_incremental = self.buffers.as_ref().is_some_and(Buffers::is_incremental);
+            let is_cut = match is_incremental {
+                true => !cqueue::buffer_more(entry.flags()),
+                false => size == buffer_size,
+            };
+            if is_share(size, is_cut, buffer_size) {
+                socket.flags.clear(Flags::OWED);
+            }
             self.deliver(id, entry, closing, out);
             if last && wanted {
                 self.arm_recv(key);
@@ -294,17 +304,9 @@ impl UringDriver {
             0 => RecvEnd::Eof,
             libc::ENOBUFS if wanted => {
                 self.stats.no_buffers += 1;
-                // Who got nothing comes before who used up the buffers, or one busy peer would
-                // take them all again.
-                if self
-                    .sockets
-                    .get(key)
-                    .is_some_and(|socket| socket.flags.has(Flags::FED))
-                {
-                    self.starved.push_back(key);
-                } else {
-                    self.starved.push_front(key);
-                }
+                let socket = self.sockets.get(key);
+                let is_owed = socket.is_some_and(|socket| socket.flags.has(Flags::OWED));
+                self.starved.push(key, is_owed);
                 return;
             }
             // Cancelled and wanted again in the same turn.

@@ -51,6 +51,7 @@ use crate::id::{FileId, ListenerId, OpId, SocketId};
 use crate::net::{ListenSpec, listen_socket};
 use crate::op::{Op, Payload, Reject};
 use crate::recv_pool::RecvPool;
+use crate::starved::Starved;
 
 /// How long a dropped driver waits for what is in flight before it leaks the memory.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ pub struct UringDriver {
     buffers: Option<Buffers>,
     pool: Rc<RecvPool>,
     /// Receives that ran out of buffers; re-armed when there are some.
-    starved: VecDeque<Key>,
+    starved: Starved,
     /// Receives cancelled while they were not in flight: their end is due.
     ended: VecDeque<Key>,
     /// Entries that found the submission queue full even after a flush.
@@ -162,7 +163,7 @@ impl UringDriver {
             listeners: Vec::new(),
             buffers: Some(buffers),
             pool,
-            starved: VecDeque::new(),
+            starved: Starved::default(),
             ended: VecDeque::new(),
             deferred: VecDeque::new(),
             staged: VecDeque::new(),
@@ -251,14 +252,18 @@ impl UringDriver {
         };
         buffers.provide();
         let mut room = buffers.provided();
+        self.starved.begin_round();
         while room > 0
-            && let Some(key) = self.starved.pop_front()
+            && let Some(key) = self.starved.pop()
         {
             let wants = self.sockets.get(key).is_some_and(|socket| {
                 socket.flags.has(Flags::WANTS_INPUT) && !socket.flags.has(Flags::RECEIVING)
             });
             if wants {
                 self.arm_recv(key);
+                if let Some(socket) = self.sockets.get_mut(key) {
+                    socket.flags.set(Flags::OWED);
+                }
                 room -= 1;
             }
         }

@@ -74,8 +74,8 @@ impl Flags {
     pub(super) const CLOSE_SENT: u16 = 32;
     /// A hand-over is in flight.
     pub(super) const HANDING: u16 = 64;
-    /// Bytes came since the receive was last armed.
-    pub(super) const FED: u16 = 128;
+    /// Armed when there were buffers again; its share of them has not come.
+    pub(super) const OWED: u16 = 128;
     /// A half-close is in flight. The kernel does it on a thread of its own and looks a direct
     /// descriptor up only then: after a close it would hit the next owner's connection.
     pub(super) const SHUTTING: u16 = 256;

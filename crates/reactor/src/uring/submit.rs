@@ -92,7 +92,7 @@ impl UringDriver {
             return;
         }
         socket.flags.set(Flags::RECEIVING);
-        socket.flags.clear(Flags::FED);
+        socket.flags.clear(Flags::OWED);
         let entry = on_file!(&socket.file, |fd| opcode::RecvMulti::new(
             fd,
             buffers::GROUP

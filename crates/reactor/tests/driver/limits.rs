@@ -180,6 +180,47 @@ pub(crate) fn one_busy_peer_does_not_starve_the_others(kit: &Kit) {
     );
 }
 
+pub(crate) fn many_busy_peers_are_served_in_turn(kit: &Kit) {
+    const PEERS: usize = 48;
+    const SIZE: usize = 32 * 1024;
+    let mut server = kit.end_with(|config| {
+        config.recv_buffer_size = 1024;
+        config.recv_buffer_count = 4;
+    });
+    let mut client = kit.end();
+    let listener = server.listen();
+    let addr = server.addr(listener);
+    server.submit(Op::Accept { listener });
+    let mut sockets = Vec::new();
+    for _ in 0..PEERS {
+        let to = client.connect(addr);
+        sockets.push(server.accepted(&mut client));
+        client.send(to, segment(SIZE, 1));
+    }
+    both(&mut server, &mut client, |_, client| {
+        client.count(|event| matches!(event, Event::Sent(_, Ok(_)))) == PEERS
+    });
+    for _ in 0..20 {
+        server.turn();
+        client.turn();
+    }
+    for &socket in &sockets {
+        server.recv(socket);
+    }
+    both(&mut server, &mut client, |server, _| {
+        let mut counts = sockets.iter().map(|socket| server.byte_count(*socket));
+        counts.any(|count| count >= SIZE / 2)
+    });
+    let unserved = sockets
+        .iter()
+        .filter(|socket| server.byte_count(**socket) == 0);
+    assert_eq!(
+        unserved.count(),
+        0,
+        "nobody has half of it before all have something"
+    );
+}
+
 pub(crate) fn a_turn_waits_no_longer_than_told(kit: &Kit) {
     let mut end = kit.end();
     let start = end.driver.now();
