@@ -283,7 +283,7 @@ impl World {
         };
         let user = self.next_user;
         let store = &mut self.workers[worker].store;
-        match store.missing(user, &hashes, Duration::from_millis(500)) {
+        match store.missing(user, hashes, Duration::from_millis(500)) {
             Ok(()) => {
                 self.user(Client::Missing(client));
             }

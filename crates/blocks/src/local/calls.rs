@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::LocalStore;
 use super::desk::Asked;
 use super::event::Event;
+use super::lookups::Question;
 use crate::fault::Fault;
 use crate::hash::Hash;
 use crate::index::{EachBlock, IndexError, REFERENCE_NAME_SIZE_MAX, REFERENCE_VALUE_SIZE_MAX};
@@ -42,31 +43,57 @@ impl LocalStore {
     }
 
     /// Asks which of these are not there, or damaged, content or row. The others are promised to stay for `grace`. [`Event::Missing`] or
-    /// [`Event::CallFailed`] follows.
+    /// [`Event::CallFailed`] follows, for many of them after some turns.
     ///
     /// # Errors
-    /// [`Fault::Busy`] at the limit of calls, [`Fault::Misuse`] for more hashes than a call may name, [`Fault::Index`].
-    pub fn missing(&mut self, user: u64, hashes: &[Hash], grace: Duration) -> Result<(), Fault> {
-        self.admit_hashes(hashes)?;
+    /// [`Fault::Busy`] at the limit of calls, [`Fault::Misuse`] for more hashes than a call may name.
+    pub fn missing(&mut self, user: u64, hashes: Vec<Hash>, grace: Duration) -> Result<(), Fault> {
+        self.admit_hashes(&hashes)?;
         self.admit()?;
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for hash in hashes {
-            let is_there = match self.reader.block(hash, &mut self.scratch) {
-                Ok(is_there) => is_there && !self.scratch.is_damaged(),
+        self.lookups.push(user, hashes, grace);
+        self.look_up();
+        Ok(())
+    }
+
+    /// Goes on with the questions for what is missing, as far as this turn may.
+    pub(super) fn look_up(&mut self) {
+        loop {
+            let (reader, scratch) = (self.reader.as_mut(), &mut self.scratch);
+            let next = self.lookups.next(|hash| match reader.block(hash, scratch) {
+                Ok(is_there) => Ok(is_there && !scratch.is_damaged()),
                 // A PUT replaces a row that cannot be read.
-                Err(IndexError::Corrupt { .. }) => false,
-                Err(error) => return Err(Fault::from(&error)),
+                Err(IndexError::Corrupt { .. }) => Ok(false),
+                Err(error) => Err(Fault::from(&error)),
+            });
+            let Some((question, outcome)) = next else {
+                return;
             };
-            if is_there { &mut found } else { &mut missing }.push(*hash);
+            match outcome {
+                Ok(()) => self.looked_up(question),
+                Err(fault) => self.desk.events.push_back(Event::CallFailed {
+                    user: question.user,
+                    fault,
+                }),
+            }
         }
+    }
+
+    /// What was found is to stay for a while.
+    fn looked_up(&mut self, question: Question) {
+        let Question {
+            user,
+            grace,
+            found,
+            missing,
+            ..
+        } = question;
         let until = self.desk.now + grace;
         if found.is_empty() {
-            self.desk.events.push_back(Event::Missing {
+            return self.desk.events.push_back(Event::Missing {
                 user,
                 hashes: missing.into_boxed_slice(),
                 until,
             });
-            return Ok(());
         }
         let asked = Asked::Missing {
             user,
@@ -76,7 +103,6 @@ impl LocalStore {
         let hashes = found.into_boxed_slice();
         self.desk
             .ask(asked, |id| Request::Promise { id, hashes, until });
-        Ok(())
     }
 
     /// Keeps a named reference. [`Event::Referred`] or [`Event::CallFailed`] follows.
@@ -214,7 +240,7 @@ impl LocalStore {
     }
 
     fn admit(&self) -> Result<(), Fault> {
-        if self.desk.call_count >= self.desk.config.calls_max {
+        if self.desk.call_count + self.lookups.len() >= self.desk.config.calls_max {
             return Err(Fault::Busy);
         }
         Ok(())

@@ -23,6 +23,7 @@
 //! | `flights` | contents being read that several wait for |
 //! | `outcome` | what came of a read or a write |
 //! | `calls` | everything else that is asked for |
+//! | `lookups` | which of many blocks are missing |
 //! | `desk`, `budget` | what all of them share; bounds on memory |
 //! | `event` | what comes out |
 
@@ -36,6 +37,7 @@ mod flights;
 mod get;
 mod gets;
 mod hashing;
+mod lookups;
 mod outcome;
 mod pins;
 mod put;
@@ -54,6 +56,7 @@ use self::desk::{Asked, Desk, Owner};
 use self::get::Source;
 use self::gets::Gets;
 use self::hashing::{Contents, Hashing};
+use self::lookups::Lookups;
 use self::puts::Puts;
 use crate::class::Class;
 use crate::config::LocalConfig;
@@ -80,6 +83,7 @@ pub struct LocalStore {
     puts: Puts,
     gets: Gets,
     hashing: Hashing,
+    lookups: Lookups,
     reader: Box<dyn IndexReader>,
     scratch: Record,
 }
@@ -102,6 +106,7 @@ impl LocalStore {
             gets: Gets::new(config.gets_max, cache),
             desk: Desk::new(config, buffers),
             hashing: Hashing::default(),
+            lookups: Lookups::new(),
             reader,
             scratch: Record::blank(),
         })
@@ -301,8 +306,8 @@ impl LocalStore {
         }
     }
 
-    /// The end of a turn: hashes what came, keeps the pools filled, and tries again what found no memory. Returns when to call
-    /// again if nothing else happens before.
+    /// The end of a turn: hashes what came, keeps the pools filled, goes on with long questions, and tries again what found no
+    /// memory. Returns when to call again if nothing else happens before; `now` when there is more to do at once.
     pub fn poll(&mut self, now: Time) -> Option<Time> {
         self.desk.now = now;
         self.gets.forget_found();
@@ -321,8 +326,12 @@ impl LocalStore {
                 break;
             }
         }
+        self.lookups.renew();
+        self.look_up();
+        let go_on_at = (self.lookups.len() > 0).then_some(now);
         // Buffers come back without a word when sockets have sent them.
         let retry_at = (!self.desk.waiting.is_empty()).then_some(now + RETRY_PAUSE);
+        let retry_at = go_on_at.or(retry_at);
         if self.desk.is_poisoned {
             return retry_at;
         }
@@ -389,7 +398,8 @@ impl LocalStore {
     pub fn is_idle(&self) -> bool {
         let desk = &self.desk;
         let out = desk.requests.len() + desk.file_ops.len() + desk.events.len();
-        self.puts.len() + self.gets.len() + desk.unanswered() + desk.in_flight() + out == 0
+        let asked = self.lookups.len() + desk.unanswered();
+        self.puts.len() + self.gets.len() + asked + desk.in_flight() + out == 0
     }
 
     /// Returns the blocks that are ready, for a worker that stops.
@@ -411,7 +421,7 @@ impl LocalStore {
             pools: desk.pools.stats(),
             puts: self.puts.len() as u64,
             gets: self.gets.len() as u64,
-            calls: desk.call_count as u64,
+            calls: (desk.call_count + self.lookups.len()) as u64,
             requests_queued: desk.requests.len() as u64,
             write_memory: desk.write_memory.used() as u64,
             gather_memory: desk.gather_memory.used() as u64,

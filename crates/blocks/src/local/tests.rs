@@ -4,6 +4,7 @@ mod flights;
 mod gets;
 mod puts;
 
+use super::lookups::ROWS_MAX;
 use super::*;
 use crate::config::{ControllerConfig, LookupBy, Verify};
 use crate::controller::{Controller, Replies};
@@ -353,7 +354,7 @@ fn calls_are_bounded_and_names_checked() {
         Err(Fault::Misuse)
     );
     assert_eq!(
-        rig.store.missing(1, &[Hash::MIN; 4], Duration::ZERO),
+        rig.store.missing(1, vec![Hash::MIN; 4], Duration::ZERO),
         Err(Fault::Misuse)
     );
     for (size, is_legal) in [(0, false), (1, true), (256, true), (257, false)] {
@@ -366,11 +367,50 @@ fn calls_are_bounded_and_names_checked() {
     assert_eq!(rig.store.delete(1, &Hash::MIN), Err(Fault::Busy));
     rig.run();
     assert_eq!(
-        rig.store.missing(1, &[Hash::MIN; 3], Duration::ZERO),
+        rig.store.missing(1, vec![Hash::MIN; 3], Duration::ZERO),
         Ok(())
     );
     rig.run();
     assert!(matches!(rig.events.pop(), Some(Event::Missing { hashes, .. }) if hashes.len() == 3));
+    rig.assert_nothing_is_lost();
+}
+
+#[test]
+fn a_long_question_takes_several_turns_and_no_place_of_a_short_one() {
+    let mut rig = rig(LocalConfig {
+        calls_max: 2,
+        ..plain()
+    });
+    let there = content(100);
+    rig.put(&there);
+    let unknown = |n: usize| Hash::of(&n.to_le_bytes());
+    let mut long: Vec<Hash> = (0..2 * ROWS_MAX).map(unknown).collect();
+    long.push(Hash::of(&there));
+    let now = rig.now;
+    rig.store.poll(now);
+    let asked = rig.store.missing(1, long.clone(), Duration::ZERO);
+    assert_eq!(asked, Ok(()));
+    let asked = rig.store.missing(2, vec![unknown(0)], Duration::ZERO);
+    assert_eq!(asked, Ok(()));
+    let asked = rig.store.missing(3, vec![], Duration::ZERO);
+    assert_eq!(asked, Err(Fault::Busy), "those in line count");
+    assert_eq!(rig.store.poll(now), Some(now), "it goes on at once");
+    assert!(!rig.store.has_requests() && !rig.store.has_events());
+    assert!(!rig.store.is_idle());
+    assert_ne!(rig.store.poll(now), Some(now), "all is looked up");
+    rig.run();
+    let missing = |user: u64| {
+        let events = rig.events.iter();
+        let mut of_user = events.filter_map(move |event| match event {
+            Event::Missing {
+                user: of, hashes, ..
+            } if *of == user => Some(hashes.to_vec()),
+            _ => None,
+        });
+        of_user.next()
+    };
+    assert_eq!(missing(1).as_deref(), Some(&long[..2 * ROWS_MAX]));
+    assert_eq!(missing(2), Some(vec![unknown(0)]));
     rig.assert_nothing_is_lost();
 }
 
@@ -384,7 +424,7 @@ fn a_row_that_cannot_be_read_is_missing_and_a_put_repairs_it() {
     let flip = |row: &mut Vec<u8>| row[8] ^= 1;
     assert!(rig.index.damage(Table::Blocks, hashes[1].as_bytes(), flip));
     for missing in [&hashes[1..], &[]] {
-        let asked = rig.store.missing(1, &hashes, Duration::ZERO);
+        let asked = rig.store.missing(1, hashes.to_vec(), Duration::ZERO);
         assert_eq!(asked, Ok(()));
         rig.run();
         let event = rig.events.pop();

@@ -373,7 +373,7 @@ impl Hub {
         if matches!(of, List::Missing) {
             let grace = self.store.as_ref().map(Store::grace).unwrap_or_default();
             return self.ask(cx, socket, Asked::Other, |local| {
-                local.missing(user, &hashes, grace)
+                local.missing(user, hashes, grace)
             });
         }
         let hashes: Box<[Hash]> = hashes.into();

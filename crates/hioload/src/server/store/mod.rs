@@ -226,13 +226,16 @@ impl Hub {
         };
         let due = store.local.poll(now);
         let is_behind = store.push(cx);
+        // What came of it is told in the next turn.
+        let has_more = store.local.has_events() || due.is_some_and(|due| due <= now);
         if let Some(due) = due
+            && due > now
             && store.due.is_none_or(|set| due < set)
             && cx.timer(due, TIMER_STORE).is_some()
         {
             store.due = Some(due);
         }
-        left == 0 || is_behind || has_pages
+        left == 0 || is_behind || has_pages || has_more
     }
 
     /// The local part's own time is up; the end of the turn calls it.
