@@ -301,7 +301,12 @@ impl MemoryPlan {
         let Settings { h2, streams, .. } = settings;
         let all = |each: usize| workers.saturating_mul(each);
         let total_max = usize::try_from(streams.total_max).unwrap_or(usize::MAX);
-        let named = all(streams.worker_max as usize).min(total_max);
+        // Each has a socket, a stream of HTTP/2 or a poll.
+        let carriers = limits
+            .sockets_max
+            .saturating_add(settings.streams_max)
+            .saturating_add(streams.long_poll_max as usize);
+        let named = all(carriers.min(streams.worker_max as usize)).min(total_max);
         let tables = usize::from(h2.decoder_table_size) + usize::from(h2.encoder_table_size_max);
         self.line(
             "h2.streams_worker_max",
@@ -526,7 +531,6 @@ mod tests {
         "server.sessions_max",
         "server.workers",
         "streams.long_poll_max",
-        "streams.worker_max",
     ];
 
     /// Sizes that take no memory of their own, and why.
@@ -555,6 +559,10 @@ mod tests {
         ("streams.foreign_stream", "within streams.foreign_worker"),
         ("streams.poll_backlog", "within streams.poll_worker"),
         ("streams.proxy_window", "within streams.foreign_worker"),
+        (
+            "streams.worker_max",
+            "each has a session, a stream or a poll",
+        ),
         ("ws.deflate_size_min", "a threshold"),
         ("ws.frame_size_max", "within ws.assembly_max"),
         ("ws.head_size_max", "within ws.assembly_max"),
@@ -589,6 +597,7 @@ mod tests {
             moved += 1;
         }
         assert!(moved > COUNTS.len(), "{moved}");
+        assert!(plan("1", &[("streams.worker_max", "1")]).total_size() < least);
         let deflate = plan("1", &[("ws.deflate", "on")]).total_size();
         assert!(deflate > least);
         let takeover = [("ws.deflate", "on"), ("ws.deflate_takeover", "on")];
