@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hioload::{DriverChoice, OriginPolicy};
+use hioload::DriverChoice;
 use hioload_e2e::{Opcode, Web, Wire, hash_of};
 
 use crate::kit::{Scene, content};
@@ -188,9 +188,7 @@ pub(crate) fn conditions_are_kept(driver: DriverChoice) {
 }
 
 pub(crate) fn a_page_that_is_not_welcome_changes_nothing(driver: DriverChoice) {
-    let scene = Scene::with(driver, |settings, _| {
-        settings.accept.origins = OriginPolicy::SameHost;
-    });
+    let scene = Scene::new(driver);
     let content = content(1, 5000);
     let hash = scene.dial().put(&content).text();
     let other = "Origin: http://elsewhere.example\r\n";

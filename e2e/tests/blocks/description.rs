@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hioload::{DriverChoice, Durability, OriginPolicy};
+use hioload::{DriverChoice, Durability};
 use hioload_e2e::hash_of;
 use serde_json::Value;
 
@@ -124,8 +124,7 @@ fn resolved<'a>(all: &'a Value, place: &'a Value) -> &'a Value {
 }
 
 pub(crate) fn what_is_answered_is_described(driver: DriverChoice) {
-    let scene = Scene::with(driver, |settings, store| {
-        settings.accept.origins = OriginPolicy::SameHost;
+    let scene = Scene::with(driver, |_, store| {
         store.durability = Durability::Relaxed;
     });
     // A block that has as many references as it may.

@@ -3,10 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use hioload::{DriverChoice, OriginPolicy};
+use hioload::DriverChoice;
 use hioload_e2e::{Running, hash_of};
 
-use crate::kit::{Peer, Scene, answer_of, content, request, run, send, settings, try_send};
+use crate::kit::{Peer, Scene, answer_of, content, request, run, send, try_send};
 
 const SIZES: [usize; 7] = [1, 4095, 4096, 16_384, 65_536, 100_000, 512 * 1024];
 
@@ -106,8 +106,7 @@ pub(crate) fn conditions_and_ranges_are_kept(driver: DriverChoice) {
 }
 
 pub(crate) fn a_page_that_is_not_welcome_changes_nothing(driver: DriverChoice) {
-    let with = settings(|settings| settings.accept.origins = OriginPolicy::SameHost);
-    let scene = Scene::of(driver, |builder| builder.settings(with));
+    let scene = Scene::new(driver);
     run(async {
         let mut peer = Peer::dial(scene.addr()).await;
         let hash = hash_of(b"x");

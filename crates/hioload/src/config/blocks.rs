@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{DAY, GIB, MIB, limit, ms};
 use super::size;
-use super::values::words;
+use super::values::{Origins, words};
 use crate::server::{Settings, StoreConfig};
 
 /// `[http]`.
@@ -42,6 +42,7 @@ pub struct BlocksSection {
     #[serde(with = "hioload_control::duration")]
     pub grace: Duration,
     pub announce: String,
+    pub origins: Origins,
 }
 
 impl Default for HttpSection {
@@ -73,6 +74,7 @@ impl Default for BlocksSection {
             pools: store.pools.to_vec(),
             grace: store.grace,
             announce: store.announce.unwrap_or_default(),
+            origins: Origins::SameHost,
         }
     }
 }

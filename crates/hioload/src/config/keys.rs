@@ -169,7 +169,7 @@ keys! {
     "ws.idle_timeout": "How long a client may send no message before its session ends with 1001; off: forever";
     "ws.lifetime": "How long a session may last before it ends with 1001; off: forever";
     "ws.subprotocols": "Subprotocols spoken here, for clients that offer some";
-    "ws.origins": "Pages that may connect, and change blocks: any, same-host, or a list such as [\"https://example.com\"]; others get 403";
+    "ws.origins": "Pages that may connect: any, same-host, or a list such as [\"https://example.com\"]; others get 403";
     "ws.deflate" --"deflate" "on|off": "Compress for clients that offer it (permessage-deflate)";
     "ws.deflate_takeover": "Keep the compression context from message to message: smaller messages, 300 KiB for each session";
     "ws.deflate_window_bits": "Window of the compression at most, as a power of two";
@@ -258,6 +258,7 @@ keys! {
     "blocks.pools": "Free blocks that each worker has at hand, of 4 KiB, 8 KiB and so on to 512 KiB";
     "blocks.grace": "How long a block cannot be deleted after a client was told that it is not missing";
     "blocks.announce": "Channel on which the hashes of new blocks are published; empty: none";
+    "blocks.origins": "Pages that may change blocks: any, same-host, or a list such as [\"https://example.com\"]; others get 403";
     "admin.addr" --"admin" "HOST:PORT|off": "Where health, figures and probes are served over HTTP; off: nowhere";
     "shutdown.timeout" --"shutdown-timeout" "TIME": "How long sessions may take to end on shutdown, such as 10s";
     "shutdown.pace" --"shutdown-pace" "N": "Sessions closed per second and worker on shutdown; 0: all at once";

@@ -25,7 +25,7 @@ use std::time::Duration;
 use hioload_control::Invalid;
 use hioload_live::{HistoryConfig, Policy};
 use hioload_ws::deflate::DeflatePolicy;
-use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
+use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits};
 use hioload_ws::{KeepaliveConfig, Limits};
 use serde::{Deserialize, Serialize};
 
@@ -333,6 +333,7 @@ impl ServerConfig {
             http_idle_timeout: self.http.idle_timeout,
             body_timeout: self.http.body_timeout,
             accept: self.accept_policy(),
+            blocks_origins: self.blocks.origins.policy(),
             deflate_size_min: ws.deflate_size_min.bytes_usize(),
             deflate_level: ws.deflate_level,
             keepalive: KeepaliveConfig {
@@ -421,11 +422,7 @@ impl ServerConfig {
         };
         AcceptPolicy {
             protocols: ws.subprotocols.clone(),
-            origins: match &ws.origins {
-                Origins::Any => OriginPolicy::Any,
-                Origins::SameHost => OriginPolicy::SameHost,
-                Origins::List(origins) => OriginPolicy::List(origins.clone()),
-            },
+            origins: ws.origins.policy(),
             deflate: ws.deflate.then_some(deflate),
         }
     }

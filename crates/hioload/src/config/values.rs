@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hioload_base::ByteSize;
+use hioload_ws::handshake::OriginPolicy;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -294,7 +295,7 @@ words! {
     }
 }
 
-/// Which pages may connect: `any`, `same-host`, or a list of origins.
+/// Which pages may connect, or change blocks: `any`, `same-host`, or a list of origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
     /// All.
@@ -303,6 +304,16 @@ pub enum Origins {
     SameHost,
     /// These, such as `https://example.com`.
     List(Vec<String>),
+}
+
+impl Origins {
+    pub(super) fn policy(&self) -> OriginPolicy {
+        match self {
+            Self::Any => OriginPolicy::Any,
+            Self::SameHost => OriginPolicy::SameHost,
+            Self::List(origins) => OriginPolicy::List(origins.clone()),
+        }
+    }
 }
 
 impl Serialize for Origins {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hioload_live::{HistoryConfig, Policy};
-use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits};
+use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
 use hioload_ws::{KeepaliveConfig, Limits};
 
 use super::streams::StreamSettings;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Subprotocols, origins, deflate.
     pub accept: AcceptPolicy,
+    /// Pages that may change blocks.
+    pub blocks_origins: OriginPolicy,
     /// Smaller messages are sent as they are, even where deflate was agreed; bytes.
     pub deflate_size_min: usize,
     /// 0 (as is) over 1 (fast) to 9 (small).
@@ -124,6 +126,7 @@ impl Default for Settings {
             http_idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             accept: AcceptPolicy::default(),
+            blocks_origins: OriginPolicy::SameHost,
             deflate_size_min: 64,
             deflate_level: 1,
             keepalive: KeepaliveConfig::default(),

@@ -65,7 +65,7 @@ impl Hub {
         };
         // A browser lets any page send a POST and only keeps the answer from it.
         if matches!(request.method(), "POST" | "PUT" | "DELETE")
-            && page_of(request, &self.core.settings.accept.origins).is_err()
+            && page_of(request, &self.core.settings.blocks_origins).is_err()
         {
             let answer = Answer::text(403, "this origin may not change anything here");
             return self.turn_away(cx, socket, request, answer);
