@@ -245,14 +245,16 @@ impl UringDriver {
         let wanted = socket.flags.has(Flags::WANTS_INPUT);
         let id = SocketId(key);
         if result > 0 {
-            let (size, buffer_size) = (result as usize, self.pool.buffer_size());
-            let is_incremental = self.buffers.as_ref().is_some_and(Buffers::is_incremental);
-            let is_cut = match is_incremental {
-                true => !cqueue::buffer_more(entry.flags()),
-                false => size == buffer_size,
-            };
-            if is_share(size, is_cut, buffer_size) {
-                socket.flags.clear(Flags::OWED);
+            if socket.flags.has(Flags::OWED) {
+                let (size, buffer_size) = (result as usize, self.pool.buffer_size());
+                let is_incremental = self.buffers.as_ref().is_some_and(Buffers::is_incremental);
+                let is_cut = match is_incremental {
+                    true => !cqueue::buffer_more(entry.flags()),
+                    false => size == buffer_size,
+                };
+                if is_share(size, is_cut, buffer_size) {
+                    socket.flags.clear(Flags::OWED);
+                }
             }
             self.deliver(id, entry, closing, out);
             if last && wanted {
