@@ -72,13 +72,16 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
+    /// By the median; what was lost, by the worst round.
     pub(super) fn is_met(&self) -> bool {
-        self.measured
-            .as_ref()
-            .is_ok_and(|spread| match self.bar.bound {
-                Bound::AtMost(bound) => spread.median <= bound,
-                Bound::AtLeast(bound) => spread.median >= bound,
-            })
+        let is_loss = self.bar.figure == Figure::Lost;
+        self.measured.as_ref().is_ok_and(|spread| {
+            let value = if is_loss { spread.max } else { spread.median };
+            match self.bar.bound {
+                Bound::AtMost(bound) => value <= bound,
+                Bound::AtLeast(bound) => value >= bound,
+            }
+        })
     }
 
     fn word(&self) -> &'static str {
@@ -371,6 +374,24 @@ mod tests {
         assert!(verdict(at(0.75)).is_met());
         assert!(!verdict(at(0.751)).is_met());
         assert!(!verdict(Err("the server ended".to_owned())).is_met());
+    }
+
+    #[test]
+    fn one_round_that_lost_something_is_enough_to_miss() {
+        let bar = BARS
+            .iter()
+            .flat_map(|bars| bars.iter())
+            .find(|bar| bar.figure == Figure::Lost)
+            .expect("a bar on losses");
+        let with = |max| Verdict {
+            bar,
+            measured: Ok(Spread {
+                median: 0.0,
+                min: 0.0,
+                max,
+            }),
+        };
+        assert!(with(0.0).is_met() && !with(1.0).is_met());
     }
 
     #[test]

@@ -201,8 +201,9 @@ impl Broadcast {
 
 impl Work for Broadcast {
     /// A publisher that goes as fast as it is let fills whatever the kernel gives it, and so does a load
-    /// that is slower than the server: latency would be the time that megabytes lie there.
-    const KERNEL_BUFFER: Option<usize> = Some(256 << 10);
+    /// that is slower than the server: latency would be the time that megabytes lie there, and one core that reads
+    /// for a thousand gets back to each of them after seconds only.
+    const KERNEL_BUFFER: Option<usize> = Some(64 << 10);
 
     fn start(&mut self, io: &mut Io) {
         for link in self.healthy_count()..self.subscribers.len() {
