@@ -200,6 +200,7 @@ pub(crate) fn many_busy_peers_are_served_in_turn(kit: &Kit) {
     both(&mut server, &mut client, |_, client| {
         client.count(|event| matches!(event, Event::Sent(_, Ok(_)))) == PEERS
     });
+    // Until all of it has arrived.
     for _ in 0..20 {
         server.turn();
         client.turn();
