@@ -70,8 +70,8 @@ pub use plan::MemoryPlan;
 pub use protocol::Protocol;
 pub use recovery::{Gap, Offset, Recovered, Recovery, Since};
 pub use server::{
-    ChannelSettings, ChannelStats, DriverChoice, EventSettings, RunError, Server, ServerBuilder,
-    ServerHandle, Settings, Stats, StoreConfig, TlsConfig,
+    ChannelRule, ChannelSettings, ChannelStats, DriverChoice, EventSettings, RunError, Server,
+    ServerBuilder, ServerHandle, Settings, Stats, StoreConfig, TlsConfig,
 };
 pub use session::{PublishError, SendError, Session, SessionId, SubscribeError, WorkerContext};
 

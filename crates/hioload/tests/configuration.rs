@@ -24,6 +24,19 @@ fn the_page_is_up_to_date() {
 }
 
 #[test]
+fn the_example_on_the_page_loads() {
+    let page = to_markdown();
+    let (_, example) = page.split_once("```toml\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("its end");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("toml");
+    std::fs::write(&path, example).expect("a file");
+    let config = Config::<ServerConfig>::load(Sources::new().file(path))
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.current().channel.rules.len(), 2);
+}
+
+#[test]
 fn the_file_of_the_conformance_run_loads() {
     let sources = Sources::new().file(root().join("conformance/echo.toml"));
     let config = Config::<ServerConfig>::load(sources).unwrap_or_else(|error| panic!("{error}"));

@@ -16,8 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use hioload::{
-    DriverChoice, Gap, Handler, Message, Recovered, Recovery, Session, Settings, Since,
-    SubscribeError,
+    ChannelRule, DriverChoice, Gap, Handler, Message, Recovered, Recovery, Session, Settings,
+    Since, SubscribeError,
 };
 use hioload_e2e::{Opcode, Running, Wire, frame_bytes, request};
 use hioload_live::{HistoryConfig, Policy, owner_of};
@@ -286,6 +286,53 @@ pub(crate) fn who_comes_back_gets_what_was_missed_on_1_worker(driver: DriverChoi
 
 pub(crate) fn who_comes_back_gets_what_was_missed_on_3_workers(driver: DriverChoice) {
     gets_exactly_what_was_missed(driver, 3);
+}
+
+/// By rule: rooms whose names begin alike keep history, and the room beside them none.
+pub(crate) fn history_is_kept_where_a_rule_says_so(driver: DriverChoice) {
+    let mut settings = settings(1000);
+    let history = std::mem::replace(&mut settings.channel.history, HistoryConfig::OFF);
+    settings.channel.rules.push(ChannelRule {
+        history: Some(history),
+        ..ChannelRule::new("kept-")
+    });
+    let server = start(driver, 3, settings);
+    let gap = Recovered::Gap { from: 5, to: 10 };
+    for room in ROOMS {
+        let kept = format!("kept-{room}");
+        for (room, outcome) in [(&*kept, Recovered::Complete), (room, gap)] {
+            let (_witness, epoch) = filled(server.addr(), room, 10);
+            let mut wire = come_back(server.addr(), room, epoch, 4);
+            told(&mut wire, room, outcome);
+        }
+    }
+}
+
+/// By rule, also for who comes back and publishes in the same breath, before it has its place.
+pub(crate) fn senders_are_excluded_where_a_rule_says_so(driver: DriverChoice) {
+    let mut settings = settings(1000);
+    settings.channel.exclude_sender = false;
+    settings.channel.rules.push(ChannelRule {
+        exclude_sender: Some(true),
+        ..ChannelRule::new("quiet-")
+    });
+    let server = start(driver, 3, settings);
+    let addr = server.addr();
+    for room in ROOMS {
+        let quiet = format!("quiet-{room}");
+        for (room, first) in [(&*quiet, 12), (room, 11)] {
+            let (_witness, epoch) = filled(addr, room, 10);
+            let mut wire = Wire::open(addr, &format!("/{room}"));
+            let come_back = frame_bytes(0x81, format!(">{room} {epoch} 10").as_bytes());
+            let publish_one = frame_bytes(0x82, &publication(0, 11, 50));
+            wire.send(&[come_back, publish_one].concat());
+            told(&mut wire, room, Recovered::Complete);
+            expect(&mut wire, first..=11);
+            let _ = publish(addr, room, 12..=20, 50);
+            expect(&mut wire, 12..=20);
+            expect_nothing(&mut wire);
+        }
+    }
 }
 
 fn is_told_of_gaps(driver: DriverChoice, workers: usize) {

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use hioload::{CloseReason, DriverChoice, Settings};
+use hioload::{ChannelRule, CloseReason, DriverChoice, Settings};
 use hioload_e2e::{Opcode, Running, Wire, until};
 use hioload_live::Policy;
 
@@ -190,6 +190,31 @@ pub(crate) fn latest_ends_with_the_last_one(driver: DriverChoice) {
         seen.len()
     );
     assert_eq!(server.stats().closed_stalled, 0);
+}
+
+/// By rule or without one: of two who never read, on any worker, one is disconnected and one gets the latest value.
+pub(crate) fn each_channel_has_the_policy_of_its_rule(driver: DriverChoice) {
+    const COUNT: u32 = 6000;
+    const ROOMS: [&str; 2] = ["room", "ticker:eur"];
+    let mut settings = settings(Policy::Disconnect);
+    settings.channel.rules.push(ChannelRule {
+        policy: Some(Policy::Latest),
+        ..ChannelRule::new("ticker:")
+    });
+    let (server, _) = kit::start(Running::builder(driver, 2).settings(settings));
+    let addr = server.addr();
+    let [mut stalled, mut sleeper] = ROOMS.map(|room| small_subscriber(addr, room));
+    for room in ROOMS {
+        publish(addr, room, 0, COUNT, SIZE);
+    }
+    server.until_stats("the stalled one", |stats| stats.closed_stalled == 1);
+    let (seen, _) = read_to_end(&mut stalled);
+    assert!((seen.len() as u32) < COUNT, "it was disconnected");
+    let mut last = 0;
+    while last != COUNT - 1 {
+        last = next(&mut sleeper).1;
+    }
+    assert_eq!(server.stats().closed_stalled, 1);
 }
 
 /// Publishes until the sleeper is back, and reads it empty; all it saw, and how many were published

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fmt;
 
 /// A type of settings: plain data, read and written by serde, with a default for everything.
 ///
@@ -76,6 +77,13 @@ impl Invalid {
             why: why.into(),
             remedy: remedy.into(),
         }
+    }
+
+    /// The same of a value within that of `key`: `place` says where in it.
+    #[must_use]
+    pub fn within(self, key: impl Into<String>, place: impl fmt::Display) -> Invalid {
+        let why = format!("{place}: {}: {}", self.key, self.why);
+        Invalid::new(key, why, self.remedy)
     }
 }
 

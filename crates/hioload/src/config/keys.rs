@@ -119,6 +119,7 @@ pub(super) const FOR_NEW: &[(&str, &str)] = &[
     ("channel.history_count", CHANNELS),
     ("channel.history_size", CHANNELS),
     ("channel.history_age", CHANNELS),
+    ("channel.rules", CHANNELS),
     ("sse.history", CHANNELS),
     ("h2", "new connections"),
 ];
@@ -191,6 +192,7 @@ keys! {
     "channel.history_age": "How long a publication is kept for them";
     "channel.linger": "How long a channel without subscribers is remembered";
     "channel.send_max": "Bytes of one send to a subscriber at most";
+    "channel.rules": "Other policy, rate_min, window, exclude_sender, history_count, history_size or history_age for channels whose name begins with `prefix`: a list of tables, 64 at most; the longest prefix counts, the rest is as here";
     "sse.keepalive": "How long nothing may be sent to a session that reads events before it gets a comment, which keeps proxies from closing it; off: it gets none";
     "sse.retry": "How long a reader of events is told to wait before it comes back, and up to half of that more, another for each";
     "sse.history": "Keep the history of channels as events from the first publication on; off: from the first reader of events on";
@@ -318,6 +320,25 @@ encoding comes there. Others wait for the next start and say why. The log tells 
 that changed, and `/debug/config` of the admin listener shows what is in effect and where it was set. A file
 with anything wrong in it, or a certificate that cannot be used, changes nothing.
 
+Channels can differ. A rule holds for all whose name begins with its prefix, the one with the longest prefix
+if several fit; what it does not say is as `[channel]` says:
+
+```toml
+[channel]
+policy = \"disconnect\"
+
+[[channel.rules]]
+prefix = \"ticker:\"
+policy = \"latest\"
+
+[[channel.rules]]
+prefix = \"chat:\"
+exclude_sender = false
+history_count = 100
+history_size = \"256KiB\"
+history_age = \"1h\"
+```
+
 This page is generated: `UPDATE_DOCS=1 cargo test -p hioload --test configuration`.
 ";
 
@@ -346,11 +367,13 @@ mod tests {
         let path = directory.path().join("toml");
         std::fs::write(&path, "").expect("a file");
         let config = Config::<ServerConfig>::load(Sources::new().file(&path)).expect("defaults");
-        let text = "[channel]\npolicy = \"skip\"\nsend_max = 65536\n[h2]\nping_burst = 7\n";
+        let text = "[channel]\npolicy = \"skip\"\nsend_max = 65536\n[h2]\nping_burst = 7\n\
+            [[channel.rules]]\nprefix = \"a\"\n";
         std::fs::write(&path, text).expect("a file");
         let report = config.reload().expect("valid").to_string();
         for told in [
             "channel.policy: applied to new channels, ",
+            "channel.rules: applied to new channels, ",
             "channel.send_max: applied, ",
             "h2.ping_burst: applied to new connections, ",
         ] {

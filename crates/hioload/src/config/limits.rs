@@ -5,7 +5,7 @@ use std::time::Duration;
 use hioload_base::Limit;
 use hioload_control::Invalid;
 
-use super::{ServerConfig, blocks, streams, tls};
+use super::{ServerConfig, blocks, rules, streams, tls};
 
 pub(super) const fn limit(
     name: &'static str,
@@ -357,6 +357,11 @@ pub const LIMITS: &[Limit] = &[
 
 /// Refuses what is out of range or does not fit together.
 pub(super) fn check(config: &ServerConfig) -> Result<(), Invalid> {
+    check_values(config)?;
+    rules::check(config, check_values)
+}
+
+fn check_values(config: &ServerConfig) -> Result<(), Invalid> {
     for (key, value) in numbers(config) {
         let limit = all().find(|limit| limit.name == key);
         limit

@@ -15,6 +15,7 @@ mod blocks;
 mod h2;
 mod keys;
 pub(crate) mod limits;
+mod rules;
 mod sse;
 mod streams;
 mod tls;
@@ -23,7 +24,6 @@ mod values;
 use std::time::Duration;
 
 use hioload_control::Invalid;
-use hioload_live::{HistoryConfig, Policy};
 use hioload_ws::deflate::DeflatePolicy;
 use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits};
 use hioload_ws::{KeepaliveConfig, Limits};
@@ -37,6 +37,7 @@ pub use self::blocks::{
 pub use self::h2::H2Section;
 pub use self::keys::{KEYS, KeyDoc, to_markdown};
 pub use self::limits::LIMITS;
+pub use self::rules::RuleSection;
 pub use self::sse::SseSection;
 pub use self::streams::StreamsSection;
 pub use self::tls::{PemFile, TlsPair, TlsSection, Words};
@@ -164,6 +165,7 @@ pub struct ChannelSection {
     #[serde(with = "hioload_control::duration")]
     pub linger: Duration,
     pub send_max: ByteSize,
+    pub rules: Vec<RuleSection>,
 }
 
 /// `[admin]`.
@@ -266,6 +268,7 @@ impl Default for ChannelSection {
             history_age: settings.history.age,
             linger: settings.linger,
             send_max: size(settings.send_max),
+            rules: Vec::new(),
         }
     }
 }
@@ -394,21 +397,16 @@ impl ServerConfig {
             count_max: channel.count_max as usize,
             budget: channel.budget.bytes_usize(),
             budget_worker: channel.budget_worker.bytes_usize(),
-            policy: match channel.policy {
-                Overrun::Disconnect => Policy::Disconnect,
-                Overrun::Skip => Policy::Skip,
-                Overrun::Latest => Policy::Latest,
-            },
+            policy: channel.policy.policy(),
             rate_min: channel.rate_min,
             window: channel.window,
             exclude_sender: channel.exclude_sender,
-            history: HistoryConfig {
-                count: channel.history_count,
-                size: channel.history_size.bytes_usize(),
-                age: channel.history_age,
-            },
+            history: channel.history(),
             linger: channel.linger,
             send_max: channel.send_max.bytes_usize(),
+            rules: (channel.rules.iter())
+                .map(|rule| rule.to_rule(channel))
+                .collect(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hioload_base::ByteSize;
+use hioload_live::Policy;
 use hioload_ws::handshake::OriginPolicy;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
@@ -295,6 +296,16 @@ words! {
     }
 }
 
+impl Overrun {
+    pub(super) fn policy(self) -> Policy {
+        match self {
+            Self::Disconnect => Policy::Disconnect,
+            Self::Skip => Policy::Skip,
+            Self::Latest => Policy::Latest,
+        }
+    }
+}
+
 /// Which pages may connect, or change blocks: `any`, `same-host`, or a list of origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
@@ -377,6 +388,37 @@ pub(super) mod switch {
             ))),
         }
     }
+}
+
+/// Modules for values that may be left out: `with` for fields of `Option`, with `default` and `skip_serializing_if`.
+macro_rules! given {
+    ($($name:ident: $value:ty, $with:path;)+) => {$(
+        pub(super) mod $name {
+            use super::{Deserializer, Serializer};
+            use $with as with;
+
+            pub(crate) fn serialize<S: Serializer>(
+                value: &Option<$value>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                match value {
+                    Some(value) => with::serialize(value, serializer),
+                    None => serializer.serialize_none(),
+                }
+            }
+
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Option<$value>, D::Error> {
+                with::deserialize(deserializer).map(Some)
+            }
+        }
+    )+};
+}
+
+given! {
+    given_duration: std::time::Duration, hioload_control::duration;
+    given_switch: bool, super::switch;
 }
 
 #[cfg(test)]

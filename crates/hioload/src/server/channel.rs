@@ -10,7 +10,7 @@ use hioload_reactor::SocketId;
 
 use super::message::Publication;
 use super::recovery::Waiting;
-use super::settings::ChannelSettings;
+use super::rule::ChannelOptions;
 
 /// Publications a worker may have under way to a channel owned elsewhere; more wait at their
 /// session, which is not read from meanwhile.
@@ -99,19 +99,20 @@ impl Channel {
 impl Owned {
     /// `kept`: the encodings in which history is there from the first publication.
     pub(super) fn new(
-        settings: &ChannelSettings,
+        options: &ChannelOptions,
+        budget: usize,
         kept: Classes,
         epoch: u64,
         shared: &Budget,
     ) -> Self {
-        let kept = if settings.history.is_on() {
+        let kept = if options.history.is_on() {
             kept
         } else {
             Classes::NONE
         };
         let config = OwnerConfig {
-            budget: settings.budget,
-            history: settings.history,
+            budget,
+            history: options.history,
             epoch,
             kept,
             shared: shared.clone(),
@@ -151,7 +152,8 @@ impl Owned {
 
 impl FeedSlot {
     pub(super) fn new(
-        settings: &ChannelSettings,
+        options: &ChannelOptions,
+        budget: usize,
         worker: usize,
         class: Class,
         life: u64,
@@ -161,11 +163,11 @@ impl FeedSlot {
             worker,
             class,
             life,
-            budget: settings.budget,
-            policy: settings.policy,
-            rate_min: settings.rate_min,
-            window: settings.window,
-            exclude_sender: settings.exclude_sender,
+            budget,
+            policy: options.policy,
+            rate_min: options.rate_min,
+            window: options.window,
+            exclude_sender: options.exclude_sender,
             owed: owed.clone(),
             ..FeedConfig::default()
         };

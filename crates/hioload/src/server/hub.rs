@@ -606,7 +606,7 @@ impl Hub {
     }
 
     pub(super) fn sweep_interval(&self) -> Duration {
-        (self.core.settings.channel.window / 8)
+        (self.core.settings.channel.window_min() / 8)
             .clamp(Duration::from_millis(20), Duration::from_millis(250))
     }
 }

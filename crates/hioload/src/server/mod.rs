@@ -36,6 +36,7 @@ mod publish;
 mod recovery;
 #[cfg(test)]
 mod rig;
+mod rule;
 mod seat;
 mod send;
 mod settings;
@@ -64,6 +65,7 @@ pub(crate) use self::certificates::Certificates;
 pub use self::certificates::TlsConfig;
 pub use self::handle::ServerHandle;
 pub use self::inspect::ChannelStats;
+pub use self::rule::ChannelRule;
 pub use self::settings::{ChannelSettings, EventSettings, Settings};
 pub use self::stats::Stats;
 pub use self::store::StoreConfig;

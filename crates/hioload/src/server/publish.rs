@@ -7,7 +7,7 @@ use hioload_live::{ChannelKey, Origin, Owner, owner_of};
 use hioload_reactor::SocketId;
 use hioload_ws::{CloseCode, HEADER_SIZE_MAX, Kind};
 
-use super::channel::CREDIT;
+use super::channel::{CREDIT, Channel};
 use super::connection::{BLOCKED_MAX, Blocked, Phase};
 use super::core::{Core, Cx};
 use super::encoder::kind_number;
@@ -249,7 +249,10 @@ impl Core {
     /// now, it would get its own publication.
     fn has_no_name_yet(&self, from: Option<SocketId>, key: ChannelKey) -> bool {
         let connection = from.and_then(|socket| self.table.get(socket));
-        self.settings.channel.exclude_sender && connection.is_some_and(|c| c.is_recovering(key))
+        let settings = &self.settings.channel;
+        let excludes = |c: &Channel| settings.options_of(&c.name).exclude_sender;
+        connection.is_some_and(|connection| connection.is_recovering(key))
+            && self.channels.get(key).is_some_and(excludes)
     }
 
     /// To the owner on another worker, within this worker's credit.

@@ -6,6 +6,7 @@ use hioload_live::{HistoryConfig, Policy};
 use hioload_ws::handshake::{AcceptPolicy, HandshakeLimits, OriginPolicy};
 use hioload_ws::{KeepaliveConfig, Limits};
 
+use super::rule::ChannelRule;
 use super::streams::StreamSettings;
 
 /// Settings of all sessions and channels of a server.
@@ -71,8 +72,8 @@ pub struct EventSettings {
     pub history: bool,
 }
 
-/// Settings of every channel.
-#[derive(Clone, Copy, Debug)]
+/// Settings of every channel, and rules for some.
+#[derive(Clone, Debug)]
 pub struct ChannelSettings {
     /// Channels at most, per worker.
     pub count_max: usize,
@@ -96,6 +97,8 @@ pub struct ChannelSettings {
     pub linger: Duration,
     /// Bytes of one send at most.
     pub send_max: usize,
+    /// What holds for some channels in place of policy, rate, window, sender and history above.
+    pub rules: Vec<ChannelRule>,
 }
 
 impl ChannelSettings {
@@ -167,6 +170,7 @@ impl Default for ChannelSettings {
             history: HistoryConfig::OFF,
             linger: Duration::from_secs(60),
             send_max: 256 * 1024,
+            rules: Vec::new(),
         }
     }
 }

@@ -25,13 +25,14 @@ impl Core {
             return Ok(key);
         }
         let is_owner = owner_of(name, self.workers) == cx.index();
-        let (settings, budget) = (&self.settings.channel, &self.budget);
+        let (settings, shared) = (&self.settings.channel, &self.budget);
         let kept = sse::kept(&self.settings.events);
+        let owned = |epoch| {
+            let options = settings.options_of(name);
+            Owned::new(&options, settings.budget, kept, epoch, shared)
+        };
         self.channels.open(name, |epoch| {
-            Channel::new(
-                name,
-                is_owner.then(|| Owned::new(settings, kept, epoch, budget)),
-            )
+            Channel::new(name, is_owner.then(|| owned(epoch)))
         })
     }
 
@@ -141,8 +142,10 @@ impl Core {
             return;
         }
         self.feeds_made += 1;
+        let settings = &self.settings.channel;
         let mut slot = FeedSlot::new(
-            &self.settings.channel,
+            &settings.options_of(&channel.name),
+            settings.budget,
             me,
             class,
             self.feeds_made,
