@@ -2,9 +2,10 @@
 //! when asked for, Chromium speak to `hioload`.
 
 use std::path::Path;
+use std::thread;
 
 use crate::args::Args;
-use crate::process::{command, hioload, run as run_command, status};
+use crate::process::{command, hioload, run_beside, status};
 use crate::python;
 use crate::stop::{Outcome, SKIPPED_CODE, Stop};
 
@@ -38,12 +39,19 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         || vec!["uring".to_owned(), "poll".to_owned()],
         |one| vec![one],
     );
-    for driver in &drivers {
-        for script in scripts {
-            run_script(&python, script, &binary, driver)?;
-        }
-    }
-    Ok(())
+    // Most of them wait most of the time.
+    thread::scope(|scope| {
+        let lane = |driver| {
+            let mut scripts = scripts.iter();
+            scripts.try_for_each(|script| run_script(&python, script, &binary, driver))
+        };
+        let lanes: Vec<_> = drivers
+            .iter()
+            .map(|driver| scope.spawn(move || lane(driver)))
+            .collect();
+        let mut lanes = lanes.into_iter();
+        lanes.try_for_each(|lane| lane.join().expect("invariant: a lane does not panic"))
+    })
 }
 
 fn run_script(python: &Path, script: &str, binary: &Path, driver: &str) -> Outcome {
@@ -51,7 +59,7 @@ fn run_script(python: &Path, script: &str, binary: &Path, driver: &str) -> Outco
     command.arg(script).arg("--hioload").arg(binary);
     command.args(["--driver", driver]);
     if script != BROWSER {
-        return run_command(&mut command);
+        return run_beside(&mut command);
     }
     match status(&mut command)?.code() {
         Some(0) => Ok(()),

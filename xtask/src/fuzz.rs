@@ -4,9 +4,12 @@
 //! leaves its input in `fuzz/artifacts/`; it is to be added to the corpus with the fix.
 
 use std::fs;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
 use crate::args::Args;
-use crate::process::{cargo, output, root, run as run_command, target_dir};
+use crate::process::{cargo, output, root, run as run_command, run_beside, target_dir};
 use crate::stop::{Outcome, Stop};
 
 /// Time for one target when nobody says otherwise.
@@ -14,6 +17,9 @@ const SECONDS_DEFAULT: u64 = 60;
 
 /// Memory at which libFuzzer calls an input a finding.
 const RSS_MIB_MAX: u64 = 2048;
+
+/// Targets run at the same time at most: each may take the memory above.
+const LANES_MAX: usize = 4;
 
 /// Time for one input, above which it is a finding.
 const INPUT_SECONDS_MAX: u64 = 10;
@@ -40,13 +46,32 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         )));
     }
     ensure_cargo_fuzz()?;
-    for target in targets
-        .iter()
-        .filter(|target| wanted.as_ref().is_none_or(|name| name == *target))
-    {
-        fuzz(target, seconds, seed)?;
-    }
-    Ok(())
+    let is_wanted = |target: &&String| wanted.as_ref().is_none_or(|name| name == *target);
+    run_command(cargo_fuzz("build").args(&wanted))?;
+    let targets = Mutex::new(targets.iter().filter(is_wanted));
+    let next = || targets.lock().expect("invariant: no lane panics").next();
+    let lane = || {
+        while let Some(target) = next() {
+            fuzz(target, seconds, seed)?;
+        }
+        Ok(())
+    };
+    // A target keeps one core busy.
+    let lanes = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes.min(LANES_MAX))
+            .map(|_| scope.spawn(lane))
+            .collect();
+        let mut lanes = lanes.into_iter();
+        lanes.try_for_each(|lane| lane.join().expect("invariant: a lane does not panic"))
+    })
+}
+
+fn cargo_fuzz(task: &str) -> Command {
+    let mut command = cargo();
+    // The sanitizer and coverage flags are unstable; the toolchain need not be.
+    command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", task]);
+    command
 }
 
 /// Names of the targets: one file each.
@@ -83,16 +108,12 @@ fn fuzz(target: &str, seconds: u64, seed: u32) -> Outcome {
     };
     fs::create_dir_all(&found).map_err(|error| Stop::io(found.display(), &error))?;
     let committed = root().join("fuzz/corpus").join(target);
-    let mut command = cargo();
-    // The sanitizer and coverage flags are unstable; the toolchain need not be.
-    command
-        .env("RUSTC_BOOTSTRAP", "1")
-        .args(["fuzz", "run", target])
-        .arg(found);
+    let mut command = cargo_fuzz("run");
+    command.arg(target).arg(found);
     if committed.is_dir() {
         command.arg(committed);
     }
-    run_command(command.args([
+    run_beside(command.args([
         "--".to_owned(),
         format!("-max_total_time={seconds}"),
         format!("-seed={seed}"),

@@ -1,8 +1,7 @@
 //! One door for every task of the project: `cargo xtask <task>`.
 //!
 //! Tasks know the project from outside: its manifests, its sources as text, its binaries as
-//! processes. They must not link any room of the product (the `limits` binary, built only by the
-//! task of that name, is the one exception).
+//! processes. They must not link any room of the product.
 //!
 //! Exit codes: 0 passed, 1 failed, 2 wrong command line, 77 could not run on this machine (said
 //! loudly, never silently passed).
@@ -15,7 +14,6 @@ mod ci;
 mod conform;
 mod e2e;
 mod fuzz;
-mod limits;
 mod loom;
 mod process;
 mod python;
@@ -39,7 +37,6 @@ cargo xtask <task> [options]
   lint     clippy, warnings denied
   tidy     house rules that no compiler checks
   docs     rustdoc, warnings denied
-  limits   docs/limits.md against the limit tables of the rooms   [--write]
   loom     rings and pools under the loom model checker
   sim      simulation from seeds            [sessions|store|streams] [--seeds N] [--from SEED]
   torture  kill -9 under load, again and again   [--kills N] [--driver uring|poll]
@@ -61,7 +58,6 @@ fn main() -> ExitCode {
         Some("lint") => lint(args),
         Some("tidy") => tidy::run(args),
         Some("docs") => docs(args),
-        Some("limits") => limits::run(args),
         Some("loom") => loom::run(args),
         Some("sim") => sim::run(args),
         Some("fuzz") => fuzz::run(args),
@@ -98,18 +94,6 @@ fn lint(args: Args) -> Outcome {
     process::run(cargo().args([
         "clippy",
         "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
-    // The one target behind a feature.
-    process::run(cargo().args([
-        "clippy",
-        "--package",
-        "xtask",
-        "--features",
-        "rooms",
         "--all-targets",
         "--",
         "-D",

@@ -63,6 +63,21 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
 }
 
+/// The same for a command that runs beside others: its output is shown as a whole when it has ended.
+pub(crate) fn run_beside(command: &mut Command) -> Outcome {
+    let output = command
+        .output()
+        .map_err(|error| Stop::io(shown(command), &error))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    eprintln!("$ {}\n{printed}{said}", shown(command));
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(failed(command, output.status))
+    }
+}
+
 /// Runs a command with its output shown and gives its status.
 pub(crate) fn status(command: &mut Command) -> Outcome<ExitStatus> {
     command

@@ -16,6 +16,7 @@ mod suite;
 mod verdict;
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Instant;
 
 use groups::Group;
@@ -116,35 +117,45 @@ fn choose<T: Clone>(name: Option<String>, all: &[(&str, T)]) -> Outcome<Vec<T>> 
     }
 }
 
-/// Runs every group of the plan; what a group could not tell is an entry too.
+/// Runs every group of the plan; what a group could not tell is an entry too. The suite keeps one core busy, so drivers
+/// have their turns beside each other.
 fn check(source: &Source, plan: &Plan) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for role in &plan.roles {
-        for driver in &plan.drivers {
-            for group in &plan.groups {
-                let started = Instant::now();
-                let result = match (source, role) {
-                    (Source::Kept, _) => suite::kept(*role, driver, group),
-                    (Source::Run(suite, binary), Role::Server) => {
-                        suite.check_server(driver, group, &suite::our_server(binary, driver))
-                    }
-                    (Source::Run(suite, binary), Role::Client) => {
-                        suite.check_client(driver, group, &|addr| {
-                            suite::our_client(binary, driver, group, addr)
-                        })
-                    }
-                };
-                let entry = Entry::new(*role, driver, group, result);
-                eprintln!(
-                    "{} ({:.0} s)",
-                    entry.line(),
-                    started.elapsed().as_secs_f64()
-                );
-                entries.push(entry);
-            }
+    let lane = |role: Role, driver: &'static str| -> Vec<Entry> {
+        let groups = plan.groups.iter();
+        groups
+            .map(|group| check_group(source, role, driver, group))
+            .collect()
+    };
+    let both = |role: Role| {
+        thread::scope(|scope| {
+            let drivers = plan.drivers.iter();
+            let lanes: Vec<_> = drivers
+                .map(|driver| scope.spawn(move || lane(role, driver)))
+                .collect();
+            let entries = lanes
+                .into_iter()
+                .map(|lane| lane.join().expect("invariant: a lane does not panic"));
+            entries.flatten().collect::<Vec<_>>()
+        })
+    };
+    plan.roles.iter().flat_map(|role| both(*role)).collect()
+}
+
+fn check_group(source: &Source, role: Role, driver: &'static str, group: &'static Group) -> Entry {
+    let started = Instant::now();
+    let result = match (source, role) {
+        (Source::Kept, _) => suite::kept(role, driver, group),
+        (Source::Run(suite, binary), Role::Server) => {
+            suite.check_server(driver, group, &suite::our_server(binary, driver))
         }
-    }
-    entries
+        (Source::Run(suite, binary), Role::Client) => suite.check_client(driver, group, &|addr| {
+            suite::our_client(binary, driver, group, addr)
+        }),
+    };
+    let entry = Entry::new(role, driver, group, result);
+    let seconds = started.elapsed().as_secs_f64();
+    eprintln!("{} ({seconds:.0} s)", entry.line());
+    entry
 }
 
 fn judge(entries: &[Entry]) -> Outcome {

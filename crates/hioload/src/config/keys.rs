@@ -339,7 +339,7 @@ history_size = \"256KiB\"
 history_age = \"1h\"
 ```
 
-This page is generated: `UPDATE_DOCS=1 cargo test -p hioload --test configuration`.
+This page is generated: `UPDATE_DOCS=1 cargo test -p hioload --test pages`.
 ";
 
 const TABLE: &str = "\

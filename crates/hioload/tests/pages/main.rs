@@ -1,4 +1,6 @@
-//! The page on configuration says what the code does, and files that come with the product load.
+//! Pages that are generated say what the code does, and files that come with the product load.
+
+mod limits;
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +11,27 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-#[test]
-fn the_page_is_up_to_date() {
-    let path = root().join("docs/configuration.md");
-    let page = to_markdown();
+/// The page as it is written, or written anew when the environment asks for it.
+fn check(path: &str, page: &str) {
+    let file = root().join(path);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &page).expect("a writable page");
+        std::fs::write(&file, page).expect("a writable page");
     }
-    let written = std::fs::read_to_string(&path).expect("docs/configuration.md");
+    let written = std::fs::read_to_string(&file).expect(path);
     assert!(
         written == page,
-        "docs/configuration.md is old: UPDATE_DOCS=1 cargo test -p hioload --test configuration"
+        "{path} is old: UPDATE_DOCS=1 cargo test -p hioload --test pages"
     );
+}
+
+#[test]
+fn configuration_is_up_to_date() {
+    check("docs/configuration.md", &to_markdown());
+}
+
+#[test]
+fn limits_are_up_to_date() {
+    check("docs/limits.md", &limits::to_markdown());
 }
 
 #[test]
