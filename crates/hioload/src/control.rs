@@ -14,12 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hioload_control::Registry;
+use hioload_mem::Machine;
 use hioload_net::tls::SetupError;
-use hioload_reactor::DriverKind;
+use hioload_reactor::{DriverKind, StartError};
 use serde_json::{Map, Value, json};
 
 use crate::config::ServerConfig;
-use crate::plan::MemoryPlan;
+use crate::plan::{Limits, MemoryPlan};
 use crate::server::store::{self, Board};
 use crate::server::streams::Streams;
 use crate::server::{Certificates, ChannelStats, ServerHandle, Settings, Stats, TlsConfig};
@@ -56,7 +57,9 @@ struct Inner {
     handle: ServerHandle,
     driver: DriverKind,
     registry: Registry,
-    plan: MemoryPlan,
+    limits: Limits,
+    /// What the machine could give at the start.
+    memory: Machine,
     started: Instant,
     config: Option<Config<ServerConfig>>,
     probes: Probes,
@@ -77,6 +80,8 @@ pub enum ReloadError {
     Refused(ConfigError),
     /// Certificates or keys cannot be used: those from before are shown on, and no other setting has changed either.
     Certificates(SetupError),
+    /// With the new values the server could take more than the machine could give when it started.
+    Memory(StartError),
 }
 
 impl From<ConfigError> for ReloadError {
@@ -96,6 +101,7 @@ impl fmt::Display for ReloadError {
                 f,
                 "nothing has changed, certificates cannot be used: {error}"
             ),
+            Self::Memory(error) => write!(f, "nothing has changed: {error}"),
         }
     }
 }
@@ -107,7 +113,9 @@ pub(crate) struct Parts {
     pub(crate) handle: ServerHandle,
     pub(crate) driver: DriverKind,
     pub(crate) registry: Registry,
-    pub(crate) plan: MemoryPlan,
+    pub(crate) limits: Limits,
+    /// What the machine could give before the start.
+    pub(crate) memory: Machine,
     pub(crate) config: Option<Config<ServerConfig>>,
     pub(crate) settings: Settings,
     /// Figures of the block store, if there is one.
@@ -122,7 +130,8 @@ impl Control {
             handle,
             driver,
             registry,
-            plan,
+            limits,
+            memory,
             config,
             settings,
             board,
@@ -133,7 +142,8 @@ impl Control {
                 handle,
                 driver,
                 registry,
-                plan,
+                limits,
+                memory,
                 started: Instant::now(),
                 config,
                 probes: Probes::new(),
@@ -159,7 +169,7 @@ impl Control {
             "driver": self.inner.driver.to_string(),
             "workers": by_worker.len(),
             "config_version": self.inner.config.as_ref().map(Config::version),
-            "memory_plan_bytes": self.inner.plan.total_size(),
+            "memory_plan_bytes": self.plan().total_size(),
             "totals": stats_json(&totals),
             "by_worker": by_worker.iter().map(stats_json).collect::<Vec<Value>>(),
             "channels": channels,
@@ -246,10 +256,14 @@ impl Control {
     /// Reads the configuration and all certificates again and puts into effect what may change while the server runs.
     ///
     /// # Errors
-    /// When there is no configuration, or something is wrong in it or in a certificate: then nothing has changed.
+    /// When there is no configuration, when something is wrong in it or in a certificate, or when there is no memory for what
+    /// it says: then nothing has changed.
     pub fn reload(&self) -> Result<Report, ReloadError> {
         let config = self.inner.config.as_ref().ok_or(ReloadError::NoConfig)?;
         let reloaded = config.reload_with(|settings| {
+            let plan = MemoryPlan::new(&self.inner.limits, &settings.settings());
+            let checked = plan.check(&self.inner.memory);
+            checked.map_err(ReloadError::Memory)?;
             // Swapped in whole or not at all, and nothing after it can fail.
             self.reload_certificates(settings.tls().as_ref())
                 .map_err(ReloadError::Certificates)
@@ -325,10 +339,10 @@ impl Control {
         json!({ "version": config.version(), "keys": keys, "last_reload": reloaded })
     }
 
-    /// What the server may take at most.
+    /// What the server may take at most, by the settings in effect.
     #[must_use]
-    pub fn plan(&self) -> &MemoryPlan {
-        &self.inner.plan
+    pub fn plan(&self) -> MemoryPlan {
+        MemoryPlan::new(&self.inner.limits, &lock(&self.inner.settings))
     }
 
     /// The driver its workers run on.
@@ -384,4 +398,55 @@ fn channel_json(channel: &ChannelStats) -> Value {
         "publications": channel.publications,
         "log_bytes": channel.log_size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use hioload_control::Sources;
+
+    use super::*;
+    use crate::{Echo, Server};
+
+    #[test]
+    fn a_reload_that_there_is_no_memory_for_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("toml");
+        let write = |size: &str| {
+            let text = format!("[streams]\nforeign_worker = \"{size}\"\npoll_worker = \"1MiB\"\n");
+            std::fs::write(&path, text).expect("a file");
+        };
+        write("1MiB");
+        let sources = Sources::new()
+            .file(&path)
+            .flag("--addr", "server.addr", "127.0.0.1:0")
+            .flag("--data", "blocks.data", "off")
+            .flag("--workers", "server.workers", "2");
+        let config = Config::<ServerConfig>::load(sources).expect("valid");
+        let builder = Server::builder().config(&config).handler(|_| Echo);
+        let mut control = builder.build().expect("a server").control();
+        let planned = control.plan().total_size();
+        let inner = Arc::get_mut(&mut control.inner).expect("the server is gone");
+        inner.memory.memory_available = planned + (2 << 20);
+
+        write("3MiB");
+        let error = control.reload().expect_err("2 MiB too much");
+        assert!(matches!(error, ReloadError::Memory(_)), "{error}");
+        let told = error.to_string();
+        assert!(
+            told.contains("nothing has changed: 2 MiB of memory are missing"),
+            "{told}"
+        );
+        assert_eq!(control.config_json()["last_reload"]["refused"][0], told);
+        assert_eq!(control.settings().streams.foreign_worker, 1 << 20);
+        assert_eq!(
+            (config.version(), control.plan().total_size()),
+            (1, planned)
+        );
+
+        write("2MiB");
+        control.reload().expect("it fits");
+        assert_eq!(control.settings().streams.foreign_worker, 2 << 20);
+        assert_eq!(control.plan().total_size(), planned + (2 << 20));
+        assert_eq!(control.stats()["memory_plan_bytes"], planned + (2 << 20));
+    }
 }

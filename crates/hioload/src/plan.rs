@@ -49,17 +49,16 @@ fn free_map_size(store: &StoreConfig) -> usize {
     usize::try_from(store.size / 4096).unwrap_or(usize::MAX)
 }
 
-/// What the plan is made from.
-#[derive(Debug)]
-pub(crate) struct Limits<'a> {
+/// What the plan is made from beside settings: it stays while a server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
     pub(crate) workers: usize,
     pub(crate) ring: usize,
     pub(crate) sockets_max: usize,
     pub(crate) timers_max: usize,
-    pub(crate) pool: &'a PoolConfig,
-    pub(crate) driver: &'a DriverConfig,
-    pub(crate) settings: &'a Settings,
-    pub(crate) store: Option<&'a StoreConfig>,
+    pub(crate) pool: PoolConfig,
+    pub(crate) driver: DriverConfig,
+    pub(crate) store: Option<StoreConfig>,
     pub(crate) has_tls: bool,
 }
 
@@ -81,24 +80,24 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    pub(crate) fn new(limits: &Limits<'_>) -> Self {
+    pub(crate) fn new(limits: &Limits, settings: &Settings) -> Self {
         let empty = Self {
             plan: Plan::new(),
             keys: Vec::new(),
             workers: limits.workers,
         };
         empty
-            .with_memory_of_messages(limits)
-            .with_memory_of_sessions(limits)
-            .with_memory_of_streams(limits)
+            .with_memory_of_messages(limits, settings)
+            .with_memory_of_sessions(limits, settings)
+            .with_memory_of_streams(limits, settings)
             .with_memory_of_store(limits)
             .with_memory_of_threads(limits)
     }
 
     /// Beside the buffers: what is under way, and the map of free space. The index is mapped, and its
     /// pages are the system's to take back.
-    fn with_memory_of_store(self, limits: &Limits<'_>) -> Self {
-        let Some(store) = limits.store else {
+    fn with_memory_of_store(self, limits: &Limits) -> Self {
+        let Some(store) = &limits.store else {
             return self;
         };
         let local = store.local();
@@ -145,13 +144,11 @@ impl MemoryPlan {
     }
 
     /// Buffers and queues.
-    fn with_memory_of_messages(self, limits: &Limits<'_>) -> Self {
+    fn with_memory_of_messages(self, limits: &Limits, settings: &Settings) -> Self {
         let Limits {
-            workers,
-            settings,
-            driver,
-            ..
-        } = *limits;
+            workers, driver, ..
+        } = limits;
+        let workers = *workers;
         let pool_size = usize::try_from(limits.pool.bytes_max()).unwrap_or(usize::MAX);
         let ports = workers + usize::from(limits.store.is_some());
         let mesh = usize::try_from(mesh_size::<Message>(ports, limits.ring)).unwrap_or(usize::MAX);
@@ -206,10 +203,8 @@ impl MemoryPlan {
     }
 
     /// What grows with connections and channels.
-    fn with_memory_of_sessions(self, limits: &Limits<'_>) -> Self {
-        let Limits {
-            workers, settings, ..
-        } = *limits;
+    fn with_memory_of_sessions(self, limits: &Limits, settings: &Settings) -> Self {
+        let workers = limits.workers;
         let all = |each: usize| workers.saturating_mul(each);
         let sessions = all(settings.sessions_max);
         let timer = TimerWheel::<u64>::entry_size();
@@ -294,10 +289,8 @@ impl MemoryPlan {
     }
 
     /// What is known by a UID, and what HTTP/2 carries.
-    fn with_memory_of_streams(self, limits: &Limits<'_>) -> Self {
-        let Limits {
-            workers, settings, ..
-        } = *limits;
+    fn with_memory_of_streams(self, limits: &Limits, settings: &Settings) -> Self {
+        let workers = limits.workers;
         let Settings { h2, streams, .. } = settings;
         let all = |each: usize| workers.saturating_mul(each);
         let total_max = usize::try_from(streams.total_max).unwrap_or(usize::MAX);
@@ -352,7 +345,7 @@ impl MemoryPlan {
         )
     }
 
-    fn with_memory_of_threads(self, limits: &Limits<'_>) -> Self {
+    fn with_memory_of_threads(self, limits: &Limits) -> Self {
         self.line(
             "server.workers",
             "server",

@@ -293,7 +293,7 @@ pub trait Driver {
 }
 
 /// A driver or listener could not start. Reads as: what, why, what to do.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StartError {
     /// What was refused.
     pub what: String,

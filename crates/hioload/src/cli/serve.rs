@@ -79,7 +79,7 @@ fn builder(config: &Config<ServerConfig>, service: Service) -> ServerBuilder {
 fn register_probes(control: &Control) {
     let connections = control.clone();
     let messages = control.clone();
-    let plan = control.plan().to_json();
+    let plan = control.clone();
     let taken = "invariant: nobody else has registered probes yet";
     control
         .register_probe("connections", move || {
@@ -92,7 +92,7 @@ fn register_probes(control: &Control) {
         })
         .expect(taken);
     control
-        .register_probe("memory_plan", move || plan.clone())
+        .register_probe("memory_plan", move || plan.plan().to_json())
         .expect(taken);
 }
 

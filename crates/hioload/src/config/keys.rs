@@ -318,7 +318,8 @@ on: what there is keeps the value it was made with. A channel that no one uses i
 `channel.linger`, and new when it is next used; its part on a worker is new when the first subscriber of its
 encoding comes there. Others wait for the next start and say why. The log tells what became of each key
 that changed, and `/debug/config` of the admin listener shows what is in effect and where it was set. A file
-with anything wrong in it, or a certificate that cannot be used, changes nothing.
+with anything wrong in it, or with more than there was memory for at the start, or a certificate that cannot be
+used, changes nothing.
 
 Channels can differ. A rule holds for all whose name begins with its prefix, the one with the longest prefix
 if several fit; what it does not say is as `[channel]` says:

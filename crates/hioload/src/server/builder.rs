@@ -134,30 +134,31 @@ impl ServerBuilder {
     #[must_use]
     pub fn plan(&self) -> MemoryPlan {
         let cores = Machine::detect().workers(self.wish());
-        self.plan_for(self.worker_count(cores, &hioload_mem::Machine::detect()))
+        let count = self.worker_count(cores, &hioload_mem::Machine::detect());
+        MemoryPlan::new(&self.limits(count), &self.settings)
     }
 
     /// As many as told; else one per core, but no more than there is memory for.
     fn worker_count(&self, cores: usize, memory: &hioload_mem::Machine) -> usize {
-        let fits = |count: &usize| self.plan_for(*count).check(memory).is_ok();
+        let plan = |count| MemoryPlan::new(&self.limits(count), &self.settings);
+        let fits = |count: &usize| plan(*count).check(memory).is_ok();
         match self.workers {
             0 => (2..=cores).rev().find(fits).unwrap_or(1),
             count => count,
         }
     }
 
-    fn plan_for(&self, workers: usize) -> MemoryPlan {
-        MemoryPlan::new(&Limits {
+    fn limits(&self, workers: usize) -> Limits {
+        Limits {
             workers,
             ring: self.ring,
             sockets_max: self.sockets_max(),
             timers_max: self.timers_max(),
-            pool: &self.pool,
-            driver: &self.driver_config,
-            settings: &self.settings,
-            store: self.store.as_ref(),
+            pool: self.pool,
+            driver: self.driver_config.clone(),
+            store: self.store.clone(),
             has_tls: self.tls.is_some(),
-        })
+        }
     }
 
     /// Sessions, and connections that are still closing while new ones come.
@@ -360,8 +361,8 @@ impl ServerBuilder {
             );
         }
         let places = machine.places(self.wish(), count)?;
-        let plan = self.plan_for(count);
-        plan.check(&memory)?;
+        let limits = self.limits(count);
+        MemoryPlan::new(&limits, &self.settings).check(&memory)?;
         let use_uring = choose_driver(self.driver)?;
         check_port_free(self.addr)?;
         let certificates = self.tls.as_ref().map(Certificates::open).transpose()?;
@@ -446,7 +447,8 @@ impl ServerBuilder {
                 DriverKind::Poll
             },
             registry,
-            plan,
+            limits,
+            memory,
             config: self.config,
             settings: self.settings,
             board,
@@ -549,7 +551,8 @@ mod tests {
             bound_by: "a test".to_owned(),
         };
         let builder = Server::builder();
-        let needs = |count| builder.plan_for(count).total_size();
+        let plan = |count| MemoryPlan::new(&builder.limits(count), &builder.settings);
+        let needs = |count| plan(count).total_size();
         for (available, count) in [
             (needs(16), 16),
             (needs(16) - 1, 15),
