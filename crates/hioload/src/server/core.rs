@@ -14,7 +14,7 @@ use hioload_ws::deflate::Inflater;
 use super::channel::Channel;
 use super::connection::{Connection, Facts, Phase};
 use super::encoder::Encoder;
-use super::fanout::Rest;
+use super::fanout::{Rest, WALK_MAX};
 use super::h2::{OUTPUT_HIGH, Streams};
 use super::http::{WINDOW, Work};
 use super::message::Message;
@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(super) channels: Channels<Channel>,
     /// Channels with work for the end of the turn.
     pub(super) listed: Vec<hioload_live::ChannelKey>,
+    /// Subscribers served per turn at most.
+    pub(super) walk_max: usize,
     pub(super) budget: Budget,
     /// For private copies of what stalled subscribers are owed.
     pub(super) owed: Budget,
@@ -112,6 +114,7 @@ impl Core {
             stats: Stats::default(),
             channels: Channels::new(channels, Prng::new(seed)),
             listed: Vec::new(),
+            walk_max: WALK_MAX,
             budget: Budget::new(settings.channel.budget_worker),
             owed: Budget::new(settings.channel.owed_worker()),
             feeds_made: 0,

@@ -25,7 +25,7 @@ use super::recovery::What;
 use crate::handler::CloseReason;
 
 /// Subscribers served per turn; the walk goes on in the next.
-const WALK_MAX: usize = if cfg!(test) { 64 } else { 4096 };
+pub(super) const WALK_MAX: usize = 4096;
 /// Subscribers judged per channel and sweep.
 const SWEEP_MAX: usize = 65_536;
 
@@ -136,7 +136,7 @@ impl Core {
     /// The end of a turn: everything that channels have to do. True when some is left.
     pub(super) fn serve_channels(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut is_left = self.outlet.flush(cx);
-        let mut walk_left = WALK_MAX;
+        let mut walk_left = self.walk_max;
         let mut spender = None;
         let count = self.listed.len();
         for place in 0..count {
@@ -570,7 +570,6 @@ fn socket_of(user: u64) -> SocketId {
 mod tests {
     use std::time::Duration;
 
-    use super::WALK_MAX;
     use crate::handler::{Handler, Message};
     use crate::server::rig::{Rig, frame};
     use crate::server::settings::{ChannelSettings, Settings};
@@ -632,7 +631,9 @@ mod tests {
 
     #[test]
     fn a_large_channel_does_not_keep_a_small_one_waiting() {
+        const WALK_MAX: usize = 64;
         let mut rig = Rig::new(1, 96 << 20, Settings::default(), &|_| Box::new(Rooms));
+        rig.hub(0).core.walk_max = WALK_MAX;
         let join = |rig: &mut Rig, name: &[u8]| {
             let mut peer = rig.websocket("");
             peer.send(name);
