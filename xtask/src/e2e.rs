@@ -1,11 +1,11 @@
 //! Foreign clients against the server: Python's `websockets`, `requests`, `httpx` and `h2`, curl, nghttp, OpenSSL and,
 //! when asked for, Chromium speak to `hioload`.
 
-use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use crate::args::Args;
-use crate::process::{command, hioload, run_beside, status};
+use crate::process::{command, hioload, run_one_of, shown, status};
 use crate::python;
 use crate::stop::{Outcome, SKIPPED_CODE, Stop};
 
@@ -39,33 +39,33 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         || vec!["uring".to_owned(), "poll".to_owned()],
         |one| vec![one],
     );
+    let lane = |driver: &String| {
+        scripts.iter().try_for_each(|script| {
+            let mut command = command(python.join("bin/python"));
+            command.arg(script).arg("--hioload").arg(&binary);
+            run_script(script, command.args(["--driver", driver]), drivers.len())
+        })
+    };
     // Most of them wait most of the time.
     thread::scope(|scope| {
-        let lane = |driver| {
-            let mut scripts = scripts.iter();
-            scripts.try_for_each(|script| run_script(&python, script, &binary, driver))
-        };
         let lanes: Vec<_> = drivers
             .iter()
-            .map(|driver| scope.spawn(move || lane(driver)))
+            .map(|driver| scope.spawn(|| lane(driver)))
             .collect();
         let mut lanes = lanes.into_iter();
         lanes.try_for_each(|lane| lane.join().expect("invariant: a lane does not panic"))
     })
 }
 
-fn run_script(python: &Path, script: &str, binary: &Path, driver: &str) -> Outcome {
-    let mut command = command(python.join("bin/python"));
-    command.arg(script).arg("--hioload").arg(binary);
-    command.args(["--driver", driver]);
+fn run_script(script: &str, command: &mut Command, count: usize) -> Outcome {
     if script != BROWSER {
-        return run_beside(&mut command);
+        return run_one_of(count, command);
     }
-    match status(&mut command)?.code() {
+    match status(command)?.code() {
         Some(0) => Ok(()),
         Some(code) if code == i32::from(SKIPPED_CODE) => {
             Err(Stop::Skipped("there is no browser".to_owned()))
         }
-        _ => Err(Stop::Failed(format!("{script} on {driver}"))),
+        _ => Err(Stop::Failed(shown(command))),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use crate::args::Args;
-use crate::process::{cargo, output, root, run as run_command, run_beside, target_dir};
+use crate::process::{cargo, output, root, run as run_command, run_one_of, target_dir};
 use crate::stop::{Outcome, Stop};
 
 /// Time for one target when nobody says otherwise.
@@ -46,22 +46,21 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         )));
     }
     ensure_cargo_fuzz()?;
-    let is_wanted = |target: &&String| wanted.as_ref().is_none_or(|name| name == *target);
     run_command(cargo_fuzz("build").args(&wanted))?;
-    let targets = Mutex::new(targets.iter().filter(is_wanted));
+    let targets = wanted.map_or(targets, |one| vec![one]);
+    // A target keeps one core busy.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let count = cores.min(LANES_MAX).min(targets.len());
+    let targets = Mutex::new(targets.iter());
     let next = || targets.lock().expect("invariant: no lane panics").next();
     let lane = || {
         while let Some(target) = next() {
-            fuzz(target, seconds, seed)?;
+            fuzz(target, seconds, seed, count)?;
         }
         Ok(())
     };
-    // A target keeps one core busy.
-    let lanes = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        let lanes: Vec<_> = (0..lanes.min(LANES_MAX))
-            .map(|_| scope.spawn(lane))
-            .collect();
+        let lanes: Vec<_> = (0..count).map(|_| scope.spawn(lane)).collect();
         let mut lanes = lanes.into_iter();
         lanes.try_for_each(|lane| lane.join().expect("invariant: a lane does not panic"))
     })
@@ -97,7 +96,7 @@ fn ensure_cargo_fuzz() -> Outcome {
     run_command(cargo().args(["install", "--locked", "cargo-fuzz"]))
 }
 
-fn fuzz(target: &str, seconds: u64, seed: u32) -> Outcome {
+fn fuzz(target: &str, seconds: u64, seed: u32, count: usize) -> Outcome {
     // A run from a seed begins with what is committed, whatever others found here.
     let found = if seed == 0 {
         target_dir().join("fuzz-corpus").join(target)
@@ -113,7 +112,7 @@ fn fuzz(target: &str, seconds: u64, seed: u32) -> Outcome {
     if committed.is_dir() {
         command.arg(committed);
     }
-    run_beside(command.args([
+    command.args([
         "--".to_owned(),
         format!("-max_total_time={seconds}"),
         format!("-seed={seed}"),
@@ -121,7 +120,8 @@ fn fuzz(target: &str, seconds: u64, seed: u32) -> Outcome {
         format!("-timeout={INPUT_SECONDS_MAX}"),
         "-verbosity=0".to_owned(),
         "-print_final_stats=1".to_owned(),
-    ]))?;
+    ]);
+    run_one_of(count, &mut command)?;
     println!("{target}: {seconds} s, nothing found");
     Ok(())
 }

@@ -63,14 +63,21 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
 }
 
-/// The same for a command that runs beside others: its output is shown as a whole when it has ended.
-pub(crate) fn run_beside(command: &mut Command) -> Outcome {
+/// The same for one of several that run at a time: with others beside it, its output is shown as a whole when it has ended.
+pub(crate) fn run_one_of(count: usize, command: &mut Command) -> Outcome {
+    if count < 2 {
+        return run(command);
+    }
     let output = command
         .output()
         .map_err(|error| Stop::io(shown(command), &error))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (printed, said) = (text(&output.stdout), text(&output.stderr));
-    eprintln!("$ {}\n{printed}{said}", shown(command));
+    let end = match output.status.success() {
+        true => String::new(),
+        false => format!("FAILED: {}\n", output.status),
+    };
+    eprintln!("$ {}\n{printed}{said}{end}", shown(command));
     if output.status.success() {
         Ok(())
     } else {

@@ -234,7 +234,8 @@ impl Control {
         Arc::clone(&lock(&self.inner.settings))
     }
 
-    /// Gives all workers new settings and tells the listeners of [`Control::on_reload`].
+    /// Gives all workers new settings and tells the listeners of [`Control::on_reload`]. They are not held against what memory
+    /// there is: [`Control::plan`] says what they may take.
     pub fn set_settings(&self, settings: Settings) {
         let settings = Arc::new(settings);
         *lock(&self.inner.settings) = Arc::clone(&settings);
@@ -261,9 +262,7 @@ impl Control {
     pub fn reload(&self) -> Result<Report, ReloadError> {
         let config = self.inner.config.as_ref().ok_or(ReloadError::NoConfig)?;
         let reloaded = config.reload_with(|settings| {
-            let plan = MemoryPlan::new(&self.inner.limits, &settings.settings());
-            let checked = plan.check(&self.inner.memory);
-            checked.map_err(ReloadError::Memory)?;
+            self.check_memory(&settings.settings())?;
             // Swapped in whole or not at all, and nothing after it can fail.
             self.reload_certificates(settings.tls().as_ref())
                 .map_err(ReloadError::Certificates)
@@ -286,6 +285,16 @@ impl Control {
             self.set_settings(current.settings());
         }
         Ok(report)
+    }
+
+    /// Refuses settings with which the server could take more than now, and more than there was at the start.
+    fn check_memory(&self, settings: &Settings) -> Result<(), ReloadError> {
+        let plan = MemoryPlan::new(&self.inner.limits, settings);
+        if plan.total_size() <= self.plan().total_size() {
+            return Ok(());
+        }
+        let checked = plan.check_running(&self.inner.memory);
+        checked.map_err(ReloadError::Memory)
     }
 
     /// Shows other certificates, or those of the same files read anew, to whoever connects from now on. Sessions that are
@@ -339,7 +348,8 @@ impl Control {
         json!({ "version": config.version(), "keys": keys, "last_reload": reloaded })
     }
 
-    /// What the server may take at most, by the settings in effect.
+    /// What the server may take at most, by the settings in effect. What was made before they were, such as sessions that
+    /// compress, keeps its size until it ends.
     #[must_use]
     pub fn plan(&self) -> MemoryPlan {
         MemoryPlan::new(&self.inner.limits, &lock(&self.inner.settings))
@@ -433,7 +443,9 @@ mod tests {
         assert!(matches!(error, ReloadError::Memory(_)), "{error}");
         let told = error.to_string();
         assert!(
-            told.contains("nothing has changed: 2 MiB of memory are missing"),
+            told.contains("nothing has changed: 2 MiB of memory are missing")
+                && told.contains("were available at the start")
+                && told.contains("Take back what was raised"),
             "{told}"
         );
         assert_eq!(control.config_json()["last_reload"]["refused"][0], told);
@@ -442,6 +454,14 @@ mod tests {
             (config.version(), control.plan().total_size()),
             (1, planned)
         );
+
+        // Less than now is never too much, whatever there was.
+        let inner = Arc::get_mut(&mut control.inner).expect("nobody else has it");
+        let available = std::mem::take(&mut inner.memory.memory_available);
+        write("1MiB");
+        control.reload().expect("no more than now");
+        let inner = Arc::get_mut(&mut control.inner).expect("nobody else has it");
+        inner.memory.memory_available = available;
 
         write("2MiB");
         control.reload().expect("it fits");

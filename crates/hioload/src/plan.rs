@@ -1,8 +1,9 @@
-//! The memory plan of a server: the most it can take, line by line, before it starts.
+//! The memory plan of a server: the most it can take, line by line, before it starts and before a reload.
 //!
 //! ```text
 //!   ServerBuilder::plan() ─▶ MemoryPlan ─ check(&Machine) ─▶ start, or a refusal that names the
-//!                              └─ hioload plan                largest lines and their keys
+//!                              ├─ hioload plan                largest lines and their keys
+//!   Control::reload() ─────────┘
 //! ```
 //!
 //! Each line is a limit times the size of what it limits. User memory only: the kernel's own for each
@@ -11,7 +12,7 @@
 use std::fmt;
 
 use hioload_base::TimerWheel;
-use hioload_mem::{Machine, Plan, PlanLine, PoolConfig};
+use hioload_mem::{Machine, Plan, PlanError, PlanLine, PoolConfig};
 use hioload_net::tls::SESSION_SIZE;
 use hioload_reactor::{DriverConfig, RecvPool, StartError};
 use hioload_ring::mesh_size;
@@ -390,6 +391,22 @@ impl MemoryPlan {
         json!({ "total_bytes": self.total_size(), "workers": self.workers, "lines": lines })
     }
 
+    /// The same for a server that runs: whether it fits what the machine could give when it started.
+    pub(crate) fn check_running(&self, at_start: &Machine) -> Result<(), StartError> {
+        self.plan.check(at_start).map_err(|error| StartError {
+            what: missing(&error),
+            cause: format!(
+                "the new plan needs {}, {} were available at the start ({})",
+                mib(self.total_size()),
+                mib(at_start.memory_available),
+                at_start.bound_by
+            ),
+            // Most of what is large waits for the next start, and so does a machine that has more by now.
+            remedy: "Take back what was raised, or start the server anew".to_owned(),
+            errno: None,
+        })
+    }
+
     /// Whether the machine can give what the plan says.
     ///
     /// # Errors
@@ -413,7 +430,7 @@ impl MemoryPlan {
             String::new()
         };
         Err(StartError {
-            what: format!("{} of memory are missing", mib(error.missing())),
+            what: missing(&error),
             cause: format!(
                 "the plan needs {}, {} are available ({})",
                 mib(self.total_size()),
@@ -427,6 +444,10 @@ impl MemoryPlan {
             errno: None,
         })
     }
+}
+
+fn missing(error: &PlanError) -> String {
+    format!("{} of memory are missing", mib(error.missing()))
 }
 
 /// Rounded up.

@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
     /// from now on: in order, nothing twice.
     /// [`Handler::recovered`](crate::Handler::recovered) tells whether anything is missing; until
     /// then nothing of the channel comes. How much is kept is up to
-    /// [`ChannelSettings::history`](crate::ChannelSettings::history). No effect when it receives from
+    /// [`ChannelSettings::history`](crate::ChannelSettings::history), or to a rule for the channel. No effect when it receives from
     /// the channel already.
     ///
     /// # Errors

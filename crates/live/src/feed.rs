@@ -408,6 +408,12 @@ impl Feed {
         Origin::new(self.config.worker, self.config.class, self.config.life, key)
     }
 
+    /// Whether subscribers do not get what they published.
+    #[must_use]
+    pub fn excludes_sender(&self) -> bool {
+        self.config.exclude_sender
+    }
+
     /// Lets go of what no cursor needs.
     pub(crate) fn let_go(&mut self) {
         if self.at_end < self.pinned {

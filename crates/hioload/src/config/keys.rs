@@ -56,7 +56,7 @@ impl KeyDoc {
 
 const THREADS: &str = "workers are started once";
 const STORE: &str = "the store is opened at start";
-const PLAN: &str = "the memory plan is made at start";
+const PLAN: &str = "tables and buffers are sized at start";
 
 /// Keys that wait for the next start, and why.
 pub(super) const RESTART: &[(&str, &str)] = &[
@@ -91,6 +91,7 @@ pub(super) const RESTART: &[(&str, &str)] = &[
     ("channel.subscriptions_worker_max", PLAN),
     ("channel.budget_worker", PLAN),
     ("channel.linger", "the table of channels is made at start"),
+    ("streams.long_poll_max", PLAN),
     ("h2.streams_worker_max", PLAN),
     ("blocks.data", STORE),
     ("blocks.size", STORE),
@@ -192,7 +193,7 @@ keys! {
     "channel.history_age": "How long a publication is kept for them";
     "channel.linger": "How long a channel without subscribers is remembered";
     "channel.send_max": "Bytes of one send to a subscriber at most";
-    "channel.rules": "Other policy, rate_min, window, exclude_sender, history_count, history_size or history_age for channels whose name begins with `prefix`: a list of tables, 64 at most; the longest prefix counts, the rest is as here";
+    "channel.rules": "Other policy, rate_min, window, exclude_sender, history_count, history_size or history_age for channels whose name begins with `prefix`: a list of tables; the longest prefix counts, the rest is as here. The shortest window of all says how often workers look at all of their channels";
     "sse.keepalive": "How long nothing may be sent to a session that reads events before it gets a comment, which keeps proxies from closing it; off: it gets none";
     "sse.retry": "How long a reader of events is told to wait before it comes back, and up to half of that more, another for each";
     "sse.history": "Keep the history of channels as events from the first publication on; off: from the first reader of events on";

@@ -318,6 +318,15 @@ pub const LIMITS: &[Limit] = &[
         "the rest leaves with the next send",
     ),
     limit(
+        "channel.rules",
+        "rules",
+        0,
+        0,
+        64,
+        "each channel that is made looks through all of them",
+        "the configuration is refused",
+    ),
+    limit(
         "h2.streams_worker_max",
         "streams",
         1 << 12,
@@ -427,6 +436,7 @@ fn numbers(config: &ServerConfig) -> Vec<(&'static str, u64)> {
         ("channel.history_age", ms(channel.history_age)),
         ("channel.linger", ms(channel.linger)),
         ("channel.send_max", channel.send_max.bytes()),
+        ("channel.rules", channel.rules.len() as u64),
         ("sse.retry", ms(config.sse.retry)),
         ("shutdown.timeout", ms(shutdown.timeout)),
     ];

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use hioload_control::Invalid;
-use hioload_live::HistoryConfig;
+use hioload_live::{ChannelsConfig, HistoryConfig};
 use serde::{Deserialize, Serialize};
 
 use super::values::{Overrun, given_duration, given_switch};
 use super::{ByteSize, ChannelSection, ServerConfig};
 use crate::server::ChannelRule;
-
-/// Rules at most: each channel that is made looks through all of them.
-const RULES_MAX: usize = 64;
 
 /// One of `[[channel.rules]]`; what it does not say is as `[channel]` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,18 +97,16 @@ pub(super) fn check(
 ) -> Result<(), Invalid> {
     let rules = &config.channel.rules;
     let refused = |why: String, remedy: &str| Err(Invalid::new("channel.rules", why, remedy));
-    if rules.len() > RULES_MAX {
-        let why = format!("there are {} rules, and {RULES_MAX} at most", rules.len());
-        return refused(
-            why,
-            "give channels with the same rule names that begin alike",
-        );
-    }
     for (at, rule) in rules.iter().enumerate() {
         let prefix = &rule.prefix;
         if prefix.is_empty() {
             let why = "a rule without prefix is for every channel".to_owned();
             return refused(why, "set it in [channel], or say what the names begin with");
+        }
+        let name_size_max = ChannelsConfig::default().name_size_max;
+        if prefix.len() > name_size_max {
+            let why = format!("no name begins with the {} bytes of a prefix", prefix.len());
+            return refused(why, &format!("use at most {name_size_max}"));
         }
         if rules[..at].iter().any(|other| other.prefix == *prefix) {
             let why = format!("there are two rules for {prefix:?}");
@@ -200,7 +195,14 @@ mod tests {
 
     #[test]
     fn refusals_say_which_rule_and_why() {
-        let many = r#"{ prefix = "a" },"#.repeat(RULES_MAX + 1);
+        let many = |count| -> String {
+            let rule = |n| format!("{{ prefix = \"{n}\" }},");
+            (0..count).map(rule).collect()
+        };
+        let prefixed = |size| format!("{{ prefix = \"{}\" }}", "a".repeat(size));
+        for most in [many(64), prefixed(255)] {
+            load(&format!("channel.rules = [{most}]")).expect("as many as may be");
+        }
         for (rules, parts) in [
             (r#"{ policy = "skip" }"#, ["missing field", "prefix"]),
             (r#"{ prefix = "" }"#, ["for every channel", "[channel]"]),
@@ -230,7 +232,8 @@ mod tests {
                 r#"{ prefix = "a", history_count = 5, history_age = "1s", history_size = "1GiB" }"#,
                 ["the rule for \"a\"", "at most channel.budget"],
             ),
-            (&many, ["65 rules", "begin alike"]),
+            (&many(65), ["out of range", "use 0 to 64 rules"]),
+            (&prefixed(256), ["256 bytes of a prefix", "use at most 255"]),
         ] {
             let refused = load(&format!("channel.rules = [{rules}]")).expect_err(rules);
             for part in parts {

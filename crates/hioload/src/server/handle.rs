@@ -74,7 +74,8 @@ impl ServerHandle {
     }
 
     /// New settings for all workers. Channels and HTTP/2 connections that exist keep the bounds they
-    /// were made with. Listeners for reloads are told by [`crate::Control::set_settings`] only.
+    /// were made with. Listeners for reloads are told by [`crate::Control::set_settings`] only, which also knows then what is in
+    /// effect.
     pub fn set_settings(&self, settings: Settings) {
         self.tell_settings(&Arc::new(settings));
     }

@@ -7,7 +7,7 @@ use hioload_live::{ChannelKey, Origin, Owner, owner_of};
 use hioload_reactor::SocketId;
 use hioload_ws::{CloseCode, HEADER_SIZE_MAX, Kind};
 
-use super::channel::{CREDIT, Channel};
+use super::channel::CREDIT;
 use super::connection::{BLOCKED_MAX, Blocked, Phase};
 use super::core::{Core, Cx};
 use super::encoder::kind_number;
@@ -249,10 +249,13 @@ impl Core {
     /// now, it would get its own publication.
     fn has_no_name_yet(&self, from: Option<SocketId>, key: ChannelKey) -> bool {
         let connection = from.and_then(|socket| self.table.get(socket));
-        let settings = &self.settings.channel;
-        let excludes = |c: &Channel| settings.options_of(&c.name).exclude_sender;
-        connection.is_some_and(|connection| connection.is_recovering(key))
-            && self.channels.get(key).is_some_and(excludes)
+        let Some(connection) = connection.filter(|c| c.is_recovering(key)) else {
+            return false;
+        };
+        // Settings may have changed since the feed was made.
+        let feeds = self.channels.get(key).map_or(&[][..], |c| &c.feeds);
+        let slot = feeds.iter().find(|slot| slot.class == connection.class);
+        slot.is_none_or(|slot| slot.feed.excludes_sender())
     }
 
     /// To the owner on another worker, within this worker's credit.

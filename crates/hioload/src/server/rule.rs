@@ -4,8 +4,8 @@
 //!   "ticker:EURUSD" ─▶ the rule with the longest prefix of the name ─▶ what it says, else what [`ChannelSettings`] say
 //! ```
 //!
-//! Must not know channels, only their names. Every worker has the same rules, so the owner of a channel and its feeds
-//! elsewhere agree.
+//! Must not know channels, only their names. A channel, and each of its feeds, keeps what held when it was
+//! made: rules that change meanwhile hold for the next.
 
 use std::time::Duration;
 
@@ -91,6 +91,9 @@ impl ChannelSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Echo;
+    use crate::server::rig::Rig;
+    use crate::server::settings::Settings;
 
     #[test]
     fn the_longest_prefix_counts_and_says_only_what_it_says() {
@@ -164,8 +167,19 @@ mod tests {
         ] {
             assert_eq!(settings.options_of(name), options, "{name}");
         }
-        assert_eq!(settings.window_min(), Duration::from_millis(100));
-        let without = ChannelSettings::default();
-        assert_eq!(without.window_min(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_shortest_window_of_all_sets_the_pace() {
+        let mut settings = Settings::default();
+        for (windows, pace) in [(&[][..], 250), (&[9000, 400, 800], 50), (&[80], 20)] {
+            let rule = |ms: &u64| ChannelRule {
+                window: Some(Duration::from_millis(*ms)),
+                ..ChannelRule::new("a")
+            };
+            settings.channel.rules = windows.iter().map(rule).collect();
+            let mut rig = Rig::new(1, 96 << 20, settings.clone(), &|_| Box::new(Echo));
+            assert_eq!(rig.hub(0).sweep_interval(), Duration::from_millis(pace));
+        }
     }
 }
