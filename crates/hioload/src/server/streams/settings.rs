@@ -26,7 +26,8 @@ pub struct StreamSettings {
     pub websocket_max: u32,
     /// Sessions that read events with a UID at most, per worker.
     pub sse_max: u32,
-    /// Sessions that are polled at most, per worker: each has a UID.
+    /// Sessions that are polled at most, per worker: each has a UID. Not to be raised while the server runs, for timers are sized
+    /// by it.
     pub long_poll_max: u32,
     /// Sessions of protocols of the application at most, per worker: each has a UID.
     pub custom_max: u32,
