@@ -61,6 +61,7 @@ hioload_e2e::on_each_driver! {
     recovery::who_comes_back_gets_what_was_missed_on_3_workers,
     recovery::history_is_kept_where_a_rule_says_so,
     recovery::senders_are_excluded_where_a_rule_says_so,
+    recovery::a_channel_keeps_what_it_was_made_with,
     recovery::a_gap_in_history_is_told_on_1_worker,
     recovery::a_gap_in_history_is_told_on_3_workers,
     recovery::compressed_history_waits_for_who_was_there,

@@ -335,6 +335,53 @@ pub(crate) fn senders_are_excluded_where_a_rule_says_so(driver: DriverChoice) {
     }
 }
 
+/// The number of a session's worker.
+fn worker_of(wire: &mut Wire) -> usize {
+    say(wire, "?");
+    let answer = text(wire);
+    let number = answer.strip_prefix('!').and_then(|n| n.parse().ok());
+    number.expect("a worker")
+}
+
+/// Senders are excluded where they were when the channel came to a worker, whatever holds for new ones by now.
+pub(crate) fn a_channel_keeps_what_it_was_made_with(driver: DriverChoice) {
+    let mut settings = settings(1000);
+    let server = start(driver, 2, settings.clone());
+    let addr = server.addr();
+    let (first, Told { epoch, .. }) = subscribe(addr, "a");
+    let mut witnesses = vec![first];
+    while (0..2).any(|worker| witnesses.iter_mut().all(|wire| worker_of(wire) != worker)) {
+        witnesses.push(subscribe(addr, "a").0);
+    }
+    settings.channel.exclude_sender = false;
+    server.handle().set_settings(settings);
+    // On a worker that has them by now, a sender gets its own in a new channel.
+    let mut is_set = [false; 2];
+    for attempt in 0.. {
+        let room = format!("new{attempt}");
+        let mut wire = Wire::open(addr, &format!("/{room}"));
+        say(&mut wire, &format!("+{room}"));
+        told(&mut wire, &room, Recovered::Tail);
+        let worker = worker_of(&mut wire);
+        wire.frame(Opcode::Binary, &publication(0, 1, 50));
+        let _ = publish(addr, &room, 2..=2, 50);
+        is_set[worker] |= numbers(&wire.next().payload) == (0, 1);
+        if is_set == [true; 2] {
+            break;
+        }
+    }
+    for offset in (0..16).step_by(2) {
+        let mut wire = Wire::open(addr, "/a");
+        let come_back = frame_bytes(0x81, format!(">a {epoch} {offset}").as_bytes());
+        let publish_one = frame_bytes(0x82, &publication(0, offset as u32 + 1, 50));
+        wire.send(&[come_back, publish_one].concat());
+        told(&mut wire, "a", Recovered::Complete);
+        let _ = publish(addr, "a", offset + 2..=offset + 2, 50);
+        expect(&mut wire, offset + 2..=offset + 2);
+        expect_nothing(&mut wire);
+    }
+}
+
 fn is_told_of_gaps(driver: DriverChoice, workers: usize) {
     for (kept, since, outcome) in [
         (50, 40, Recovered::Gap { from: 41, to: 50 }),
