@@ -2,10 +2,9 @@
 //! when asked for, Chromium speak to `hioload`.
 
 use std::process::Command;
-use std::thread;
 
 use crate::args::Args;
-use crate::process::{command, hioload, run_one_of, shown, status};
+use crate::process::{beside, command, hioload, run_one_of, shown, status};
 use crate::python;
 use crate::stop::{Outcome, SKIPPED_CODE, Stop};
 
@@ -47,14 +46,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         })
     };
     // Most of them wait most of the time.
-    thread::scope(|scope| {
-        let lanes: Vec<_> = drivers
-            .iter()
-            .map(|driver| scope.spawn(|| lane(driver)))
-            .collect();
-        let mut lanes = lanes.into_iter();
-        lanes.try_for_each(|lane| lane.join().expect("invariant: a lane does not panic"))
-    })
+    beside(&drivers, lane).into_iter().collect()
 }
 
 fn run_script(script: &str, command: &mut Command, count: usize) -> Outcome {

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use crate::args::Args;
-use crate::process::{cargo, output, root, run as run_command, run_one_of, target_dir};
+use crate::process::{beside, cargo, output, root, run as run_command, run_one_of, target_dir};
 use crate::stop::{Outcome, Stop};
 
 /// Time for one target when nobody says otherwise.
@@ -53,17 +53,13 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let count = cores.min(LANES_MAX).min(targets.len());
     let targets = Mutex::new(targets.iter());
     let next = || targets.lock().expect("invariant: no lane panics").next();
-    let lane = || {
+    let lane = |_| {
         while let Some(target) = next() {
             fuzz(target, seconds, seed, count)?;
         }
         Ok(())
     };
-    thread::scope(|scope| {
-        let lanes: Vec<_> = (0..count).map(|_| scope.spawn(lane)).collect();
-        let mut lanes = lanes.into_iter();
-        lanes.try_for_each(|lane| lane.join().expect("invariant: a lane does not panic"))
-    })
+    beside(0..count, lane).into_iter().collect()
 }
 
 fn cargo_fuzz(task: &str) -> Command {

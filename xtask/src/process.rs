@@ -73,16 +73,29 @@ pub(crate) fn run_one_of(count: usize, command: &mut Command) -> Outcome {
         .map_err(|error| Stop::io(shown(command), &error))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (printed, said) = (text(&output.stdout), text(&output.stderr));
-    let end = match output.status.success() {
-        true => String::new(),
-        false => format!("FAILED: {}\n", output.status),
-    };
-    eprintln!("$ {}\n{printed}{said}{end}", shown(command));
+    eprintln!("$ {}\n{printed}{said}{}", shown(command), output.status);
     if output.status.success() {
         Ok(())
     } else {
         Err(failed(command, output.status))
     }
+}
+
+/// Runs `lane` for each input at the same time; what came of each, in order.
+pub(crate) fn beside<I: Send, T: Send>(
+    inputs: impl IntoIterator<Item = I>,
+    lane: impl Fn(I) -> T + Sync,
+) -> Vec<T> {
+    let lane = &lane;
+    thread::scope(|scope| {
+        let inputs = inputs.into_iter();
+        let lanes: Vec<_> = inputs
+            .map(|input| scope.spawn(move || lane(input)))
+            .collect();
+        let ends = lanes.into_iter().map(thread::ScopedJoinHandle::join);
+        ends.map(|end| end.expect("invariant: a lane does not panic"))
+            .collect()
+    })
 }
 
 /// Runs a command with its output shown and gives its status.

@@ -352,7 +352,7 @@ impl Control {
     /// compress, keeps its size until it ends.
     #[must_use]
     pub fn plan(&self) -> MemoryPlan {
-        MemoryPlan::new(&self.inner.limits, &lock(&self.inner.settings))
+        MemoryPlan::new(&self.inner.limits, &self.settings())
     }
 
     /// The driver its workers run on.

@@ -16,7 +16,6 @@ mod suite;
 mod verdict;
 
 use std::path::PathBuf;
-use std::thread;
 use std::time::Instant;
 
 use groups::Group;
@@ -24,7 +23,7 @@ use page::{Entry, Role};
 use suite::Suite;
 
 use crate::args::Args;
-use crate::process::{cargo, hioload, run as run_command, target_dir};
+use crate::process::{beside, cargo, hioload, run as run_command, target_dir};
 use crate::python;
 use crate::stop::{Outcome, Stop};
 
@@ -126,19 +125,11 @@ fn check(source: &Source, plan: &Plan) -> Vec<Entry> {
             .map(|group| check_group(source, role, driver, group))
             .collect()
     };
-    let both = |role: Role| {
-        thread::scope(|scope| {
-            let drivers = plan.drivers.iter();
-            let lanes: Vec<_> = drivers
-                .map(|driver| scope.spawn(move || lane(role, driver)))
-                .collect();
-            let entries = lanes
-                .into_iter()
-                .map(|lane| lane.join().expect("invariant: a lane does not panic"));
-            entries.flatten().collect::<Vec<_>>()
-        })
-    };
-    plan.roles.iter().flat_map(|role| both(*role)).collect()
+    let roles = plan.roles.iter();
+    roles
+        .flat_map(|role| beside(&plan.drivers, |driver| lane(*role, driver)))
+        .flatten()
+        .collect()
 }
 
 fn check_group(source: &Source, role: Role, driver: &'static str, group: &'static Group) -> Entry {
