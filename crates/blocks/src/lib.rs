@@ -112,15 +112,14 @@
 //!         replies.drain(..).for_each(|(_, reply)| store.handle_reply(now, reply));
 //!         while let Some(op) = store.next_file_op() {
 //!             match op {
-//!                 FileOp::Write { token, offset, buffer } => {
-//!                     let size = buffer.len();
-//!                     file[offset as usize..][..size].copy_from_slice(buffer.as_slice());
-//!                     store.handle_file(now, token, Ok(size), buffer);
+//!                 FileOp::Write { token, offset, content } => {
+//!                     file[offset as usize..][..content.len()].copy_from_slice(&content);
+//!                     store.handle_written(now, token, Ok(content.len()));
 //!                 }
 //!                 FileOp::Read { token, offset, len, mut buffer } => {
 //!                     buffer.spare_mut()[..len].copy_from_slice(&file[offset as usize..][..len]);
 //!                     buffer.advance(len);
-//!                     store.handle_file(now, token, Ok(len), buffer);
+//!                     store.handle_read(now, token, Ok(len), buffer);
 //!                 }
 //!             }
 //!         }

@@ -114,9 +114,8 @@ fn answer(store: &mut LocalStore, next_unit: &mut u32) {
 fn end_file_ops(store: &mut LocalStore, content: &[u8]) {
     while let Some(op) = store.next_file_op() {
         match op {
-            FileOp::Write { token, buffer, .. } => {
-                let size = buffer.len();
-                store.handle_file(Time::ZERO, token, Ok(size), buffer);
+            FileOp::Write { token, content, .. } => {
+                store.handle_written(Time::ZERO, token, Ok(content.len()));
             }
             FileOp::Read {
                 token,
@@ -126,7 +125,7 @@ fn end_file_ops(store: &mut LocalStore, content: &[u8]) {
             } => {
                 buffer.spare_mut()[..content.len()].copy_from_slice(content);
                 buffer.advance(len);
-                store.handle_file(Time::ZERO, token, Ok(len), buffer);
+                store.handle_read(Time::ZERO, token, Ok(len), buffer);
             }
         }
     }

@@ -89,8 +89,6 @@ pub enum Completion {
         token: u64,
         /// Bytes written, maybe fewer than all; or the error number, and then any part may be written.
         result: Result<usize, i32>,
-        /// As submitted.
-        buffer: Buffer,
     },
     /// Somebody woke this driver.
     Woken,

@@ -288,6 +288,10 @@ pub trait Driver {
     /// Only when the driver itself is broken; interruptions and full queues are handled.
     fn turn(&mut self, wait: Wait, out: &mut Completions) -> Result<(), TurnError>;
 
+    /// Begins what was submitted, where that takes a call of the system: a disk works while the caller goes on. The next
+    /// [`turn`](Driver::turn) does it in any case.
+    fn flush(&mut self) {}
+
     /// Where other threads reach this driver.
     fn address(&self) -> Address;
 }

@@ -4,13 +4,13 @@
 //!  Op::Read, Op::Write ─▶ FileOp (checked) ─▶ a driver's slot or thread ─▶ Completion::Read, Written
 //! ```
 //!
-//! Must not know how a driver reads. Invariant: the buffer is part of the operation from its submit to its
-//! final completion; nobody else sees it between.
+//! Must not know how a driver reads. Invariant: the memory is part of the operation from its submit to its
+//! final completion. Between, nobody else sees what is read into; what is written is sealed, and others may read it.
 //!
 //! Limits: [`DriverConfig::file_ops_max`](crate::DriverConfig::file_ops_max) operations in flight,
 //! [`FILES_MAX`] files of one driver.
 
-use hioload_mem::Buffer;
+use hioload_mem::{Buffer, Segment};
 
 use crate::completion::Completion;
 use crate::driver::StartError;
@@ -35,18 +35,26 @@ pub enum FileHandle {
     Sim(SimFile),
 }
 
+/// Where bytes of a file come from or go.
+#[derive(Debug)]
+pub(crate) enum Memory {
+    /// What is read goes here: empty, with room for it.
+    Into(Buffer),
+    /// What is written.
+    From(Segment),
+}
+
 /// One read or write: what its slot owns until the final completion.
 #[derive(Debug)]
 pub(crate) struct FileOp {
     pub(crate) file: FileId,
-    pub(crate) is_write: bool,
     /// Times it was started again.
     pub(crate) retries: u8,
     pub(crate) token: u64,
     pub(crate) offset: u64,
     /// Bytes to read or write.
     pub(crate) len: usize,
-    pub(crate) buffer: Buffer,
+    pub(crate) memory: Memory,
 }
 
 impl FileOp {
@@ -63,35 +71,33 @@ impl FileOp {
         }
         Self {
             file,
-            is_write: false,
             retries: 0,
             token,
             offset,
             len,
-            buffer,
+            memory: Memory::Into(buffer),
         }
         .checked()
     }
 
-    /// A write of everything in the buffer.
+    /// A write of all of the content.
     pub(crate) fn write(
         file: FileId,
         token: u64,
         offset: u64,
-        buffer: Buffer,
+        content: Segment,
     ) -> Result<Self, Reject> {
-        let len = buffer.len();
+        let len = content.len();
         if len == 0 {
             return Err(Reject::Payload);
         }
         Self {
             file,
-            is_write: true,
             retries: 0,
             token,
             offset,
             len,
-            buffer,
+            memory: Memory::From(content),
         }
         .checked()
     }
@@ -106,8 +112,12 @@ impl FileOp {
         }
     }
 
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self.memory, Memory::From(_))
+    }
+
     pub(crate) fn id(&self, key: hioload_base::Key) -> OpId {
-        let kind = if self.is_write {
+        let kind = if self.is_write() {
             OpKind::Write
         } else {
             OpKind::Read
@@ -124,14 +134,10 @@ impl FileOp {
 
     /// The final completion: what was read counts as written to the buffer.
     pub(crate) fn finish(self, result: Result<usize, i32>) -> Completion {
-        let (token, mut buffer) = (self.token, self.buffer);
-        if self.is_write {
-            return Completion::Written {
-                token,
-                result,
-                buffer,
-            };
-        }
+        let token = self.token;
+        let Memory::Into(mut buffer) = self.memory else {
+            return Completion::Written { token, result };
+        };
         if let Ok(size) = result {
             assert!(
                 size <= self.len,
@@ -179,7 +185,7 @@ impl FileStats {
     /// An operation is over.
     pub(crate) fn finish(&mut self, op: &FileOp, result: Result<usize, i32>) {
         self.in_flight -= 1;
-        let (count, bytes) = if op.is_write {
+        let (count, bytes) = if op.is_write() {
             (&mut self.writes, &mut self.bytes_written)
         } else {
             (&mut self.reads, &mut self.bytes_read)

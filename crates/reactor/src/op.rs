@@ -71,8 +71,8 @@ pub enum Op {
         token: u64,
         /// Where in the file, bytes from its start.
         offset: u64,
-        /// The bytes, at least one.
-        buffer: Buffer,
+        /// The bytes, at least one. Whoever shares them may read them meanwhile.
+        content: Segment,
     },
     /// Wake the driver at `to` out of its wait. No completion here.
     Wake {

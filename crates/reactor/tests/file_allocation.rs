@@ -26,7 +26,7 @@ fn round(driver: &mut dyn Driver, file: FileId, pool: &BufferPool, events: &mut 
             file,
             token,
             offset: token * BLOCK as u64,
-            buffer,
+            content: buffer.seal(),
         };
         driver.submit(write).expect("taken");
     }

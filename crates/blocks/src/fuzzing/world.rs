@@ -435,19 +435,23 @@ impl World {
         self.take_out(worker);
     }
 
-    /// File operations and events of a worker.
+    /// File operations and events of a worker; what they wait for is hashed by a poll.
     fn take_out(&mut self, worker: usize) {
         let Worker {
             store, file_ops, ..
         } = &mut self.workers[worker];
-        while let Some(op) = store.next_file_op() {
+        while store.has_file_ops()
+            && let Some(op) = store.next_file_op()
+        {
             file_ops.push(op);
             assert!(
                 file_ops.len() <= self.local_config.file_ops_max,
                 "more than the driver takes"
             );
         }
-        while let Some(event) = self.workers[worker].store.next_event() {
+        while self.workers[worker].store.has_events()
+            && let Some(event) = self.workers[worker].store.next_event()
+        {
             self.hear(event);
         }
     }
@@ -466,25 +470,25 @@ impl World {
             FileOp::Write {
                 token,
                 offset,
-                buffer,
+                content,
             } => {
                 let (result, written) = match fault {
-                    128..=143 => (Err(EIO), buffer.len() / 8192 * 4096),
+                    128..=143 => (Err(EIO), content.len() / 8192 * 4096),
                     144..=151 => (Err(ENOSPC), 0),
                     152..=167 => (Err(EINTR), 0),
-                    168..=199 if buffer.len() > 4096 => {
+                    168..=199 if content.len() > 4096 => {
                         self.seen.count("short write");
-                        let written = buffer.len() / 2;
+                        let written = content.len() / 2;
                         (Ok(written), written - written % 4096)
                     }
-                    _ => (Ok(buffer.len()), buffer.len()),
+                    _ => (Ok(content.len()), content.len()),
                 };
                 self.made.write_errors |= result == Err(EIO);
                 self.made.no_space |= result == Err(ENOSPC);
-                self.medium.write(offset, &buffer.as_slice()[..written]);
+                self.medium.write(offset, &content[..written]);
                 self.workers[worker]
                     .store
-                    .handle_file(self.now, token, result, buffer);
+                    .handle_written(self.now, token, result);
             }
             FileOp::Read {
                 token,
@@ -526,7 +530,7 @@ impl World {
                 }
                 self.workers[worker]
                     .store
-                    .handle_file(self.now, token, result, buffer);
+                    .handle_read(self.now, token, result, buffer);
             }
         }
         self.take_out(worker);

@@ -1,11 +1,11 @@
-//! The body of one PUT: socket bytes copied once into buffers, summed and hashed while they are in the cache.
+//! The body of one PUT: socket bytes copied once into buffers, and summed while they are in the cache.
 //!
 //! ```text
-//!   bytes ─▶ Buffer (a piece) ─▶ full ─▶ hashed ─▶ written, or held
+//!   bytes ─▶ Buffer (a piece) ─▶ full ─▶ written, or held
 //!        └─▶ CRC-32 of each 4 KiB   └─▶ SHA-256, beside those of other bodies
 //! ```
 //!
-//! Must not know where pieces go. Invariants: every piece but the last is `piece_size` long; the last is padded with zeros to
+//! Must not know where pieces go. Invariants: every piece but the last is whole units; the last is padded with zeros to
 //! 4 KiB, which neither hash nor sums see.
 
 use hioload_mem::{Buffer, CLASS_SIZES};
@@ -18,31 +18,33 @@ use crate::sums::{Sums, SumsBuilder};
 pub(super) struct Body {
     hasher: Hasher,
     sums: SumsBuilder,
-    piece_size: u32,
     filling: Option<Buffer>,
+    /// Bytes the piece will have that is being filled.
+    piece_size: usize,
 }
 
 impl Body {
     /// `length` is what will come, or the most that may.
-    pub(super) fn new(length: u32, piece_size: u32) -> Body {
+    pub(super) fn new(length: u32) -> Body {
         Body {
             hasher: Hasher::new(),
             sums: SumsBuilder::with_length(length),
-            piece_size,
             filling: None,
+            piece_size: 0,
         }
     }
 
     /// Bytes the current piece still takes; 0 when there is none.
     pub(super) fn room(&self) -> usize {
-        let room = |buffer: &Buffer| self.piece_size as usize - buffer.len();
+        let room = |buffer: &Buffer| self.piece_size - buffer.len();
         self.filling.as_ref().map_or(0, room)
     }
 
-    /// Begins a piece in an empty buffer with room for it.
-    pub(super) fn begin_piece(&mut self, buffer: Buffer) {
-        debug_assert!(self.filling.is_none() && buffer.room() >= self.piece_size as usize);
+    /// Begins a piece of `size` bytes in an empty buffer with room for them.
+    pub(super) fn begin_piece(&mut self, buffer: Buffer, size: usize) {
+        debug_assert!(self.filling.is_none() && buffer.room() >= size);
         self.filling = Some(buffer);
+        self.piece_size = size;
     }
 
     /// Takes `bytes`, which fit the room. Returns the piece if that made it full.
@@ -54,7 +56,7 @@ impl Body {
             .expect("invariant: no more is added than there is room for");
         // From the copy, which is in the nearest cache now.
         self.sums.update(&buffer.as_slice()[start..]);
-        if buffer.len() == self.piece_size as usize {
+        if buffer.len() == self.piece_size {
             return self.filling.take();
         }
         None
@@ -80,18 +82,16 @@ impl Body {
         self.filling.as_ref().map_or(&[], Buffer::as_slice)
     }
 
-    /// The end, when all is hashed: name, sums, and the last piece if one has begun.
-    pub(super) fn finish(self) -> (Hash, Sums, Option<Buffer>) {
-        let last = self.filling.map(|mut buffer| {
-            pad(&mut buffer);
-            buffer
-        });
-        (self.hasher.finish(), self.sums.finish(), last)
+    /// Nothing more comes: the last piece, padded, if one has begun. It is empty if the body ended where the one before did.
+    pub(super) fn end(&mut self) -> Option<Buffer> {
+        let mut last = self.filling.take()?;
+        pad(&mut last);
+        Some(last)
     }
 
-    /// Drops what has begun and returns it.
-    pub(super) fn drop_piece(&mut self) -> Option<Buffer> {
-        self.filling.take()
+    /// Name and sums, when all is hashed.
+    pub(super) fn finish(self) -> (Hash, Sums) {
+        (self.hasher.finish(), self.sums.finish())
     }
 }
 
@@ -122,14 +122,14 @@ mod tests {
         for length in [1, 4095, 4096, 4097, 8191, 8192, 8193, 30_000] {
             for step in [1, 100, 4096, 8192, 30_000] {
                 let content: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
-                let mut body = Body::new(length, 8192);
+                let mut body = Body::new(length);
                 let mut stored = Vec::new();
                 let mut rest = &content[..];
                 while !rest.is_empty() {
                     if body.room() == 0 {
                         let mut buffer = pool.take(8192).expect("free");
                         buffer.spare_mut().fill(0xff);
-                        body.begin_piece(buffer);
+                        body.begin_piece(buffer, 8192);
                     }
                     let (now, later) = rest.split_at(rest.len().min(step).min(body.room()));
                     let piece = body.add(now);
@@ -142,10 +142,10 @@ mod tests {
                     }
                     rest = later;
                 }
-                let (hash, sums, last) = body.finish();
-                if let Some(last) = last {
+                if let Some(last) = body.end() {
                     stored.extend_from_slice(last.as_slice());
                 }
+                let (hash, sums) = body.finish();
                 assert_eq!(hash, Hash::of(&content));
                 assert_eq!(sums, Sums::of(&content));
                 assert_eq!(stored.len(), (length as usize).next_multiple_of(4096));

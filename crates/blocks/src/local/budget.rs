@@ -24,6 +24,11 @@ impl Budget {
         fits
     }
 
+    /// With `bytes` more, a quarter of it would still be free.
+    pub(super) fn is_ample_for(&self, bytes: usize) -> bool {
+        self.used + bytes <= self.max / 4 * 3
+    }
+
     /// Counts `bytes` that are in use already, whether they fit or not.
     pub(super) fn take_more(&mut self, bytes: usize) {
         self.used += bytes;

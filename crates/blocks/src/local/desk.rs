@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use hioload_base::{Key, Slab, Time};
-use hioload_mem::{Buffer, BufferPool};
+use hioload_mem::{Buffer, BufferPool, Segment};
 
 use super::budget::Budget;
 use super::event::{Event, FileOp};
@@ -172,13 +172,13 @@ impl Desk {
         !self.ops.is_full()
     }
 
-    pub(super) fn write(&mut self, pending: Pending, buffer: Buffer) {
+    pub(super) fn write(&mut self, pending: Pending, content: Segment) {
         let token = self.begin(pending);
         self.stats.writes_in_flight += 1;
         self.file_ops.push_back(FileOp::Write {
             token,
             offset: pending.offset,
-            buffer,
+            content,
         });
     }
 

@@ -3,7 +3,7 @@
 //! Must not know connections: `user` is what the caller gave when the request began, and comes back with each event.
 
 use hioload_base::{Key, Time};
-use hioload_mem::Buffer;
+use hioload_mem::{Buffer, Segment};
 
 use crate::fault::{Damage, Fault, PutError};
 use crate::hash::Hash;
@@ -17,8 +17,8 @@ pub struct PutKey(pub(super) Key);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GetKey(pub(super) Key);
 
-/// An operation on the data file, for the worker's driver. Exactly one
-/// [`LocalStore::handle_file`](crate::LocalStore::handle_file) has to follow.
+/// An operation on the data file, for the worker's driver. Exactly one [`LocalStore::handle_read`](crate::LocalStore::handle_read)
+/// or [`LocalStore::handle_written`](crate::LocalStore::handle_written) has to follow.
 #[derive(Debug)]
 pub enum FileOp {
     /// Read `len` bytes into the empty buffer.
@@ -39,7 +39,7 @@ pub enum FileOp {
         /// Where in the file; a multiple of 4 KiB.
         offset: u64,
         /// Whole units of 4 KiB, aligned so.
-        buffer: Buffer,
+        content: Segment,
     },
 }
 

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! One content is hashed at half the speed of four ([`lanes`](crate::lanes)), so nothing is hashed when it comes: its owner
-//! stands in line, once. When four have much to hash they are served at once, while it is in the nearer caches; the end of the
-//! turn serves everybody, however few. Nothing leaves for the file or a socket before.
+//! stands in line, once. When four have much to hash they are served at once, while it is in the nearer caches. At the end of
+//! the turn everybody is served, but that the last few, if nothing else waits for their hashes, stay for the company that
+//! the next turn may bring. No content goes out to a socket before it is hashed.
 //!
 //! Must not know what a PUT or a GET is. Invariant: the bytes of one content are hashed in order, for its hasher says where the
 //! next one is. Limit: bytes in line are bytes of buffers that their owners count.
@@ -21,12 +22,17 @@ use crate::lanes::LANES_MAX;
 /// Bytes in line from which four lanes are served at once: about what stays in the second cache beside all else.
 const FULL_SIZE: usize = 256 * 1024;
 
+/// Bytes in line that are worth waiting a turn for company.
+const WAIT_MIN: usize = 32 * 1024;
+
 /// Who is to be hashed.
 #[derive(Debug, Default)]
 pub(super) struct Hashing {
     line: VecDeque<Owner>,
     /// About so many bytes are in line: what went meanwhile is counted until the line is empty.
     bytes: usize,
+    /// Who stayed in line at the end of the last turn.
+    stayed: Vec<Owner>,
     /// Owners in lanes, and their hashers beside.
     owners: Vec<Owner>,
     hashers: Vec<Hasher>,
@@ -42,6 +48,9 @@ pub(super) trait Contents {
 
     /// So far it is hashed: all there is, or a part, and the owner stays in line.
     fn hashed(&mut self, owner: Owner, hasher: Hasher, is_all: bool);
+
+    /// Nothing waits for its hash alone.
+    fn may_wait(&self, owner: Owner) -> bool;
 }
 
 impl Hashing {
@@ -56,6 +65,29 @@ impl Hashing {
     /// There is much to do in all lanes.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= FULL_SIZE && self.line.len() >= LANES_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// There is enough in line to let the medium begin before it is hashed.
+    pub(super) fn is_long(&self) -> bool {
+        self.bytes >= WAIT_MIN
+    }
+
+    /// The end of a turn: serves everybody, but for a few that may wait for the next one. True when there are any.
+    pub(super) fn end_turn(&mut self, contents: &mut impl Contents) -> bool {
+        self.run(contents, LANES_MAX);
+        let may_stay = |owner: &Owner| contents.may_wait(*owner) && !self.stayed.contains(owner);
+        let stay = self.is_long() && self.line.iter().all(may_stay);
+        self.stayed.clear();
+        if stay {
+            self.stayed.extend(&self.line);
+        } else {
+            self.run(contents, 1);
+        }
+        !self.line.is_empty()
     }
 
     /// Serves who is in line, as long as there are enough of them for `lanes_min` lanes.
@@ -127,6 +159,7 @@ mod tests {
         come: u64,
         hasher: Option<Hasher>,
         is_in_line: bool,
+        may_wait: bool,
     }
 
     impl Fake {
@@ -143,6 +176,7 @@ mod tests {
                 come: 0,
                 hasher: Some(Hasher::new()),
                 is_in_line: false,
+                may_wait: false,
             };
             self.slots.insert(one).expect("room")
         }
@@ -185,6 +219,10 @@ mod tests {
             assert!(!is_all || hasher.length() == one.come);
             one.is_in_line = !is_all;
             one.hasher = Some(hasher);
+        }
+
+        fn may_wait(&self, owner: Owner) -> bool {
+            self.one(owner).is_none_or(|one| one.may_wait)
         }
     }
 
@@ -256,6 +294,41 @@ mod tests {
         hashing.run(&mut fake, 1);
         assert_eq!(keys.map(|key| fake.hashed_of(key) as usize), sizes);
         assert_eq!(hashing.bytes, 0);
+    }
+
+    #[test]
+    fn few_wait_a_turn_for_company_unless_one_of_them_may_not() {
+        // Whether the second may wait, bytes of each, and who is left at the end of the first turn.
+        for (may_wait, size, left) in [
+            (true, WAIT_MIN / 2, 2),
+            (true, WAIT_MIN / 2 - 1, 0),
+            (false, WAIT_MIN, 0),
+        ] {
+            let mut hashing = Hashing::default();
+            let mut fake = Fake::new(1 << 20);
+            let keys = [true, may_wait].map(|may_wait| {
+                let key = fake.add(vec![5; 1 << 20]);
+                fake.slots.get_mut(key).expect("added").may_wait = may_wait;
+                key
+            });
+            for key in keys {
+                fake.comes(&mut hashing, key, size);
+            }
+            assert_eq!(hashing.end_turn(&mut fake), left > 0);
+            assert_eq!(hashing.line.len(), left, "{may_wait}, {size}");
+            assert_eq!(fake.hashed_of(keys[0]) == 0, left > 0);
+            // Nobody waits twice.
+            assert!(!hashing.end_turn(&mut fake));
+            assert_eq!(keys.map(|key| fake.hashed_of(key)), [size as u64; 2]);
+            // What comes later waits again.
+            fake.comes(&mut hashing, keys[0], WAIT_MIN);
+            assert!(hashing.end_turn(&mut fake));
+            let company = [(); LANES_MAX - 1].map(|()| fake.add(vec![6; 1 << 20]));
+            for key in company {
+                fake.comes(&mut hashing, key, WAIT_MIN);
+            }
+            assert!(!hashing.end_turn(&mut fake), "enough for all lanes");
+        }
     }
 
     #[test]

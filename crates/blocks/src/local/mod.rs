@@ -6,10 +6,10 @@
 //!   requests ◀──────────  puts ◀── pools of leased blocks       gets ◀── cache, pins             calls ─────▶ requests
 //!   (controller)            │ writes                             │ reads
 //!   replies ──▶             ▼                                    ▼
-//!                        file operations (driver) ── results ─▶ handle_file ─▶ events
+//!                        file operations (driver) ── results ─▶ handle_read, handle_written ─▶ events
 //! ```
 //!
-//! Call what happened ([`LocalStore::handle_reply`], [`LocalStore::handle_file`], commands), then [`LocalStore::poll`], then
+//! Call what happened ([`LocalStore::handle_reply`], [`LocalStore::handle_read`], [`LocalStore::handle_written`], commands), then [`LocalStore::poll`], then
 //! carry away `requests`, `file_ops` and `events`; a round of that brings a request as far as it can go. No I/O, clock, thread or
 //! socket is known here.
 //!
@@ -276,8 +276,8 @@ impl LocalStore {
         }
     }
 
-    /// The driver's result for a [`FileOp`]: bytes read or written, or the system's error number, and the buffer.
-    pub fn handle_file(
+    /// The driver's result for a [`FileOp::Read`]: bytes read, or the system's error number, and the buffer.
+    pub fn handle_read(
         &mut self,
         now: Time,
         token: u64,
@@ -285,33 +285,39 @@ impl LocalStore {
         buffer: Buffer,
     ) {
         self.desk.now = now;
-        let Some(pending) = self.desk.finished(token) else {
-            debug_assert!(false, "invariant: a file operation ends once");
-            return;
-        };
-        match pending.owner {
-            Owner::Put(key) => self
-                .puts
-                .written(&mut self.desk, key, pending, result, buffer),
-            Owner::Get(key) => {
-                let LocalStore {
-                    desk,
-                    gets,
-                    hashing,
-                    ..
-                } = self;
+        let LocalStore {
+            desk,
+            gets,
+            hashing,
+            ..
+        } = self;
+        match desk.finished(token) {
+            Some(pending) if let Owner::Get(key) = pending.owner => {
                 gets.read(desk, hashing, key, pending, result, buffer);
                 self.hash_if_full();
             }
+            _ => debug_assert!(false, "invariant: a read ends once"),
         }
     }
 
-    /// The end of a turn: hashes what came, keeps the pools filled, goes on with long questions, and tries again what found no
+    /// The driver's result for a [`FileOp::Write`]: bytes written, or the system's error number.
+    pub fn handle_written(&mut self, now: Time, token: u64, result: Result<usize, i32>) {
+        self.desk.now = now;
+        let LocalStore { desk, puts, .. } = self;
+        match desk.finished(token) {
+            Some(pending) if let Owner::Put(key) = pending.owner => {
+                puts.written(desk, key, pending, result);
+            }
+            _ => debug_assert!(false, "invariant: a write ends once"),
+        }
+    }
+
+    /// The end of a turn: hashes what came, or leaves a little of it to the next; keeps the pools filled, goes on with long questions, and tries again what found no
     /// memory. Returns when to call again if nothing else happens before; `now` when there is more to do at once.
     pub fn poll(&mut self, now: Time) -> Option<Time> {
         self.desk.now = now;
         self.gets.forget_found();
-        self.hash();
+        let is_hashing = self.end_turn();
         self.puts.admit(&mut self.desk);
         for _ in 0..self.desk.waiting.len().min(RETRIED_MAX) {
             let Some(owner) = self.desk.waiting.pop_front() else {
@@ -328,7 +334,7 @@ impl LocalStore {
         }
         self.lookups.renew();
         self.look_up();
-        let go_on_at = (self.lookups.len() > 0).then_some(now);
+        let go_on_at = (is_hashing || self.lookups.len() > 0).then_some(now);
         // Buffers come back without a word when sockets have sent them.
         let retry_at = (!self.desk.waiting.is_empty()).then_some(now + RETRY_PAUSE);
         let retry_at = go_on_at.or(retry_at);
@@ -384,12 +390,27 @@ impl LocalStore {
         self.desk.events.pop_front()
     }
 
-    /// There is an event to take.
+    /// There is an event to take, before anything is hashed.
     pub fn has_events(&self) -> bool {
         !self.desk.events.is_empty()
     }
 
-    /// There is a request to carry.
+    /// There is an operation for the driver, before anything is hashed.
+    pub fn has_file_ops(&self) -> bool {
+        !self.desk.file_ops.is_empty()
+    }
+
+    /// There is much to be hashed: what is to go on meanwhile should begin before [`LocalStore::poll`].
+    pub fn has_much_to_hash(&self) -> bool {
+        self.hashing.is_long()
+    }
+
+    /// Something came that is not hashed: [`LocalStore::poll`] is due.
+    pub fn has_to_hash(&self) -> bool {
+        !self.hashing.is_empty()
+    }
+
+    /// There is a request to carry, before anything is hashed.
     pub fn has_requests(&self) -> bool {
         !self.desk.requests.is_empty()
     }
@@ -445,23 +466,25 @@ impl LocalStore {
         }
     }
 
+    /// Hashes at the end of a turn. True when something is left for the next.
+    fn end_turn(&mut self) -> bool {
+        let (hashing, mut contents) = self.parts();
+        hashing.end_turn(&mut contents)
+    }
+
     fn hash_in(&mut self, lanes_min: usize) {
-        let LocalStore {
-            desk,
-            puts,
-            gets,
-            hashing,
-            reader,
-            ..
-        } = self;
-        let reader = reader.as_mut();
-        let mut contents = All {
-            desk,
-            puts,
-            gets,
-            reader,
-        };
+        let (hashing, mut contents) = self.parts();
         hashing.run(&mut contents, lanes_min);
+    }
+
+    fn parts(&mut self) -> (&mut Hashing, All<'_>) {
+        let contents = All {
+            desk: &mut self.desk,
+            puts: &mut self.puts,
+            gets: &mut self.gets,
+            reader: self.reader.as_mut(),
+        };
+        (&mut self.hashing, contents)
     }
 
     /// Nothing will be stored any more: who waits for a block is told.
@@ -574,6 +597,13 @@ impl Contents for All<'_> {
         match owner {
             Owner::Put(key) => self.puts.hashed(desk, reader, key, hasher, is_all),
             Owner::Get(key) => self.gets.hashed(desk, key, hasher, is_all),
+        }
+    }
+
+    fn may_wait(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Put(key) => self.puts.may_wait(key),
+            Owner::Get(_) => false,
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use hioload_mem::Buffer;
+use hioload_mem::{Buffer, Segment};
 
 use super::body::Body;
 use crate::block::Block;
@@ -36,7 +36,7 @@ pub(super) enum Stage {
 /// Where pieces go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// To the file, as soon as they are full.
+    /// To the file, as soon as may be.
     Write,
     /// They are held until the end: the length is not known, or the content seems to be stored.
     Gather {
@@ -47,6 +47,34 @@ pub(super) enum Hold {
     },
     /// They will be, when there is memory for a body of the largest size.
     WaitToGather,
+}
+
+/// What has become of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Waiting,
+    Writing,
+    Written,
+}
+
+/// A part of the content: hashed and written, in either order or at the same time.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// Whole units.
+    pub(super) content: Segment,
+    pub(super) place: Place,
+    /// Bytes of memory it holds.
+    pub(super) cost: usize,
+}
+
+impl Piece {
+    pub(super) fn new(buffer: Buffer) -> Piece {
+        Piece {
+            cost: buffer.capacity(),
+            content: buffer.seal(),
+            place: Place::Waiting,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -62,11 +90,13 @@ pub(super) struct Put {
     pub(super) named: Option<(Hash, Sums)>,
     /// Bytes that came.
     pub(super) received: u32,
-    /// Whole pieces that wait to be hashed and written.
-    pub(super) queue: VecDeque<Buffer>,
+    /// Whole pieces that are not both hashed and written.
+    pub(super) queue: VecDeque<Piece>,
+    /// Where in the content the first of them begins.
+    pub(super) begin: u32,
+    /// Bytes of a piece as configured.
+    pub(super) piece_size: u32,
     pub(super) block: Option<Block>,
-    /// Bytes of the content that were given to writes.
-    pub(super) placed: u32,
     pub(super) writes: usize,
     /// It waits for a block of this class.
     pub(super) awaits: Option<Class>,
@@ -95,12 +125,13 @@ impl Put {
             hold: Hold::Write,
             expected,
             length,
-            body: Some(Body::new(length.unwrap_or(BLOCK_SIZE_MAX), piece_size)),
+            body: Some(Body::new(length.unwrap_or(BLOCK_SIZE_MAX))),
             named: None,
             received: 0,
             queue: VecDeque::new(),
+            begin: 0,
+            piece_size,
             block: None,
-            placed: 0,
             writes: 0,
             awaits: None,
             is_suspect: false,
@@ -122,32 +153,88 @@ impl Put {
         Class::for_length(length).expect("invariant: lengths are checked when they become known")
     }
 
+    /// Its pieces are written when they come, whatever their hash will be: it is known what becomes of them, or they are too
+    /// many to be looked at first.
+    fn is_written_first(&self) -> bool {
+        let is_long = |length| length > self.piece_size;
+        let is_known = self.expected.is_some() || self.length.is_some_and(is_long);
+        self.hold == Hold::Write && is_known
+    }
+
+    /// Nothing is lost if its hash comes a little later: it has to wait for the socket or the medium anyway.
+    pub(super) fn may_wait(&self) -> bool {
+        let is_ahead = |piece: &Piece| piece.place != Place::Written;
+        let waits = self.stage == Stage::Body || self.queue.iter().any(is_ahead);
+        self.is_written_first() && waits
+    }
+
     /// Bytes that came, from `at` in the content on, up to the end of their piece. What lies before is hashed.
     pub(super) fn bytes(&self, at: u64) -> &[u8] {
         let Some(body) = &self.body else {
             return &[];
         };
-        // Only whole pieces were given to writes while there is a body.
-        let mut at = at as usize - self.placed as usize;
+        let mut start = self.begin as usize;
+        let at = at as usize;
         for piece in &self.queue {
-            if at < piece.len() {
-                return &piece.as_slice()[at..];
+            // Behind what came the last piece is padding.
+            let end = (start + piece.content.len()).min(self.received as usize);
+            if at < end {
+                return &piece.content[at - start..end - start];
             }
-            at -= piece.len();
+            start = end;
         }
-        &body.begun()[at..]
+        &body.begun()[at - start..]
     }
 
-    /// The first piece that waits may be written: its bytes are hashed.
-    pub(super) fn may_write(&self) -> bool {
-        let end = |piece: &Buffer| self.placed + piece.len() as u32;
-        let hashed = self.body.as_ref().map_or(u32::MAX, Body::hashed);
-        self.queue.front().is_some_and(|piece| end(piece) <= hashed)
+    /// Bytes of the content that are hashed.
+    fn hashed(&self) -> u32 {
+        self.body.as_ref().map_or(u32::MAX, Body::hashed)
     }
 
-    /// Pieces not yet in the file.
-    pub(super) fn pieces(&self) -> usize {
-        self.queue.len() + self.writes
+    /// The first piece that waits and may be written, and where in the content it begins.
+    pub(super) fn next_to_write(&mut self) -> Option<(&mut Piece, u32)> {
+        let is_any = self.is_written_first();
+        let (mut start, hashed, received) = (self.begin, self.hashed(), self.received);
+        for piece in &mut self.queue {
+            let end = start + piece.content.len() as u32;
+            if piece.place == Place::Waiting {
+                let may_go = is_any || end.min(received) <= hashed;
+                return may_go.then_some((piece, start));
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// The piece in which the content's byte `at` lies, and where it begins.
+    pub(super) fn piece_at(&mut self, at: u32) -> Option<(&mut Piece, u32)> {
+        let mut start = self.begin;
+        for piece in &mut self.queue {
+            let end = start + piece.content.len() as u32;
+            if at < end {
+                return Some((piece, start));
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Takes the first piece out if it is written and hashed.
+    pub(super) fn take_done(&mut self) -> Option<Piece> {
+        let hashed = self.hashed();
+        let piece = self.queue.front()?;
+        let end = self.begin + piece.content.len() as u32;
+        if piece.place != Place::Written || end.min(self.received) > hashed {
+            return None;
+        }
+        self.begin = end;
+        self.queue.pop_front()
+    }
+
+    /// No byte of it was given to a write.
+    pub(super) fn is_untouched(&self) -> bool {
+        let waits = |piece: &Piece| piece.place == Place::Waiting;
+        self.begin == 0 && self.queue.iter().all(waits)
     }
 
     /// Its buffers are counted one by one, not reserved.

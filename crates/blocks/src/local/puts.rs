@@ -1,7 +1,11 @@
 //! The PUTs of one worker: bodies in, writes out, the controller asked.
 //!
 //! Must not know sockets or HTTP. Every PUT ends with exactly one event for who sent it, or with none when it was aborted;
-//! its block is then with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is known to be right.
+//! its block is then with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is known to be right;
+//! what of the two is done first does not matter, for a block that is not named is nobody's.
+//!
+//! Pieces of a body are larger than configured, [`LARGE`] of them in one, as long as much of the memory is free: the
+//! system takes less for them, but a slow sender would keep more of it from others.
 //!
 //! A write that fails makes its block suspect: it is returned as such and not given out again, for what refused one
 //! write may refuse the next. ENOSPC says nothing about the block, which goes back to its pool.
@@ -11,14 +15,13 @@ mod naming;
 use std::collections::VecDeque;
 
 use hioload_base::{Key, Slab};
-use hioload_mem::Buffer;
 
-use super::body::buffer_cost;
+use super::body::{Body, buffer_cost};
 use super::desk::{Asked, Desk, Owner, Pending};
 use super::event::{Event, PutKey};
 use super::hashing::Hashing;
 use super::outcome::{self, Written};
-use super::put::{Hold, Put, Stage};
+use super::put::{Hold, Piece, Place, Put, Stage};
 use crate::block::Block;
 use crate::class::{BLOCK_SIZE_MAX, Class};
 use crate::fault::{Fault, PutError};
@@ -36,11 +39,14 @@ pub(super) struct Puts {
     /// Read into again and again.
     scratch: Record,
     /// Empty queues that keep their memory for the next PUT.
-    spare: Vec<VecDeque<Buffer>>,
+    spare: Vec<VecDeque<Piece>>,
 }
 
 /// Queues kept.
 const SPARE_MAX: usize = 64;
+
+/// Pieces in one when memory is ample.
+const LARGE: usize = 4;
 
 impl Puts {
     pub(super) fn new(limit: usize) -> Puts {
@@ -153,8 +159,12 @@ impl Puts {
                 .body
                 .as_mut()
                 .expect("invariant: a body that comes has its hasher");
-            put.queue.extend(body.add(now));
+            let piece = body.add(now);
             hashing.add(Owner::Put(key.0), &mut put.is_in_line, now.len());
+            if let Some(piece) = piece {
+                put.queue.push_back(Piece::new(piece));
+                self.advance(desk, key.0);
+            }
             rest = later;
         }
         bytes.len() - rest.len()
@@ -177,7 +187,12 @@ impl Puts {
             return self.fail(desk, key.0, error);
         }
         put.stage = Stage::Hashing;
+        match put.body.as_mut().and_then(Body::end) {
+            Some(empty) if empty.is_empty() => give_memory(desk, put, empty.capacity()),
+            last => put.queue.extend(last.map(Piece::new)),
+        }
         hashing.add(Owner::Put(key.0), &mut put.is_in_line, 0);
+        self.advance(desk, key.0);
     }
 
     pub(super) fn abort(&mut self, desk: &mut Desk, key: PutKey) {
@@ -221,42 +236,44 @@ impl Puts {
         key: Key,
         pending: Pending,
         result: Result<usize, i32>,
-        mut buffer: Buffer,
     ) {
         let Some(put) = self.slots.get_mut(key) else {
             debug_assert!(false, "invariant: a PUT stays until its writes end");
             return;
         };
+        let is_closing = put.stage == Stage::Closing;
         put.writes -= 1;
-        match outcome::of_write(result, buffer.len(), pending.repeats) {
-            Written::Part(size) if put.stage != Stage::Closing => {
-                desk.stats.short_ops += 1;
-                let rest = buffer.len() - size;
-                buffer.as_mut_slice().copy_within(size.., 0);
-                buffer.truncate(rest);
-                put.writes += 1;
-                // The place of the write that just ended is free.
+        let (piece, start) = put
+            .piece_at(pending.start)
+            .expect("invariant: a piece stays until it is written");
+        piece.place = Place::Written;
+        match outcome::of_write(result, pending.len as usize, pending.repeats) {
+            Written::Part(size) if !is_closing => {
                 let again = Pending {
                     offset: pending.offset + size as u64,
                     start: pending.start + size as u32,
-                    len: rest as u32,
+                    len: pending.len - size as u32,
                     repeats: if size == 0 { pending.repeats + 1 } else { 0 },
                     ..pending
                 };
-                return desk.write(again, buffer);
+                piece.place = Place::Writing;
+                let rest = piece.content.slice((again.start - start) as usize..);
+                desk.stats.short_ops += 1;
+                put.writes += 1;
+                // The place of the write that just ended is free.
+                return desk.write(again, rest);
             }
             Written::Whole | Written::Part(_) => {}
             Written::Failed(fault) => {
                 desk.stats.write_errors += 1;
                 put.is_suspect |= fault != Fault::NoSpace;
-                drop_buffer(desk, put, buffer);
                 return self.fail(desk, key, fault.into());
             }
         }
-        drop_buffer(desk, put, buffer);
-        if put.stage == Stage::Closing {
+        if is_closing {
             return self.close(desk, key);
         }
+        self.settle(desk, key);
         self.advance(desk, key);
         self.wake(desk, key);
     }
@@ -370,7 +387,7 @@ impl Puts {
         if desk.is_poisoned {
             return self.fail(desk, key, Fault::Poisoned.into());
         }
-        while put.may_write() {
+        while put.next_to_write().is_some() {
             let Some(block) = place(desk, key, put) else {
                 return;
             };
@@ -380,21 +397,32 @@ impl Puts {
             if !desk.has_place() {
                 return wait(desk, key, put);
             }
-            let buffer = put.queue.pop_front().expect("invariant: just looked");
+            let (piece, start) = put.next_to_write().expect("invariant: just looked");
+            piece.place = Place::Writing;
+            let content = piece.content.clone();
             let pending = Pending {
                 owner: Owner::Put(key),
-                offset: block.offset() + u64::from(put.placed),
-                len: buffer.len() as u32,
-                start: put.placed,
+                offset: block.offset() + u64::from(start),
+                len: content.len() as u32,
+                start,
                 repeats: 0,
                 is_second: false,
             };
-            put.placed += buffer.len() as u32;
             put.writes += 1;
-            desk.write(pending, buffer);
+            desk.write(pending, content);
         }
         if put.stage == Stage::Flushing && put.writes == 0 {
             occupy(desk, key, put);
+        }
+    }
+
+    /// Lets go of what is both hashed and written.
+    fn settle(&mut self, desk: &mut Desk, key: Key) {
+        let Some(put) = self.slots.get_mut(key) else {
+            return;
+        };
+        while let Some(piece) = put.take_done() {
+            give_memory(desk, put, piece.cost);
         }
     }
 
@@ -444,15 +472,15 @@ impl Puts {
         if let Some(class) = put.awaits.take() {
             desk.pools.forget(class, key);
         }
-        let begun = put.body.as_mut().and_then(|body| body.drop_piece());
-        while let Some(buffer) = put.queue.pop_front() {
-            drop_buffer(desk, put, buffer);
-        }
-        if let Some(buffer) = begun {
-            drop_buffer(desk, put, buffer);
+        if let Some(begun) = put.body.as_mut().and_then(Body::end) {
+            give_memory(desk, put, begun.capacity());
         }
         if put.writes > 0 {
+            // Pieces stay until then: it is by them that writes are known.
             return;
+        }
+        while let Some(piece) = put.queue.pop_front() {
+            give_memory(desk, put, piece.cost);
         }
         let Some(put) = self.slots.remove(key) else {
             return;
@@ -512,7 +540,7 @@ fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
         // Whatever comes now is too much: it is taken, and fails the PUT.
         return usize::MAX;
     }
-    let piece_size = desk.config.piece_size_of(put.length.unwrap_or(u32::MAX)) as usize;
+    let mut size = put.piece_size as usize;
     let Some(body) = &put.body else {
         return 0;
     };
@@ -521,10 +549,14 @@ fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
     }
     let buffer = match put.hold {
         // Reserved: only the pool itself may have nothing left.
-        Hold::Gather { .. } => desk.buffers.take(piece_size),
+        Hold::Gather { .. } => desk.buffers.take(size),
         Hold::Write if desk.is_behind() => None,
-        Hold::Write if put.pieces() < desk.config.depth => {
-            Desk::buffer(&desk.buffers, &mut desk.write_memory, piece_size)
+        Hold::Write if put.queue.len() < desk.config.depth => {
+            let large = size * LARGE;
+            if put.rest() as usize >= large && desk.write_memory.is_ample_for(large) {
+                size = large;
+            }
+            Desk::buffer(&desk.buffers, &mut desk.write_memory, size)
         }
         // A write that ends makes room, or memory for a whole body does.
         Hold::Write | Hold::WaitToGather => return 0,
@@ -533,7 +565,7 @@ fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
         wait(desk, key, put);
         return 0;
     };
-    body.begin_piece(buffer);
+    body.begin_piece(buffer, size);
     body.room().min(put.rest() as usize)
 }
 
@@ -577,9 +609,9 @@ fn wait(desk: &mut Desk, key: Key, put: &mut Put) {
     }
 }
 
-fn drop_buffer(desk: &mut Desk, put: &Put, buffer: Buffer) {
+/// A buffer of so many bytes is not held any more.
+fn give_memory(desk: &mut Desk, put: &Put, cost: usize) {
     if put.counts_buffers() {
-        desk.write_memory.give(buffer.capacity());
+        desk.write_memory.give(cost);
     }
-    drop(buffer);
 }

@@ -126,6 +126,24 @@ impl Rig {
         self.collect();
     }
 
+    /// As the rest of a turn before its end: requests to the controller and its replies, while nothing is hashed.
+    fn talk_without_hashing(&mut self) {
+        for _ in 0..3 {
+            while self.store.has_requests()
+                && let Some(request) = self.store.next_request()
+            {
+                self.controller.push(0, request);
+            }
+            let (now, mut replies) = (self.now, Replies::new());
+            while self.controller.cycle(&mut || now, &mut replies) == crate::controller::Next::Again
+            {
+            }
+            for (_, reply) in replies {
+                self.store.handle_reply(now, reply);
+            }
+        }
+    }
+
     /// Ends the first file operation with this result, or as it should.
     fn end_op(&mut self, result: Option<Result<usize, i32>>) {
         let op = self.file_ops.remove(0);
@@ -139,13 +157,12 @@ impl Rig {
             FileOp::Write {
                 token,
                 offset,
-                buffer,
+                content,
             } => {
-                let result = result.unwrap_or(Ok(buffer.len()));
+                let result = result.unwrap_or(Ok(content.len()));
                 let size = result.unwrap_or(0);
-                self.medium
-                    .write(offset, &buffer.as_slice()[..size - size % 4096]);
-                self.store.handle_file(self.now, token, result, buffer);
+                self.medium.write(offset, &content[..size - size % 4096]);
+                self.store.handle_written(self.now, token, result);
             }
             FileOp::Read {
                 token,
@@ -156,7 +173,7 @@ impl Rig {
                 self.medium.read(offset, &mut buffer.spare_mut()[..len]);
                 let result = result.unwrap_or(Ok(len));
                 buffer.advance(result.unwrap_or(0));
-                self.store.handle_file(self.now, token, result, buffer);
+                self.store.handle_read(self.now, token, result, buffer);
             }
         }
     }

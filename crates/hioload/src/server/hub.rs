@@ -661,12 +661,8 @@ impl Service for Hub {
                 token,
                 result,
                 buffer,
-            }
-            | Completion::Written {
-                token,
-                result,
-                buffer,
-            } => self.store_file(cx, token, result, buffer),
+            } => self.store_read(cx, token, result, buffer),
+            Completion::Written { token, result } => self.store_written(cx, token, result),
             Completion::Connected { .. } | Completion::ConnectFailed { .. } | Completion::Woken => {
             }
         }

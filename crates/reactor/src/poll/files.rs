@@ -28,7 +28,7 @@ use super::inbox::Inbox;
 use super::{PollDriver, errno};
 use crate::completion::Completions;
 use crate::driver::StartError;
-use crate::file::{FileHandle, FileOp, next_id, unfit};
+use crate::file::{FileHandle, FileOp, Memory, next_id, unfit};
 use crate::id::{FileId, OpId};
 use crate::op::Reject;
 
@@ -244,11 +244,12 @@ fn work(waiting: &Receiver<Job>, shared: &Shared) {
 impl Job {
     fn run(&mut self) -> io::Result<usize> {
         let op = &mut self.op;
-        if op.is_write {
-            write_at(&self.file, op.buffer.as_slice(), op.offset)
-        } else {
-            let target = &mut op.buffer.spare_mut()[..op.len];
-            read_at(&self.file, target, op.offset)
+        match &mut op.memory {
+            Memory::From(content) => write_at(&self.file, content, op.offset),
+            Memory::Into(buffer) => {
+                let target = &mut buffer.spare_mut()[..op.len];
+                read_at(&self.file, target, op.offset)
+            }
         }
     }
 }
@@ -296,7 +297,7 @@ mod tests {
                 file,
                 token: 0,
                 offset: 0,
-                buffer,
+                content: buffer.seal(),
             };
             driver.submit(write).expect("taken");
             let crew = driver.files.crew.as_ref().expect("an operation was taken");

@@ -276,8 +276,8 @@ impl Driver for PollDriver {
                 file,
                 token,
                 offset,
-                buffer,
-            } => self.start_file_op(FileOp::write(file, token, offset, buffer)?),
+                content,
+            } => self.start_file_op(FileOp::write(file, token, offset, content)?),
             Op::Wake { to } => {
                 to.0.wake();
                 Ok(OpId {

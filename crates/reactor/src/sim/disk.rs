@@ -26,7 +26,7 @@ use hioload_base::Prng;
 use super::config::CHANCE_OF;
 use super::disk_fault::{DiskConfig, DiskFault, DiskFaultCounts};
 use super::volume::Volume;
-use crate::file::FileOp;
+use crate::file::{FileOp, Memory};
 
 /// A misdirected read is off by a multiple of so many bytes.
 const STRIDE: u64 = 4096;
@@ -47,7 +47,7 @@ const STRIDE: u64 = 4096;
 /// let pool = BufferPool::new(PoolConfig::with_budget(1 << 20)).unwrap();
 /// let mut buffer = pool.take(4096).unwrap();
 /// buffer.extend_from_slice(b"hello").unwrap();
-/// driver.submit(Op::Write { file: id, token: 1, offset: 0, buffer }).unwrap();
+/// driver.submit(Op::Write { file: id, token: 1, offset: 0, content: buffer.seal() }).unwrap();
 /// let mut events = Vec::new();
 /// while events.is_empty() {
 ///     driver.turn(Wait::Forever, &mut events).unwrap();
@@ -248,7 +248,7 @@ impl SimFile {
     /// An operation begins: what will come of it, and how long it takes.
     pub(super) fn start(&self, op: &FileOp) -> (Ticket, Duration) {
         let mut disk = self.disk.lock();
-        let outcome = if op.is_write {
+        let outcome = if op.is_write() {
             disk.write_outcome(self.number, op)
         } else {
             disk.read_outcome(self.number, op)
@@ -264,10 +264,11 @@ impl SimFile {
             Err(libc::EIO) => op.len,
             Err(_) => 0,
         };
-        disk.write_count += u64::from(op.is_write);
-        if op.is_write && size > 0 {
-            let bytes = &op.buffer.as_slice()[..size];
-            disk.volumes[self.number].start(ticket.number, op.offset, bytes);
+        if let Memory::From(content) = &op.memory {
+            disk.write_count += 1;
+            if size > 0 {
+                disk.volumes[self.number].start(ticket.number, op.offset, &content[..size]);
+            }
         }
         let latency = disk.latency();
         (ticket, latency)
@@ -280,13 +281,15 @@ impl SimFile {
         if ticket.epoch != disk.epoch {
             return Err(libc::EIO);
         }
-        match ticket.outcome {
-            Ok(_) if op.is_write => disk.volumes[self.number].finish(ticket.number),
-            Ok(size) => disk.read(self.number, op.offset, &mut op.buffer.spare_mut()[..size]),
-            Err(_) if op.is_write => {
+        match (ticket.outcome, &mut op.memory) {
+            (Ok(_), Memory::From(_)) => disk.volumes[self.number].finish(ticket.number),
+            (Ok(size), Memory::Into(buffer)) => {
+                disk.read(self.number, op.offset, &mut buffer.spare_mut()[..size]);
+            }
+            (Err(_), Memory::From(_)) => {
                 disk.volumes[self.number].tear(ticket.number, &mut disk.prng);
             }
-            Err(_) => {}
+            (Err(_), Memory::Into(_)) => {}
         }
         ticket.outcome
     }
@@ -295,7 +298,7 @@ impl SimFile {
     pub(super) fn abandon(&self, ticket: Ticket, op: &FileOp) {
         let mut disk = self.disk.lock();
         let disk = &mut *disk;
-        if op.is_write && ticket.epoch == disk.epoch {
+        if op.is_write() && ticket.epoch == disk.epoch {
             disk.volumes[self.number].tear(ticket.number, &mut disk.prng);
         }
     }

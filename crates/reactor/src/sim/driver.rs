@@ -371,7 +371,7 @@ impl SimDriver {
             Completion::HandOverFailed { socket, .. } => [9, socket.0.to_bits(), 0],
             Completion::Woken => [10, 0, 0],
             Completion::Read { token, result, .. } => [11, *token, word(*result)],
-            Completion::Written { token, result, .. } => [12, *token, word(*result)],
+            Completion::Written { token, result } => [12, *token, word(*result)],
         };
         let mut net = self.net.borrow_mut();
         let (now, number) = (net.now.as_nanos(), self.number as u64);
@@ -453,8 +453,8 @@ impl Driver for SimDriver {
                 file,
                 token,
                 offset,
-                buffer,
-            } => self.start_file_op(FileOp::write(file, token, offset, buffer)?),
+                content,
+            } => self.start_file_op(FileOp::write(file, token, offset, content)?),
             Op::Wake { to } => {
                 self.submissions.push_back(Entry::Woken(to));
                 Ok(OpId {

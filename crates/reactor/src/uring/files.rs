@@ -22,7 +22,7 @@ use super::UringDriver;
 use super::tag::{Kind, matches, tag};
 use crate::completion::Completions;
 use crate::driver::StartError;
-use crate::file::{FileHandle, FileOp, next_id, unfit};
+use crate::file::{FileHandle, FileOp, Memory, next_id, unfit};
 use crate::id::{FileId, OpId};
 use crate::op::Reject;
 
@@ -65,14 +65,16 @@ impl UringDriver {
         let fd = Fd(self.files[usize::from(op.file.0)].as_raw_fd());
         let len = u32::try_from(op.len).expect("invariant: a buffer is below 4 GiB");
         // The buffer's memory does not move with its slot, and the slot stays until the completion.
-        let (entry, kind) = if op.is_write {
-            let start = op.buffer.as_slice().as_ptr();
-            let entry = opcode::Write::new(fd, start, len).offset(op.offset);
-            (entry.build(), Kind::FileWrite)
-        } else {
-            let start = op.buffer.spare_mut().as_mut_ptr();
-            let entry = opcode::Read::new(fd, start, len).offset(op.offset);
-            (entry.build(), Kind::FileRead)
+        let (entry, kind) = match &mut op.memory {
+            Memory::From(content) => {
+                let entry = opcode::Write::new(fd, content.as_ptr(), len).offset(op.offset);
+                (entry.build(), Kind::FileWrite)
+            }
+            Memory::Into(buffer) => {
+                let start = buffer.spare_mut().as_mut_ptr();
+                let entry = opcode::Read::new(fd, start, len).offset(op.offset);
+                (entry.build(), Kind::FileRead)
+            }
         };
         self.push(entry.user_data(tag(kind, key)));
     }
@@ -104,7 +106,7 @@ impl UringDriver {
     /// What a cancel must name, when the operation is in flight.
     pub(super) fn file_op_tag(&self, key: Key) -> Option<u64> {
         let op = self.file_ops.get(key)?;
-        let kind = if op.is_write {
+        let kind = if op.is_write() {
             Kind::FileWrite
         } else {
             Kind::FileRead

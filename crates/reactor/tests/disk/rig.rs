@@ -82,7 +82,7 @@ impl Rig {
             file: self.id,
             token,
             offset,
-            buffer,
+            content: buffer.seal(),
         });
     }
 
@@ -119,7 +119,7 @@ impl Rig {
                     assert_eq!(bytes.len(), result.unwrap_or(0));
                     self.results.push((token, result.map(|_| bytes)));
                 }
-                Completion::Written { token, result, .. } => self.written.push((token, result)),
+                Completion::Written { token, result } => self.written.push((token, result)),
                 other => panic!("unexpected {other:?}"),
             }
         }

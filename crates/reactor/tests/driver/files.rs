@@ -119,12 +119,11 @@ pub(crate) fn no_more_than_the_limit_are_in_flight(kit: &Kit) {
             for token in 0..limit {
                 end.write(file, token as u64, 0, filled(&pool, 512, 1));
             }
-            let buffer = filled(&pool, 512, 1);
             let more = Op::Write {
                 file,
                 token: 9,
                 offset: 0,
-                buffer,
+                content: filled(&pool, 512, 1).seal(),
             };
             assert_eq!(end.driver.submit(more), Err(Reject::Full));
             assert_eq!(end.driver.stats().files.refused, round + 1);
@@ -140,7 +139,7 @@ pub(crate) fn an_unknown_file_is_refused(kit: &Kit) {
             file,
             token: 0,
             offset: 0,
-            buffer: filled(&pool, 1, 0),
+            content: filled(&pool, 1, 0).seal(),
         })
     };
     assert_eq!(submit(FileId(0)), Err(Reject::Stale));
@@ -170,7 +169,7 @@ pub(crate) fn what_cannot_be_read_or_written_is_refused(kit: &Kit) {
             file,
             token: 0,
             offset,
-            buffer,
+            content: buffer.seal(),
         })
     };
     let empty = || pool.take(256).expect("budget");

@@ -323,7 +323,7 @@ impl End {
             file,
             token,
             offset,
-            buffer,
+            content: buffer.seal(),
         });
     }
 
@@ -399,7 +399,7 @@ impl End {
                 result,
                 buffer,
             } => Event::Read(token, result, buffer.as_slice().to_vec()),
-            Completion::Written { token, result, .. } => Event::Written(token, result),
+            Completion::Written { token, result } => Event::Written(token, result),
             Completion::Woken => Event::Woken,
         }
     }

@@ -1,20 +1,20 @@
 //! From bytes to a name: bodies are hashed, and a body that is whole gets its name.
 //!
 //! ```text
-//!   what came ─▶ hashed ─▶ written        the end ─▶ named ─▶ as expected? ─▶ stored already? confirmed, or written
+//!   what came ─▶ hashed        the end ─▶ named ─▶ as expected? ─▶ stored already? confirmed, or written
 //! ```
 //!
 //! Must not know in which company a body is hashed: see [`hashing`](super::super::hashing).
 
 use hioload_base::Key;
 
-use super::{Puts, drop_buffer};
+use super::Puts;
 use crate::fault::PutError;
 use crate::hash::Hasher;
 use crate::index::IndexReader;
 use crate::local::body::Body;
 use crate::local::desk::Desk;
-use crate::local::put::{Hold, Stage};
+use crate::local::put::{Hold, Put, Stage};
 
 impl Puts {
     pub(in crate::local) fn hasher(&self, key: Key) -> Option<&Hasher> {
@@ -46,8 +46,14 @@ impl Puts {
         if put.stage == Stage::Hashing && is_all {
             self.name(desk, reader, key);
         } else {
+            self.settle(desk, key);
             self.advance(desk, key);
+            self.wake(desk, key);
         }
+    }
+
+    pub(in crate::local) fn may_wait(&self, key: Key) -> bool {
+        self.slots.get(key).is_none_or(Put::may_wait)
     }
 
     /// The body is whole and hashed.
@@ -59,12 +65,7 @@ impl Puts {
             .body
             .take()
             .expect("invariant: a body that comes has its hasher");
-        let (hash, sums, last) = body.finish();
-        match last {
-            // Begun for bytes that never came: the body ended where the piece before it did.
-            Some(piece) if piece.is_empty() => drop_buffer(desk, put, piece),
-            last => put.queue.extend(last),
-        }
+        let (hash, sums) = body.finish();
         put.named = Some((hash, sums));
         put.stage = Stage::Flushing;
         if put.expected.is_some_and(|expected| expected != hash) {
@@ -75,11 +76,12 @@ impl Puts {
                 is_present: true, ..
             } => true,
             // Nobody looked yet: its name was not known, and nothing is written so far.
-            _ => put.expected.is_none() && put.placed == 0 && self.is_stored(reader, &hash),
+            _ => put.expected.is_none() && put.is_untouched() && self.is_stored(reader, &hash),
         };
         if is_present {
             self.confirm(desk, key, hash);
         } else {
+            self.settle(desk, key);
             self.advance(desk, key);
         }
     }

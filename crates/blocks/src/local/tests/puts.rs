@@ -12,7 +12,7 @@ fn a_small_put_is_one_write_and_one_request() {
     assert_eq!(rig.store.put_data(rig.now, key, &content), 4000);
     rig.store.put_end(rig.now, key);
     rig.collect();
-    assert!(matches!(&rig.file_ops[..], [FileOp::Write { buffer, .. }] if buffer.len() == 4096));
+    assert!(matches!(&rig.file_ops[..], [FileOp::Write { content, .. }] if content.len() == 4096));
     assert!(
         rig.store.next_request().is_none(),
         "not before it is written"
@@ -314,7 +314,7 @@ fn short_and_interrupted_writes_are_completed_up_to_a_bound() {
         rig.end_op(Some(result));
     }
     assert!(
-        matches!(&rig.file_ops[..], [FileOp::Write { buffer, .. }] if buffer.len() == 61_440 - 12_288)
+        matches!(&rig.file_ops[..], [FileOp::Write { content, .. }] if content.len() == 61_440 - 12_288)
     );
     rig.run();
     assert!(matches!(rig.events.pop(), Some(Event::Stored { .. })));
@@ -347,8 +347,8 @@ fn a_body_is_held_back_while_pieces_are_not_written_or_the_controller_is_behind(
         requests_max: 1,
         ..plain()
     });
-    let content = content(400_000);
-    let key = rig.begin(None, Some(400_000));
+    let content = content(220_000);
+    let key = rig.begin(None, Some(220_000));
     let taken = rig.store.put_data(rig.now, key, &content);
     assert_eq!(taken, 2 * 65_536, "two pieces, and no block for them yet");
     assert_eq!(rig.store.put_room(key), 0);
@@ -374,6 +374,103 @@ fn a_body_is_held_back_while_pieces_are_not_written_or_the_controller_is_behind(
     rig.store.put_end(rig.now, key);
     rig.run();
     assert_eq!(rig.get(&content, 0..u32::MAX), content);
+    rig.assert_nothing_is_lost();
+}
+
+/// Bytes of the operations given out, without anything being hashed for them.
+fn sizes_given(rig: &mut Rig) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    while rig.store.has_file_ops()
+        && let Some(op) = rig.store.next_file_op()
+    {
+        if let FileOp::Write { content, .. } = &op {
+            sizes.push(content.len());
+        }
+        rig.file_ops.push(op);
+    }
+    sizes
+}
+
+#[test]
+fn what_has_a_name_or_is_long_is_written_before_it_is_hashed() {
+    let content = content(100_000);
+    for (length, is_named, expected) in [
+        (100_000, true, vec![65_536, 36_864]),
+        (100_000, false, vec![65_536, 36_864]),
+        (60_000, true, vec![61_440]),
+        // It may be stored already: its name tells, and nobody knows it yet.
+        (60_000, false, vec![]),
+    ] {
+        let content = &content[..length];
+        let mut rig = rig(plain());
+        let key = rig.begin(is_named.then(|| Hash::of(content)), Some(length as u32));
+        // The first asks for a block.
+        rig.talk();
+        assert_eq!(rig.store.put_data(rig.now, key, content), length);
+        rig.store.put_end(rig.now, key);
+        rig.talk_without_hashing();
+        assert_eq!(sizes_given(&mut rig), expected);
+        assert!(rig.store.has_to_hash());
+        // The medium is faster than the hash.
+        while !rig.file_ops.is_empty() {
+            let op = rig.file_ops.remove(0);
+            rig.hand_over(op, None);
+        }
+        assert!(!rig.store.has_requests(), "nothing is named unhashed");
+        rig.run();
+        assert!(matches!(rig.events[..], [Event::Stored { .. }]));
+        assert_eq!(rig.get_from_medium(content), content);
+        rig.assert_nothing_is_lost();
+    }
+}
+
+#[test]
+fn a_lie_that_was_written_leaves_nothing_behind() {
+    let mut rig = rig(plain());
+    let content = content(100_000);
+    let key = rig.begin(Some(Hash::of(b"a lie")), Some(100_000));
+    rig.talk();
+    rig.store.put_data(rig.now, key, &content);
+    rig.store.put_end(rig.now, key);
+    rig.talk_without_hashing();
+    assert_eq!(sizes_given(&mut rig).len(), 2);
+    rig.end_op(None);
+    assert!(matches!(
+        rig.events[..],
+        [Event::PutFailed {
+            error: PutError::Mismatch { .. },
+            ..
+        }]
+    ));
+    rig.run();
+    assert_eq!(rig.controller.stats().blocks, 0);
+    rig.assert_nothing_is_lost();
+}
+
+#[test]
+fn pieces_are_large_while_memory_is_ample() {
+    let large = 4 * 65_536;
+    let mut rig = rig(LocalConfig {
+        write_memory: 1 << 20,
+        ..plain()
+    });
+    let content = content(524_288);
+    let hash = Hash::of(&content);
+    let keys = [(); 3].map(|()| rig.begin(Some(hash), Some(524_288)));
+    let rooms = keys.map(|key| rig.store.put_room(key));
+    assert_eq!(rooms, [large; 3], "three quarters of it");
+    let other = rig.begin(Some(hash), Some(524_288));
+    assert_eq!(rig.store.put_room(other), 65_536, "the last is for many");
+    let short = rig.begin(Some(hash), Some(large as u32 - 1));
+    assert_eq!(rig.store.put_room(short), 65_536, "no more than it needs");
+    for key in [other, short, keys[1], keys[2]] {
+        rig.store.put_abort(rig.now, key);
+    }
+    rig.send(keys[0], &content);
+    rig.store.put_end(rig.now, keys[0]);
+    rig.run();
+    assert_eq!(rig.store.stats().writes, 2);
+    assert_eq!(rig.get_from_medium(&content), content);
     rig.assert_nothing_is_lost();
 }
 

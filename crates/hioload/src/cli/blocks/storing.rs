@@ -117,17 +117,18 @@ impl Storing {
 
     fn operate(&mut self, op: FileOp) {
         let code = |error: &io::Error| error.raw_os_error().unwrap_or(0);
-        let (token, result, buffer) = match op {
+        match op {
             FileOp::Write {
                 token,
                 offset,
-                buffer,
+                content,
             } => {
                 let written = self
                     .file
                     .seek(SeekFrom::Start(offset))
-                    .and_then(|_| self.file.write(buffer.as_slice()));
-                (token, written, buffer)
+                    .and_then(|_| self.file.write(&content));
+                let result = written.map_err(|error| code(&error));
+                self.local.handle_written(self.now(), token, result);
             }
             FileOp::Read {
                 token,
@@ -140,11 +141,10 @@ impl Storing {
                     .seek(SeekFrom::Start(offset))
                     .and_then(|_| self.file.read(&mut buffer.spare_mut()[..len]));
                 buffer.advance(*read.as_ref().unwrap_or(&0));
-                (token, read, buffer)
+                let result = read.map_err(|error| code(&error));
+                self.local.handle_read(self.now(), token, result, buffer);
             }
-        };
-        let result = result.map_err(|error| code(&error));
-        self.local.handle_file(self.now(), token, result, buffer);
+        }
     }
 
     /// Gives a content as much as there is room for.

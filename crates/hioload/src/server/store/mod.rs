@@ -141,7 +141,9 @@ impl Store {
     /// Hands requests to the controller and operations to the driver. True when the controller's
     /// queue is full, so that the next turn must try again.
     fn push(&mut self, cx: &mut Cx<'_>) -> bool {
-        while let Some(op) = self.local.next_file_op() {
+        while self.local.has_file_ops()
+            && let Some(op) = self.local.next_file_op()
+        {
             let file = self.file;
             let op = match op {
                 FileOp::Read {
@@ -159,12 +161,12 @@ impl Store {
                 FileOp::Write {
                     token,
                     offset,
-                    buffer,
+                    content,
                 } => Op::Write {
                     file,
                     token,
                     offset,
-                    buffer,
+                    content,
                 },
             };
             let submitted = cx.submit(op);
@@ -173,7 +175,9 @@ impl Store {
                 "invariant: the store keeps within the driver's limit"
             );
         }
-        while let Some(request) = self.local.next_request() {
+        while self.local.has_requests()
+            && let Some(request) = self.local.next_request()
+        {
             if let Err(message) = cx.send(self.controller, Message::Ask(request)) {
                 let Message::Ask(request) = message else {
                     unreachable!("invariant: what was refused comes back");
@@ -194,8 +198,8 @@ impl Hub {
         }
     }
 
-    /// A read or write is over.
-    pub(super) fn store_file(
+    /// A read is over.
+    pub(super) fn store_read(
         &mut self,
         cx: &mut Cx<'_>,
         token: u64,
@@ -203,7 +207,19 @@ impl Hub {
         buffer: Buffer,
     ) {
         if let Some(store) = &mut self.store {
-            store.local.handle_file(cx.now(), token, result, buffer);
+            store.local.handle_read(cx.now(), token, result, buffer);
+        }
+    }
+
+    /// A write is over.
+    pub(super) fn store_written(
+        &mut self,
+        cx: &mut Cx<'_>,
+        token: u64,
+        result: Result<usize, i32>,
+    ) {
+        if let Some(store) = &mut self.store {
+            store.local.handle_written(cx.now(), token, result);
         }
     }
 
@@ -213,18 +229,26 @@ impl Hub {
         let now = cx.now();
         self.tell_given_up(cx);
         let mut left = EVENTS_MAX;
-        while left > 0
-            && let Some(store) = &mut self.store
-            && let Some(event) = store.local.next_event()
-        {
-            left -= 1;
-            self.store_event(cx, event);
-        }
+        self.tell_store_events(cx, &mut left);
         let has_pages = self.serve_pages(cx);
         let Some(store) = &mut self.store else {
             return false;
         };
-        let due = store.local.poll(now);
+        if store.local.has_much_to_hash()
+            && (store.local.has_file_ops() || store.local.has_requests())
+        {
+            // Medium, controller and clients go on while what came is hashed.
+            store.push(cx);
+            cx.driver().flush();
+        }
+        let mut due = store.local.poll(now);
+        self.tell_store_events(cx, &mut left);
+        let Some(store) = &mut self.store else {
+            return false;
+        };
+        if store.local.has_to_hash() {
+            due = Some(now);
+        }
         let is_behind = store.push(cx);
         // What came of it is told in the next turn.
         let has_more = store.local.has_events() || due.is_some_and(|due| due <= now);
@@ -236,6 +260,18 @@ impl Hub {
             store.due = Some(due);
         }
         left == 0 || is_behind || has_pages || has_more
+    }
+
+    /// Tells connections what became of what they asked for, as many as are `left` in this turn.
+    fn tell_store_events(&mut self, cx: &mut Cx<'_>, left: &mut usize) {
+        while *left > 0
+            && let Some(store) = &mut self.store
+            && store.local.has_events()
+            && let Some(event) = store.local.next_event()
+        {
+            *left -= 1;
+            self.store_event(cx, event);
+        }
     }
 
     /// The local part's own time is up; the end of the turn calls it.
