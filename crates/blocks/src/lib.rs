@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A **PUT** takes a block that was leased to its worker in advance. Each piece of the body is copied once, summed while it is
-//! in the cache, hashed by the end of the turn beside those of other bodies, and written. When all is written and the hash is
+//! in the cache, and written; meanwhile it is hashed, beside those of other bodies. When all is written and the hash is
 //! right the controller is asked to name the block: one sync and one commit of the index for everybody who asked
 //! meanwhile, then the replies. What is written is never what is live, so there is nothing to undo: a block that is not in
 //! the index is free.

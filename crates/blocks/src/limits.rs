@@ -172,7 +172,7 @@ pub(crate) const PIECE: Limit = Limit {
     default: 64 * KIB,
     min: 4 * KIB,
     max: 512 * KIB,
-    reason: "one read or write; a power of two. Larger ones hold more memory, smaller ones cost more calls",
+    reason: "one read or write; a power of two. Larger ones hold more memory, smaller ones cost more calls. A body of known length is written four times as much at a time while half of the memory for writes is free",
     reached: "the next piece begins",
 };
 
@@ -182,7 +182,7 @@ pub(crate) const DEPTH: Limit = Limit {
     default: 8,
     min: 1,
     max: 64,
-    reason: "reads or writes of one request in flight",
+    reason: "of one request: those that are read, or not yet both hashed and written",
     reached: "the next waits for one to end",
 };
 

@@ -290,7 +290,7 @@ pub trait Driver {
 
     /// Begins what was submitted, where that takes a call of the system: a disk works while the caller goes on. The next
     /// [`turn`](Driver::turn) does it in any case.
-    fn flush(&mut self) {}
+    fn submit_pending(&mut self) {}
 
     /// Where other threads reach this driver.
     fn address(&self) -> Address;

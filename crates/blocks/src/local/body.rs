@@ -89,6 +89,11 @@ impl Body {
         Some(last)
     }
 
+    /// Drops what has begun and returns it.
+    pub(super) fn drop_piece(&mut self) -> Option<Buffer> {
+        self.filling.take()
+    }
+
     /// Name and sums, when all is hashed.
     pub(super) fn finish(self) -> (Hash, Sums) {
         (self.hasher.finish(), self.sums.finish())

@@ -24,9 +24,9 @@ impl Budget {
         fits
     }
 
-    /// With `bytes` more, a quarter of it would still be free.
+    /// With `bytes` more, half of it would still be free.
     pub(super) fn is_ample_for(&self, bytes: usize) -> bool {
-        self.used + bytes <= self.max / 4 * 3
+        self.used + bytes <= self.max / 2
     }
 
     /// Counts `bytes` that are in use already, whether they fit or not.

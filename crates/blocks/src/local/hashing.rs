@@ -67,10 +67,6 @@ impl Hashing {
         self.bytes >= FULL_SIZE && self.line.len() >= LANES_MAX
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.line.is_empty()
-    }
-
     /// There is enough in line to let the medium begin before it is hashed.
     pub(super) fn is_long(&self) -> bool {
         self.bytes >= WAIT_MIN

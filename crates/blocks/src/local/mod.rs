@@ -9,9 +9,9 @@
 //!                        file operations (driver) ── results ─▶ handle_read, handle_written ─▶ events
 //! ```
 //!
-//! Call what happened ([`LocalStore::handle_reply`], [`LocalStore::handle_read`], [`LocalStore::handle_written`], commands), then [`LocalStore::poll`], then
-//! carry away `requests`, `file_ops` and `events`; a round of that brings a request as far as it can go. No I/O, clock, thread or
-//! socket is known here.
+//! Call what happened ([`LocalStore::handle_reply`], [`LocalStore::handle_read`], [`LocalStore::handle_written`], commands),
+//! then [`LocalStore::poll`], then carry away `requests`, `file_ops` and `events`; a round of that brings a request as far as
+//! it can go. No I/O, clock, thread or socket is known here.
 //!
 //! | file | noun |
 //! |---|---|
@@ -403,11 +403,6 @@ impl LocalStore {
     /// There is much to be hashed: what is to go on meanwhile should begin before [`LocalStore::poll`].
     pub fn has_much_to_hash(&self) -> bool {
         self.hashing.is_long()
-    }
-
-    /// Something came that is not hashed: [`LocalStore::poll`] is due.
-    pub fn has_to_hash(&self) -> bool {
-        !self.hashing.is_empty()
     }
 
     /// There is a request to carry, before anything is hashed.

@@ -60,6 +60,8 @@ pub(super) enum Place {
 /// A part of the content: hashed and written, in either order or at the same time.
 #[derive(Debug)]
 pub(super) struct Piece {
+    /// Where in the content.
+    pub(super) start: u32,
     /// Whole units.
     pub(super) content: Segment,
     pub(super) place: Place,
@@ -68,12 +70,12 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    pub(super) fn new(buffer: Buffer) -> Piece {
-        Piece {
-            cost: buffer.capacity(),
-            content: buffer.seal(),
-            place: Place::Waiting,
-        }
+    fn end(&self) -> u32 {
+        self.start + self.content.len() as u32
+    }
+
+    fn has(&self, at: u32) -> bool {
+        (self.start..self.end()).contains(&at)
     }
 }
 
@@ -92,8 +94,6 @@ pub(super) struct Put {
     pub(super) received: u32,
     /// Whole pieces that are not both hashed and written.
     pub(super) queue: VecDeque<Piece>,
-    /// Where in the content the first of them begins.
-    pub(super) begin: u32,
     /// Bytes of a piece as configured.
     pub(super) piece_size: u32,
     pub(super) block: Option<Block>,
@@ -129,7 +129,6 @@ impl Put {
             named: None,
             received: 0,
             queue: VecDeque::new(),
-            begin: 0,
             piece_size,
             block: None,
             writes: 0,
@@ -153,9 +152,9 @@ impl Put {
         Class::for_length(length).expect("invariant: lengths are checked when they become known")
     }
 
-    /// Its pieces are written when they come, whatever their hash will be: it is known what becomes of them, or they are too
-    /// many to be looked at first.
-    fn is_written_first(&self) -> bool {
+    /// Its pieces are written when they come, whatever their hash will be: the name was stated, or they are too many to be held
+    /// until it is known.
+    pub(super) fn is_written_first(&self) -> bool {
         let is_long = |length| length > self.piece_size;
         let is_known = self.expected.is_some() || self.length.is_some_and(is_long);
         self.hold == Hold::Write && is_known
@@ -164,8 +163,18 @@ impl Put {
     /// Nothing is lost if its hash comes a little later: it has to wait for the socket or the medium anyway.
     pub(super) fn may_wait(&self) -> bool {
         let is_ahead = |piece: &Piece| piece.place != Place::Written;
-        let waits = self.stage == Stage::Body || self.queue.iter().any(is_ahead);
-        self.is_written_first() && waits
+        let waits_for_socket = self.stage == Stage::Body && !self.wants_room;
+        self.is_written_first() && (waits_for_socket || self.queue.iter().any(is_ahead))
+    }
+
+    /// The last `size` bytes that came, in a buffer of their own, padded or not.
+    pub(super) fn add_piece(&mut self, buffer: Buffer, size: usize) {
+        self.queue.push_back(Piece {
+            start: self.received - size as u32,
+            cost: buffer.capacity(),
+            content: buffer.seal(),
+            place: Place::Waiting,
+        });
     }
 
     /// Bytes that came, from `at` in the content on, up to the end of their piece. What lies before is hashed.
@@ -173,68 +182,36 @@ impl Put {
         let Some(body) = &self.body else {
             return &[];
         };
-        let mut start = self.begin as usize;
-        let at = at as usize;
-        for piece in &self.queue {
+        let at = at as u32;
+        if let Some(piece) = self.queue.iter().find(|piece| piece.has(at)) {
             // Behind what came the last piece is padding.
-            let end = (start + piece.content.len()).min(self.received as usize);
-            if at < end {
-                return &piece.content[at - start..end - start];
-            }
-            start = end;
+            let end = piece.end().min(self.received);
+            return &piece.content[(at - piece.start) as usize..(end - piece.start) as usize];
         }
-        &body.begun()[at - start..]
+        let begun = body.begun();
+        let start = self.received as usize - begun.len();
+        &begun[at as usize - start..]
     }
 
-    /// Bytes of the content that are hashed.
-    fn hashed(&self) -> u32 {
-        self.body.as_ref().map_or(u32::MAX, Body::hashed)
+    /// The first piece that waits, if it may be written.
+    pub(super) fn next_to_write(&mut self) -> Option<&mut Piece> {
+        let waits = |piece: &&mut Piece| piece.place == Place::Waiting;
+        let may_go = self.is_written_first() || self.body.is_none();
+        self.queue.iter_mut().find(waits).filter(|_| may_go)
     }
 
-    /// The first piece that waits and may be written, and where in the content it begins.
-    pub(super) fn next_to_write(&mut self) -> Option<(&mut Piece, u32)> {
-        let is_any = self.is_written_first();
-        let (mut start, hashed, received) = (self.begin, self.hashed(), self.received);
-        for piece in &mut self.queue {
-            let end = start + piece.content.len() as u32;
-            if piece.place == Place::Waiting {
-                let may_go = is_any || end.min(received) <= hashed;
-                return may_go.then_some((piece, start));
-            }
-            start = end;
-        }
-        None
-    }
-
-    /// The piece in which the content's byte `at` lies, and where it begins.
-    pub(super) fn piece_at(&mut self, at: u32) -> Option<(&mut Piece, u32)> {
-        let mut start = self.begin;
-        for piece in &mut self.queue {
-            let end = start + piece.content.len() as u32;
-            if at < end {
-                return Some((piece, start));
-            }
-            start = end;
-        }
-        None
+    /// The piece in which the content's byte `at` lies.
+    pub(super) fn piece_at(&mut self, at: u32) -> Option<&mut Piece> {
+        self.queue.iter_mut().find(|piece| piece.has(at))
     }
 
     /// Takes the first piece out if it is written and hashed.
     pub(super) fn take_done(&mut self) -> Option<Piece> {
-        let hashed = self.hashed();
-        let piece = self.queue.front()?;
-        let end = self.begin + piece.content.len() as u32;
-        if piece.place != Place::Written || end.min(self.received) > hashed {
-            return None;
-        }
-        self.begin = end;
-        self.queue.pop_front()
-    }
-
-    /// No byte of it was given to a write.
-    pub(super) fn is_untouched(&self) -> bool {
-        let waits = |piece: &Piece| piece.place == Place::Waiting;
-        self.begin == 0 && self.queue.iter().all(waits)
+        let hashed = self.body.as_ref().map_or(self.received, Body::hashed);
+        let is_done = |piece: &mut Piece| {
+            piece.place == Place::Written && piece.end().min(self.received) <= hashed
+        };
+        self.queue.pop_front_if(is_done)
     }
 
     /// Its buffers are counted one by one, not reserved.

@@ -1,11 +1,11 @@
 //! The PUTs of one worker: bodies in, writes out, the controller asked.
 //!
 //! Must not know sockets or HTTP. Every PUT ends with exactly one event for who sent it, or with none when it was aborted;
-//! its block is then with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is known to be right;
-//! what of the two is done first does not matter, for a block that is not named is nobody's.
+//! its block is then with the index, in the pool, or returned. Nothing is named before all of it is written and the hash is
+//! known to be right; which of the two is done first does not matter, for a block that is not named is nobody's.
 //!
-//! Pieces of a body are larger than configured, [`LARGE`] of them in one, as long as much of the memory is free: the
-//! system takes less for them, but a slow sender would keep more of it from others.
+//! Pieces of a body are larger than configured, [`LARGE`] of them in one, as long as half of the memory is free: the system
+//! does more with less, but a slow sender keeps more of it from others.
 //!
 //! A write that fails makes its block suspect: it is returned as such and not given out again, for what refused one
 //! write may refuse the next. ENOSPC says nothing about the block, which goes back to its pool.
@@ -162,7 +162,8 @@ impl Puts {
             let piece = body.add(now);
             hashing.add(Owner::Put(key.0), &mut put.is_in_line, now.len());
             if let Some(piece) = piece {
-                put.queue.push_back(Piece::new(piece));
+                let size = piece.len();
+                put.add_piece(piece, size);
                 self.advance(desk, key.0);
             }
             rest = later;
@@ -187,9 +188,12 @@ impl Puts {
             return self.fail(desk, key.0, error);
         }
         put.stage = Stage::Hashing;
+        let size = put.body.as_ref().map_or(0, |body| body.begun().len());
         match put.body.as_mut().and_then(Body::end) {
-            Some(empty) if empty.is_empty() => give_memory(desk, put, empty.capacity()),
-            last => put.queue.extend(last.map(Piece::new)),
+            Some(last) if size > 0 => put.add_piece(last, size),
+            // Begun for bytes that never came: the body ended where the piece before it did.
+            Some(empty) => give_memory(desk, put, empty.capacity()),
+            None => {}
         }
         hashing.add(Owner::Put(key.0), &mut put.is_in_line, 0);
         self.advance(desk, key.0);
@@ -243,7 +247,7 @@ impl Puts {
         };
         let is_closing = put.stage == Stage::Closing;
         put.writes -= 1;
-        let (piece, start) = put
+        let piece = put
             .piece_at(pending.start)
             .expect("invariant: a piece stays until it is written");
         piece.place = Place::Written;
@@ -257,7 +261,7 @@ impl Puts {
                     ..pending
                 };
                 piece.place = Place::Writing;
-                let rest = piece.content.slice((again.start - start) as usize..);
+                let rest = piece.content.slice((again.start - piece.start) as usize..);
                 desk.stats.short_ops += 1;
                 put.writes += 1;
                 // The place of the write that just ended is free.
@@ -397,19 +401,18 @@ impl Puts {
             if !desk.has_place() {
                 return wait(desk, key, put);
             }
-            let (piece, start) = put.next_to_write().expect("invariant: just looked");
+            let piece = put.next_to_write().expect("invariant: just looked");
             piece.place = Place::Writing;
-            let content = piece.content.clone();
             let pending = Pending {
                 owner: Owner::Put(key),
-                offset: block.offset() + u64::from(start),
-                len: content.len() as u32,
-                start,
+                offset: block.offset() + u64::from(piece.start),
+                len: piece.content.len() as u32,
+                start: piece.start,
                 repeats: 0,
                 is_second: false,
             };
+            desk.write(pending, piece.content.clone());
             put.writes += 1;
-            desk.write(pending, content);
         }
         if put.stage == Stage::Flushing && put.writes == 0 {
             occupy(desk, key, put);
@@ -472,7 +475,7 @@ impl Puts {
         if let Some(class) = put.awaits.take() {
             desk.pools.forget(class, key);
         }
-        if let Some(begun) = put.body.as_mut().and_then(Body::end) {
+        if let Some(begun) = put.body.as_mut().and_then(Body::drop_piece) {
             give_memory(desk, put, begun.capacity());
         }
         if put.writes > 0 {
@@ -553,10 +556,17 @@ fn room(desk: &mut Desk, key: Key, put: &mut Put) -> usize {
         Hold::Write if desk.is_behind() => None,
         Hold::Write if put.queue.len() < desk.config.depth => {
             let large = size * LARGE;
-            if put.rest() as usize >= large && desk.write_memory.is_ample_for(large) {
+            if put.rest() as usize >= large
+                && large <= desk.buffers.size_max()
+                && desk.write_memory.is_ample_for(buffer_cost(large))
+            {
                 size = large;
             }
-            Desk::buffer(&desk.buffers, &mut desk.write_memory, size)
+            let mut take = |size| Desk::buffer(&desk.buffers, &mut desk.write_memory, size);
+            take(size).or_else(|| {
+                size = put.piece_size as usize;
+                take(size)
+            })
         }
         // A write that ends makes room, or memory for a whole body does.
         Hold::Write | Hold::WaitToGather => return 0,

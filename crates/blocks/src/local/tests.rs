@@ -40,6 +40,10 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 fn rig(config: LocalConfig) -> Rig {
+    rig_with(config, PoolConfig::with_budget(16 * MIB))
+}
+
+fn rig_with(config: LocalConfig, memory: PoolConfig) -> Rig {
     let index = MemoryIndex::new();
     let medium = Medium::new(u64::MAX);
     let controller_config = ControllerConfig {
@@ -51,7 +55,7 @@ fn rig(config: LocalConfig) -> Rig {
     let boxed = (Box::new(index.clone()), Box::new(medium.clone()));
     let controller =
         Controller::new(boxed.0, boxed.1, controller_config, 1).expect("an empty store");
-    let buffers = BufferPool::new(PoolConfig::with_budget(16 * MIB)).expect("16 MiB");
+    let buffers = BufferPool::new(memory).expect("a legal pool");
     let reader = index.reader().expect("room");
     let mut rig = Rig {
         store: LocalStore::new(config, reader, buffers.clone()).expect("legal"),

@@ -1,14 +1,15 @@
-//! The io_uring driver: one ring per worker, completions in batches, one `enter` per turn.
+//! The io_uring driver: one ring per worker, completions in batches, one `enter` per turn and
+//! one more where the worker wants what it submitted begun at once.
 //!
 //! ```text
 //!  submit(op) ─▶ SQ ──┐                        ┌─▶ Completion
 //!                     ├─ io_uring_enter ─▶ CQ ─┤
-//!  starved receives ──┘   (once per turn)      └─▶ re-arm, return buffers, free slots
+//!  starved receives ──┘   (with each turn)     └─▶ re-arm, return buffers, free slots
 //! ```
 //!
 //! Invariants: a slot lives until everything in flight on it has completed; `in_flight` counts
 //! submitted entries whose last completion has not come; vectors given to the kernel live until
-//! they were consumed by an `enter` (`IORING_FEAT_SUBMIT_STABLE`, Linux 5.5); a file operation's buffer is
+//! they were consumed by an `enter` (`IORING_FEAT_SUBMIT_STABLE`, Linux 5.5); a file operation's memory is
 //! its slot's until its completion.
 //!
 //! Sources: io_uring(7), io_uring_multishot(7), io_uring_provided_buffers(7).
@@ -93,7 +94,7 @@ pub struct UringDriver {
     wake_peers: Vec<Arc<dyn Reach>>,
     /// Where the kernel puts the doorbell's count; stable while the read is in flight.
     doorbell_value: Box<u64>,
-    /// Sends submitted since the last enter: they complete at once as a rule.
+    /// Sends submitted since the enter of the last turn: they complete at once as a rule.
     quick: u32,
     draining: bool,
 }
@@ -451,7 +452,7 @@ impl Driver for UringDriver {
         Ok(())
     }
 
-    fn flush(&mut self) {
+    fn submit_pending(&mut self) {
         self.push_deferred();
         let count = self.ring.submission().len() as u32;
         if count == 0 {

@@ -76,7 +76,7 @@ impl Puts {
                 is_present: true, ..
             } => true,
             // Nobody looked yet: its name was not known, and nothing is written so far.
-            _ => put.expected.is_none() && put.is_untouched() && self.is_stored(reader, &hash),
+            _ => put.expected.is_none() && !put.is_written_first() && self.is_stored(reader, &hash),
         };
         if is_present {
             self.confirm(desk, key, hash);

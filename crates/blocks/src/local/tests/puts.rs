@@ -410,7 +410,7 @@ fn what_has_a_name_or_is_long_is_written_before_it_is_hashed() {
         rig.store.put_end(rig.now, key);
         rig.talk_without_hashing();
         assert_eq!(sizes_given(&mut rig), expected);
-        assert!(rig.store.has_to_hash());
+        assert!(rig.store.has_much_to_hash());
         // The medium is faster than the hash.
         while !rig.file_ops.is_empty() {
             let op = rig.file_ops.remove(0);
@@ -420,6 +420,92 @@ fn what_has_a_name_or_is_long_is_written_before_it_is_hashed() {
         rig.run();
         assert!(matches!(rig.events[..], [Event::Stored { .. }]));
         assert_eq!(rig.get_from_medium(content), content);
+        rig.assert_nothing_is_lost();
+    }
+}
+
+#[test]
+fn an_end_that_comes_long_after_the_last_byte_is_the_same() {
+    for length in [60_000, 65_536, 100_000, 300_001, 524_288] {
+        for is_named in [true, false] {
+            for is_written_before in [true, false] {
+                let mut rig = rig(plain());
+                let content = content(length);
+                let expected = is_named.then(|| Hash::of(&content));
+                let key = rig.begin(expected, Some(length as u32));
+                rig.talk();
+                rig.send(key, &content);
+                // All of it is hashed.
+                rig.store.poll(rig.now);
+                rig.store.poll(rig.now);
+                if is_written_before {
+                    rig.run();
+                }
+                rig.store.put_end(rig.now, key);
+                rig.talk_without_hashing();
+                sizes_given(&mut rig);
+                while !rig.file_ops.is_empty() {
+                    let op = rig.file_ops.remove(0);
+                    rig.hand_over(op, None);
+                }
+                rig.run();
+                assert!(matches!(rig.events[..], [.., Event::Stored { .. }]));
+                assert_eq!(rig.get_from_medium(&content), content);
+                rig.assert_nothing_is_lost();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_content_without_a_name_is_looked_up_before_it_is_written() {
+    for length in [4000, 60_000, 65_536] {
+        let mut rig = rig(plain());
+        let content = content(length);
+        rig.put(&content);
+        let before = rig.store.stats();
+        let key = rig.begin(None, Some(length as u32));
+        rig.send(key, &content);
+        // Its hash is as far as it can be before the end.
+        rig.store.poll(rig.now);
+        rig.store.poll(rig.now);
+        rig.store.put_end(rig.now, key);
+        rig.run();
+        let outcome = Stored::Present;
+        assert!(matches!(rig.events[..], [.., Event::Stored { outcome: o, .. }] if o == outcome));
+        assert_eq!(rig.store.stats().writes, before.writes, "{length}");
+        rig.assert_nothing_is_lost();
+    }
+}
+
+#[test]
+fn short_writes_of_any_piece_are_completed_whether_it_is_hashed_or_not() {
+    let content = content(150_000);
+    for is_hashed_first in [true, false] {
+        let mut rig = rig(LocalConfig {
+            pool_targets: [0, 0, 0, 0, 0, 0, 1, 0],
+            ..plain()
+        });
+        let key = rig.begin(Some(Hash::of(&content)), Some(150_000));
+        rig.talk();
+        assert_eq!(rig.store.put_data(rig.now, key, &content), content.len());
+        rig.store.put_end(rig.now, key);
+        rig.talk_without_hashing();
+        assert_eq!(sizes_given(&mut rig), [65_536, 65_536, 20_480]);
+        if is_hashed_first {
+            rig.store.poll(rig.now);
+            rig.store.poll(rig.now);
+        }
+        // The last first, each in three parts.
+        for result in [Ok(8192), Err(4)].repeat(3) {
+            let op = rig.file_ops.pop().expect("in flight");
+            rig.hand_over(op, Some(result));
+            sizes_given(&mut rig);
+            rig.file_ops.rotate_right(1);
+        }
+        rig.run();
+        assert!(matches!(rig.events[..], [Event::Stored { .. }]));
+        assert_eq!(rig.get_from_medium(&content), content);
         rig.assert_nothing_is_lost();
     }
 }
@@ -458,9 +544,9 @@ fn pieces_are_large_while_memory_is_ample() {
     let hash = Hash::of(&content);
     let keys = [(); 3].map(|()| rig.begin(Some(hash), Some(524_288)));
     let rooms = keys.map(|key| rig.store.put_room(key));
-    assert_eq!(rooms, [large; 3], "three quarters of it");
+    assert_eq!(rooms, [large, large, 65_536], "half of it");
     let other = rig.begin(Some(hash), Some(524_288));
-    assert_eq!(rig.store.put_room(other), 65_536, "the last is for many");
+    assert_eq!(rig.store.put_room(other), 65_536, "the rest is for many");
     let short = rig.begin(Some(hash), Some(large as u32 - 1));
     assert_eq!(rig.store.put_room(short), 65_536, "no more than it needs");
     for key in [other, short, keys[1], keys[2]] {
@@ -471,6 +557,23 @@ fn pieces_are_large_while_memory_is_ample() {
     rig.run();
     assert_eq!(rig.store.stats().writes, 2);
     assert_eq!(rig.get_from_medium(&content), content);
+    rig.assert_nothing_is_lost();
+}
+
+#[test]
+fn pieces_are_as_configured_where_the_pool_has_no_larger_ones() {
+    let memory = PoolConfig {
+        slab_size: Some(65_536),
+        ..PoolConfig::with_budget(16 * MIB)
+    };
+    let mut rig = rig_with(plain(), memory);
+    let content = content(524_288);
+    let key = rig.begin(Some(Hash::of(&content)), Some(524_288));
+    assert_eq!(rig.store.put_room(key), 65_536);
+    rig.send(key, &content);
+    rig.store.put_end(rig.now, key);
+    rig.run();
+    assert_eq!(rig.store.stats().writes, 8);
     rig.assert_nothing_is_lost();
 }
 

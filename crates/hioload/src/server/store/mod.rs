@@ -239,15 +239,16 @@ impl Hub {
         {
             // Medium, controller and clients go on while what came is hashed.
             store.push(cx);
-            cx.driver().flush();
+            cx.driver().submit_pending();
         }
         let mut due = store.local.poll(now);
-        self.tell_store_events(cx, &mut left);
+        let has_told = self.tell_store_events(cx, &mut left);
         let Some(store) = &mut self.store else {
             return false;
         };
-        if store.local.has_to_hash() {
-            due = Some(now);
+        if has_told {
+            // What was told may have led to more.
+            due = store.local.poll(now);
         }
         let is_behind = store.push(cx);
         // What came of it is told in the next turn.
@@ -262,8 +263,9 @@ impl Hub {
         left == 0 || is_behind || has_pages || has_more
     }
 
-    /// Tells connections what became of what they asked for, as many as are `left` in this turn.
-    fn tell_store_events(&mut self, cx: &mut Cx<'_>, left: &mut usize) {
+    /// Tells connections what became of what they asked for, as many as are `left` in this turn. True when there was any.
+    fn tell_store_events(&mut self, cx: &mut Cx<'_>, left: &mut usize) -> bool {
+        let before = *left;
         while *left > 0
             && let Some(store) = &mut self.store
             && store.local.has_events()
@@ -272,6 +274,7 @@ impl Hub {
             *left -= 1;
             self.store_event(cx, event);
         }
+        *left < before
     }
 
     /// The local part's own time is up; the end of the turn calls it.
