@@ -94,6 +94,7 @@ conformance! {
     limits::a_receive_without_buffers_does_not_keep_the_driver_awake,
     files::what_was_written_is_read,
     files::many_operations_are_in_flight_at_once,
+    files::what_is_submitted_may_begin_before_the_turn,
     files::a_read_past_the_end_is_short,
     files::files_and_sockets_are_served_together,
     files::no_more_than_the_limit_are_in_flight,
@@ -208,10 +209,15 @@ fn a_blocked_send_with_zero_copy_is_cancelled() {
     pair.until(|server, _| server.saw_sent(s));
     assert_eq!(pair.server.take_sent(s), Some(Err(libc::ECANCELED)));
 
-    pair.server.send(s, kit::segment(ZERO_COPY_MIN, 2));
-    pair.settle();
-    assert_eq!(pair.server.driver.stats().zero_copy, 1);
-    assert!(!pair.server.saw_sent(s), "the socket is full");
+    // The socket was full, but on a busy machine a little room may come late.
+    let is_blocked = (0..100).any(|_| {
+        pair.server.send(s, kit::segment(ZERO_COPY_MIN, 2));
+        pair.settle();
+        let sent = pair.server.take_sent(s);
+        sent.map(|result| result.expect("bytes taken")).is_none()
+    });
+    assert!(is_blocked);
+    assert!(pair.server.driver.stats().zero_copy > 0);
     pair.server.driver.cancel(OpId::send(s));
     pair.until(|server, _| server.saw_sent(s));
     assert_eq!(pair.server.take_sent(s), Some(Err(libc::ECANCELED)));

@@ -1,6 +1,8 @@
 //! Scripts about reading and writing files.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Seek};
+use std::time::{Duration, Instant};
 
 use hioload_mem::Buffer;
 use hioload_reactor::sim::{DiskConfig, SimDisk};
@@ -59,6 +61,33 @@ pub(crate) fn many_operations_are_in_flight_at_once(kit: &Kit) {
         assert!(bytes == pattern(4096, token as u8), "block {token}");
     }
     assert_eq!(end.driver.stats().files.in_flight, 0);
+}
+
+pub(crate) fn what_is_submitted_may_begin_before_the_turn(kit: &Kit) {
+    if kit.is_sim() {
+        // Nothing happens there but in a turn.
+        return;
+    }
+    let (mut end, pool) = (kit.end(), buffers());
+    let file = TempFile::new().open(|_| {});
+    let mut seen = file.try_clone().expect("a second descriptor");
+    let file = end.open(FileHandle::System(file));
+    for round in 1..=3 {
+        end.write(file, round, 0, filled(&pool, 4096, round as u8));
+        end.driver.submit_pending();
+        let is_there = |bytes: &[u8]| bytes == pattern(4096, round as u8);
+        let mut bytes = Vec::new();
+        let begun = Instant::now();
+        while !is_there(&bytes) && begun.elapsed() < Duration::from_secs(10) {
+            bytes.clear();
+            seen.rewind().expect("a file");
+            seen.read_to_end(&mut bytes).expect("a file");
+        }
+        assert!(is_there(&bytes), "round {round}");
+        // Nothing is left to submit, and the completion comes with the turn all the same.
+        end.driver.submit_pending();
+        assert_eq!(end.file_events(1), [Event::Written(round, Ok(4096))]);
+    }
 }
 
 pub(crate) fn a_read_past_the_end_is_short(kit: &Kit) {
