@@ -112,6 +112,7 @@ fn answer(store: &mut LocalStore, next_unit: &mut u32) {
 }
 
 fn end_file_ops(store: &mut LocalStore, content: &[u8]) {
+    store.hash();
     while let Some(op) = store.next_file_op() {
         match op {
             FileOp::Write { token, content, .. } => {

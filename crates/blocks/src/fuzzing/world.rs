@@ -440,18 +440,14 @@ impl World {
         let Worker {
             store, file_ops, ..
         } = &mut self.workers[worker];
-        while store.has_file_ops()
-            && let Some(op) = store.next_file_op()
-        {
+        while let Some(op) = store.next_file_op() {
             file_ops.push(op);
             assert!(
                 file_ops.len() <= self.local_config.file_ops_max,
                 "more than the driver takes"
             );
         }
-        while self.workers[worker].store.has_events()
-            && let Some(event) = self.workers[worker].store.next_event()
-        {
+        while let Some(event) = self.workers[worker].store.next_event() {
             self.hear(event);
         }
     }

@@ -291,12 +291,12 @@ impl LocalStore {
             hashing,
             ..
         } = self;
-        match desk.finished(token) {
-            Some(pending) if let Owner::Get(key) = pending.owner => {
-                gets.read(desk, hashing, key, pending, result, buffer);
-                self.hash_if_full();
-            }
-            _ => debug_assert!(false, "invariant: a read ends once"),
+        let pending = desk.finished(token);
+        if let Some((pending, Owner::Get(key))) = pending.map(|pending| (pending, pending.owner)) {
+            gets.read(desk, hashing, key, pending, result, buffer);
+            self.hash_if_full();
+        } else {
+            debug_assert!(false, "invariant: a read ends once");
         }
     }
 
@@ -304,16 +304,21 @@ impl LocalStore {
     pub fn handle_written(&mut self, now: Time, token: u64, result: Result<usize, i32>) {
         self.desk.now = now;
         let LocalStore { desk, puts, .. } = self;
-        match desk.finished(token) {
-            Some(pending) if let Owner::Put(key) = pending.owner => {
-                puts.written(desk, key, pending, result);
-            }
-            _ => debug_assert!(false, "invariant: a write ends once"),
+        let pending = desk.finished(token);
+        if let Some((pending, Owner::Put(key))) = pending.map(|pending| (pending, pending.owner)) {
+            puts.written(desk, key, pending, result);
+        } else {
+            debug_assert!(false, "invariant: a write ends once");
         }
     }
 
-    /// The end of a turn: hashes what came, or leaves a little of it to the next; keeps the pools filled, goes on with long questions, and tries again what found no
-    /// memory. Returns when to call again if nothing else happens before; `now` when there is more to do at once.
+    /// Hashes everything that came: for who has nothing else to do until it is written.
+    pub fn hash(&mut self) {
+        self.hash_in(1);
+    }
+
+    /// The end of a turn: hashes what came, or leaves a little of it to the next; keeps the pools filled, goes on with long
+    /// questions, and tries again what found no memory. Returns when to call again if nothing else happens before; `now` when there is more to do at once.
     pub fn poll(&mut self, now: Time) -> Option<Time> {
         self.desk.now = now;
         self.gets.forget_found();
@@ -359,13 +364,10 @@ impl LocalStore {
         self.desk.pools.deadline().into_iter().chain(retry_at).min()
     }
 
-    // What goes out. When there is none more of it, what came is hashed, which may lead to some.
+    // What goes out.
 
     /// The next request for the controller, if its queue has room.
     pub fn next_request(&mut self) -> Option<Request> {
-        if self.desk.requests.is_empty() {
-            self.hash();
-        }
         self.desk.requests.pop_front()
     }
 
@@ -376,26 +378,20 @@ impl LocalStore {
 
     /// The next operation for the driver.
     pub fn next_file_op(&mut self) -> Option<FileOp> {
-        if self.desk.file_ops.is_empty() {
-            self.hash();
-        }
         self.desk.file_ops.pop_front()
     }
 
     /// The next event.
     pub fn next_event(&mut self) -> Option<Event> {
-        if self.desk.events.is_empty() {
-            self.hash();
-        }
         self.desk.events.pop_front()
     }
 
-    /// There is an event to take, before anything is hashed.
+    /// There is an event to take.
     pub fn has_events(&self) -> bool {
         !self.desk.events.is_empty()
     }
 
-    /// There is an operation for the driver, before anything is hashed.
+    /// There is an operation for the driver.
     pub fn has_file_ops(&self) -> bool {
         !self.desk.file_ops.is_empty()
     }
@@ -405,7 +401,7 @@ impl LocalStore {
         self.hashing.is_long()
     }
 
-    /// There is a request to carry, before anything is hashed.
+    /// There is a request to carry.
     pub fn has_requests(&self) -> bool {
         !self.desk.requests.is_empty()
     }
@@ -447,11 +443,6 @@ impl LocalStore {
             cache_evictions: self.gets.cache().evictions(),
             ..desk.stats.clone()
         }
-    }
-
-    /// Hashes everything that came.
-    fn hash(&mut self) {
-        self.hash_in(1);
     }
 
     /// Hashes while it is in the nearer caches, if there is much.

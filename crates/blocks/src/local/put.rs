@@ -208,10 +208,13 @@ impl Put {
     /// Takes the first piece out if it is written and hashed.
     pub(super) fn take_done(&mut self) -> Option<Piece> {
         let hashed = self.body.as_ref().map_or(self.received, Body::hashed);
-        let is_done = |piece: &mut Piece| {
+        let is_done = |piece: &Piece| {
             piece.place == Place::Written && piece.end().min(self.received) <= hashed
         };
-        self.queue.pop_front_if(is_done)
+        if !self.queue.front().is_some_and(is_done) {
+            return None;
+        }
+        self.queue.pop_front()
     }
 
     /// Its buffers are counted one by one, not reserved.

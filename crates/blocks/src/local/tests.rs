@@ -91,6 +91,7 @@ fn caching() -> LocalConfig {
 impl Rig {
     /// What the store gave out: operations and events are kept, requests stay.
     fn collect(&mut self) {
+        self.store.hash();
         while let Some(op) = self.store.next_file_op() {
             match op {
                 FileOp::Write { .. } => self.counts.0 += 1,
@@ -108,6 +109,7 @@ impl Rig {
 
     /// Requests to the controller and its replies back.
     fn talk(&mut self) {
+        self.store.hash();
         self.store.poll(self.now);
         while let Some(request) = self.store.next_request() {
             self.controller.push(0, request);
@@ -133,9 +135,7 @@ impl Rig {
     /// As the rest of a turn before its end: requests to the controller and its replies, while nothing is hashed.
     fn talk_without_hashing(&mut self) {
         for _ in 0..3 {
-            while self.store.has_requests()
-                && let Some(request) = self.store.next_request()
-            {
+            while let Some(request) = self.store.next_request() {
                 self.controller.push(0, request);
             }
             let (now, mut replies) = (self.now, Replies::new());

@@ -380,9 +380,7 @@ fn a_body_is_held_back_while_pieces_are_not_written_or_the_controller_is_behind(
 /// Bytes of the operations given out, without anything being hashed for them.
 fn sizes_given(rig: &mut Rig) -> Vec<usize> {
     let mut sizes = Vec::new();
-    while rig.store.has_file_ops()
-        && let Some(op) = rig.store.next_file_op()
-    {
+    while let Some(op) = rig.store.next_file_op() {
         if let FileOp::Write { content, .. } = &op {
             sizes.push(content.len());
         }

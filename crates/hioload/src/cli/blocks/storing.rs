@@ -95,6 +95,7 @@ impl Storing {
     /// Carries requests, replies and file operations once around. False when there was nothing to carry.
     fn round(&mut self) -> bool {
         let mut had_work = false;
+        self.local.hash();
         self.local.poll(self.now());
         while let Some(request) = self.local.next_request() {
             self.controller.push(0, request);

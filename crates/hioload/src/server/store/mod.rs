@@ -141,9 +141,7 @@ impl Store {
     /// Hands requests to the controller and operations to the driver. True when the controller's
     /// queue is full, so that the next turn must try again.
     fn push(&mut self, cx: &mut Cx<'_>) -> bool {
-        while self.local.has_file_ops()
-            && let Some(op) = self.local.next_file_op()
-        {
+        while let Some(op) = self.local.next_file_op() {
             let file = self.file;
             let op = match op {
                 FileOp::Read {
@@ -175,9 +173,7 @@ impl Store {
                 "invariant: the store keeps within the driver's limit"
             );
         }
-        while self.local.has_requests()
-            && let Some(request) = self.local.next_request()
-        {
+        while let Some(request) = self.local.next_request() {
             if let Err(message) = cx.send(self.controller, Message::Ask(request)) {
                 let Message::Ask(request) = message else {
                     unreachable!("invariant: what was refused comes back");
@@ -268,7 +264,6 @@ impl Hub {
         let before = *left;
         while *left > 0
             && let Some(store) = &mut self.store
-            && store.local.has_events()
             && let Some(event) = store.local.next_event()
         {
             *left -= 1;
