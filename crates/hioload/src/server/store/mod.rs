@@ -237,18 +237,14 @@ impl Hub {
             store.push(cx);
             cx.driver().submit_pending();
         }
-        let mut due = store.local.poll(now);
+        let due = store.local.poll(now);
         let has_told = self.tell_store_events(cx, &mut left);
         let Some(store) = &mut self.store else {
             return false;
         };
-        if has_told {
-            // What was told may have led to more.
-            due = store.local.poll(now);
-        }
         let is_behind = store.push(cx);
-        // What came of it is told in the next turn.
-        let has_more = store.local.has_events() || due.is_some_and(|due| due <= now);
+        // What came of it is told in the next turn, and what was told after the poll may have led to more.
+        let has_more = has_told || store.local.has_events() || due.is_some_and(|due| due <= now);
         if let Some(due) = due
             && due > now
             && store.due.is_none_or(|set| due < set)
