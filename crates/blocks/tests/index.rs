@@ -321,6 +321,25 @@ fn a_walk_over_references_in_steps_sees_each_once() {
     });
 }
 
+/// One block, and a page of all, as a reader finds them.
+fn seen_by_readers(
+    index: &mut dyn Index,
+    which: &Hash,
+    from: &Hash,
+    count_max: u64,
+) -> (Option<Record>, Vec<(Hash, Record)>, Option<Hash>) {
+    let mut reader = index.reader().expect("room for a reader");
+    let mut record = Record::blank();
+    let is_there = reader.block(which, &mut record).expect("sound rows");
+    let mut page = Vec::new();
+    let next = reader.scan_from(from, count_max, &mut |row| {
+        let (hash, record) = row?;
+        page.push((*hash, record.clone()));
+        Ok(())
+    });
+    (is_there.then_some(record), page, next.expect("sound rows"))
+}
+
 #[test]
 fn both_do_the_same() {
     for seed in 0..8 {
@@ -331,7 +350,7 @@ fn both_do_the_same() {
             let (n, name) = (prng.below(40), [b'a' + prng.below(4) as u8]);
             let which = hash(n);
             let value = prng.next_u64().to_le_bytes();
-            match prng.below(12) {
+            match prng.below(14) {
                 0..3 => {
                     let record = record(prng.below(1000));
                     assert_eq!(
@@ -368,6 +387,16 @@ fn both_do_the_same() {
                     model.rollback();
                     mdbx.rollback();
                 }
+                11 => assert_eq!(model.publish(), mdbx.publish()),
+                12 => {
+                    let from = hash(prng.below(40));
+                    let count_max = prng.below(30);
+                    assert_eq!(
+                        seen_by_readers(&mut model, &which, &from, count_max),
+                        seen_by_readers(&mut *mdbx, &which, &from, count_max),
+                        "seed {seed}, step {step}"
+                    );
+                }
                 _ => {
                     assert_eq!(
                         blocks(&mut model),
@@ -380,6 +409,8 @@ fn both_do_the_same() {
             if step % 500 == 499 {
                 // What was not committed is gone, in both.
                 model.rollback();
+                mdbx.rollback();
+                mdbx.sync().expect("syncs");
                 drop(mdbx);
                 mdbx = open(directory.path(), OPTIONS);
                 assert_eq!(
@@ -600,6 +631,94 @@ fn failures_come_when_they_were_ordered() {
     index.put_block(&hash(1), &record(3)).expect("no new row");
     assert_eq!(index.delete_block(&hash(0)), Ok(true));
     assert!(index.commit(false).is_err());
+}
+
+/// An index with room for what is published to stay in memory.
+fn open_ample(directory: &Path) -> Box<dyn Index> {
+    let options = MdbxOptions {
+        map_size_max: 256 << 20,
+        ..OPTIONS
+    };
+    open(directory, options)
+}
+
+#[test]
+fn what_is_published_is_seen_by_readers_and_written_by_the_next_sync() {
+    let directory = tempfile::tempdir().expect("a place for files");
+    for is_synced in [false, true] {
+        let mut index = open_ample(directory.path());
+        index.put_block(&hash(1), &record(1)).expect("room");
+        index.put_meta(MetaKey::Journal, &[1]).expect("room");
+        index.publish().expect("no fault");
+        let mut reader = index.reader().expect("room for a reader");
+        let seen = std::thread::spawn(move || {
+            let mut read = Record::blank();
+            reader.block(&hash(1), &mut read).map(|found| (found, read))
+        });
+        assert_eq!(seen.join().expect("no panic"), Ok((true, record(1))));
+        assert_eq!(index.block(&hash(1)), Ok(Some(record(1))));
+        if is_synced {
+            index.sync().expect("syncs");
+        }
+        drop(index);
+        // An end without a sync undoes it: so it was in memory alone.
+        let mut index = open_ample(directory.path());
+        assert_eq!(
+            index.block(&hash(1)).map(|row| row.is_some()),
+            Ok(is_synced)
+        );
+        let meta = index.meta(MetaKey::Journal);
+        assert_eq!(meta.map(|row| row.is_some()), Ok(is_synced));
+    }
+}
+
+#[test]
+fn a_later_batch_that_is_dropped_undoes_nothing_that_is_published() {
+    let directory = tempfile::tempdir().expect("a place for files");
+    let mut index = open_ample(directory.path());
+    for n in 0..3 {
+        index.put_block(&hash(n), &record(n)).expect("room");
+        index.put_meta(MetaKey::Journal, &[n as u8]).expect("room");
+        index.publish().expect("no fault");
+    }
+    index.put_block(&hash(1), &record(7)).expect("room");
+    index.put_block(&hash(3), &record(3)).expect("room");
+    index.put_meta(MetaKey::Journal, &[9]).expect("room");
+    index.delete_block(&hash(2)).expect("no fault");
+    let within = index.sync();
+    assert!(matches!(within, Err(IndexError::Limit(_))), "{within:?}");
+    index.rollback();
+    let mut expected: Vec<_> = (0..3).map(|n| (hash(n), record(n))).collect();
+    expected.sort_by_key(|(hash, _)| *hash);
+    assert_eq!(blocks(&mut *index), expected);
+    let (_, page, _) = seen_by_readers(&mut *index, &hash(0), &Hash::MIN, 10);
+    assert_eq!(page, expected);
+    assert_eq!(index.meta(MetaKey::Journal), Ok(Some(vec![2])));
+    index.sync().expect("syncs");
+    drop(index);
+    assert_eq!(blocks(&mut *open_ample(directory.path())), expected);
+}
+
+#[test]
+fn what_is_deleted_after_it_was_published_is_found_by_nobody() {
+    let directory = tempfile::tempdir().expect("a place for files");
+    let mut index = open_ample(directory.path());
+    index.put_block(&hash(1), &record(1)).expect("room");
+    index.put_block(&hash(2), &record(2)).expect("room");
+    index.publish().expect("no fault");
+    index.put_block(&hash(2), &record(5)).expect("room");
+    index.publish().expect("no fault");
+    assert_eq!(index.delete_block(&hash(1)), Ok(true));
+    index.publish().expect("no fault");
+    for which in [1, 2] {
+        let expected = (which == 2).then(|| record(5));
+        let (found, page, _) = seen_by_readers(&mut *index, &hash(which), &Hash::MIN, 10);
+        assert_eq!(
+            (found, index.block(&hash(which))),
+            (expected.clone(), Ok(expected))
+        );
+        assert_eq!(page, [(hash(2), record(5))]);
+    }
 }
 
 #[test]

@@ -520,10 +520,17 @@ impl Controller {
             self.index.rollback();
             return Err(IndexError::Poisoned);
         }
-        match self.commit(false) {
+        // The journal has it: the index need not write it at once.
+        let is_flushed = journal.takes_flush();
+        let ended = if is_flushed {
+            self.commit(false)
+        } else {
+            self.end_batch(|index| index.publish())
+        };
+        match ended {
             Ok(()) => {
                 journal.written();
-                if journal.takes_flush() {
+                if is_flushed {
                     self.index.begin_flush();
                 }
                 self.stats.journaled += 1;
@@ -544,7 +551,14 @@ impl Controller {
     }
 
     fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
-        self.index.commit(sync).inspect_err(|error| {
+        self.end_batch(|index| index.commit(sync))
+    }
+
+    fn end_batch(
+        &mut self,
+        end: impl FnOnce(&mut dyn Index) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        end(self.index.as_mut()).inspect_err(|error| {
             if *error == IndexError::Full {
                 // Nothing of it is kept, and that is certain.
                 self.index.rollback();

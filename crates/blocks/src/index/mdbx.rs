@@ -15,12 +15,18 @@
 //! Durability: a commit that is not synced is undone by a crash of the machine, together with those before it that were not;
 //! the file is never broken by it. A commit that is synced, and everything before it, stays.
 //!
-//! Limits: [`MdbxOptions`]. Source: libmdbx 0.13, `mdbx.h`.
+//! A commit writes every page on the way to what it changed. So blocks that are published stay in the transaction, and beside it in
+//! memory where readers look first; one commit then writes the pages of many batches once. Whatever is not simply a block that is
+//! kept ends that: readers look for it in the tree alone.
+//!
+//! Limits: [`MdbxOptions`]; 1024 published blocks that are not committed, then they are. Source: libmdbx 0.13, `mdbx.h`.
 
 mod errors;
 mod flusher;
 mod reading;
+mod recent;
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +41,7 @@ use signet_libmdbx::{
 use errors::{io_error, mdbx_error, read_error, write_error};
 use flusher::Flusher;
 use reading::{EachRow, MdbxReader, scan_blocks, walk, with_row};
+use recent::{Recent, Rows};
 
 use super::options::MdbxOptions;
 use super::row::{
@@ -58,6 +65,9 @@ const EIO: i32 = 5;
 /// it would sync where it could as well make the file longer.
 const UNSYNCED_SIZE_MAX: usize = 256 << 20;
 
+/// Blocks that are published and not committed.
+const RECENT_MAX: usize = 1024;
+
 /// Bytes of the file that are read in order before a walk over everything: keys are in no order on the medium, and a walk
 /// would fetch one page after the other. More than the page cache keeps is of no use.
 const READ_AHEAD_MAX: u64 = 4 << 30;
@@ -78,6 +88,7 @@ pub struct Mdbx {
     options: MdbxOptions,
     /// Kept open as long as the environment: closing any descriptor of a file drops the process's locks on it.
     file: Arc<File>,
+    recent: Arc<Recent>,
 }
 
 impl Mdbx {
@@ -128,6 +139,7 @@ impl Mdbx {
             tables,
             options,
             file: Arc::new(file),
+            recent: Arc::default(),
         })
     }
 
@@ -139,6 +151,7 @@ impl Mdbx {
         Ok(Box::new(MdbxReader {
             environment: self.environment.clone(),
             tables: self.tables,
+            recent: Arc::clone(&self.recent),
         }))
     }
 
@@ -146,7 +159,9 @@ impl Mdbx {
     pub fn writer(self) -> MdbxIndex {
         MdbxIndex {
             mdbx: self,
-            batch: None,
+            transaction: None,
+            batch: Batch::default(),
+            recent_metas: BTreeMap::new(),
             change_count: 0,
             room: 0,
             broken: None,
@@ -221,10 +236,14 @@ fn open_tables(environment: &Environment) -> MdbxResult<Tables> {
 #[derive(Debug)]
 pub struct MdbxIndex {
     mdbx: Mdbx,
-    batch: Option<RwTxUnsync>,
-    /// Changes of the batch.
+    /// Of the batch, and of those that are published.
+    transaction: Option<RwTxUnsync>,
+    batch: Batch,
+    /// What the store says of itself in batches that are published; their blocks are where readers find them.
+    recent_metas: BTreeMap<MetaKey, Vec<u8>>,
+    /// Changes of the transaction.
     change_count: u64,
-    /// Bytes that the batch can write without asking the system for more.
+    /// Bytes that the transaction can write without asking the system for more.
     room: u64,
     /// Why the batch cannot be committed.
     broken: Option<IndexError>,
@@ -239,6 +258,32 @@ pub struct MdbxIndex {
     flusher: Option<Flusher>,
 }
 
+/// What the batch has changed so far.
+#[derive(Debug, Default)]
+struct Batch {
+    is_open: bool,
+    /// It is more than kept blocks and what the store says of itself: it cannot be published.
+    has_others: bool,
+    blocks: Rows,
+    metas: BTreeMap<MetaKey, Vec<u8>>,
+}
+
+impl Batch {
+    fn keep_block(&mut self, hash: &Hash, row: &[u8]) {
+        if self.blocks.len() < RECENT_MAX {
+            self.blocks.put(hash, row);
+        } else {
+            self.has_others = true;
+        }
+    }
+
+    fn end(&mut self) {
+        self.blocks.clear();
+        self.metas.clear();
+        (self.is_open, self.has_others) = (false, false);
+    }
+}
+
 impl MdbxIndex {
     /// How large the file is.
     ///
@@ -249,11 +294,17 @@ impl MdbxIndex {
     }
 
     /// Gives the file back; a batch is dropped.
-    pub fn close(self) -> Mdbx {
+    pub fn close(mut self) -> Mdbx {
+        if self.batch.is_open {
+            self.rollback();
+        }
+        // What cannot be committed now is lost as by a sudden end.
+        let _ = self.commit(false);
+        self.mdbx.recent.clear();
         self.mdbx
     }
 
-    /// The batch, opened when there is none.
+    /// A transaction for the batch, begun when there is none.
     fn open_batch(&mut self) -> Result<(), IndexError> {
         if self.is_poisoned {
             return Err(IndexError::Poisoned);
@@ -261,9 +312,10 @@ impl MdbxIndex {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        if self.batch.is_none() {
+        self.batch.is_open = true;
+        if self.transaction.is_none() {
             let begun = self.mdbx.environment.begin_rw_unsync();
-            self.batch = Some(begun.map_err(|error| mdbx_error(error, "opening a batch"))?);
+            self.transaction = Some(begun.map_err(|error| mdbx_error(error, "opening a batch"))?);
             (self.change_count, self.room) = (0, 0);
         }
         Ok(())
@@ -286,6 +338,18 @@ impl MdbxIndex {
 
     /// Bytes that can be written without asking the system for more, after asking it.
     fn find_room(&mut self, needed: u64, wanted: u64) -> Result<u64, IndexError> {
+        let tail = self.find_tail(needed, wanted)?;
+        if tail >= needed {
+            return Ok(tail);
+        }
+        // Pages that were freed are room as well. Counting them takes time, so only now.
+        let freed = self.mdbx.environment.freelist();
+        let freed = freed.map_err(|error| read_error(error, "counting free pages"))?;
+        Ok(tail + freed as u64 * PAGE_SIZE)
+    }
+
+    /// The same behind the last page that was ever in use.
+    fn find_tail(&mut self, needed: u64, wanted: u64) -> Result<u64, IndexError> {
         let IndexSpace { used_to, .. } = self.mdbx.space()?;
         let map_size_max = self.mdbx.options.map_size_max;
         for size in [wanted, needed].map(|size| (used_to + size).min(map_size_max)) {
@@ -294,14 +358,18 @@ impl MdbxIndex {
                 self.allocated_to = size;
             }
         }
-        let tail = self.allocated_to.saturating_sub(used_to);
-        if tail >= needed {
-            return Ok(tail);
+        Ok(self.allocated_to.saturating_sub(used_to))
+    }
+
+    /// Whether there is so much room that neither later batches of the transaction nor its commit find none.
+    fn has_ample_room(&mut self) -> bool {
+        let reserve_size = self.mdbx.options.reserve_size;
+        let needed = reserve_size + (self.change_count + RECENT_MAX as u64) * CHANGE_SIZE_MAX;
+        if self.room < needed {
+            let tail = self.find_tail(needed, needed + reserve_size);
+            self.room = self.room.max(tail.unwrap_or(0));
         }
-        // Pages that were freed are room as well. Counting them takes time, so only now.
-        let freed = self.mdbx.environment.freelist();
-        let freed = freed.map_err(|error| read_error(error, "counting free pages"))?;
-        Ok(tail + freed as u64 * PAGE_SIZE)
+        self.room >= needed
     }
 
     /// Puts the row that is encoded in `self.row`, if there is room.
@@ -314,18 +382,37 @@ impl MdbxIndex {
     /// The same with the room that is kept for deleting, too.
     fn put_anyway(&mut self, table: Database, key: &[u8]) -> Result<(), IndexError> {
         self.open_batch()?;
-        let batch = self.batch.as_ref().expect("invariant: opened above");
+        let transaction = self.transaction.as_ref().expect("invariant: begun above");
         self.change_count += 1;
-        let put = batch.put(table, key, &self.row, WriteFlags::UPSERT);
+        let put = transaction.put(table, key, &self.row, WriteFlags::UPSERT);
         put.map_err(|error| self.break_batch(error, "writing to the index"))
     }
 
     fn delete(&mut self, table: Database, key: &[u8]) -> Result<bool, IndexError> {
         self.open_batch()?;
-        let batch = self.batch.as_ref().expect("invariant: opened above");
+        let transaction = self.transaction.as_ref().expect("invariant: begun above");
+        self.batch.has_others = true;
         self.change_count += 1;
-        let deleted = batch.del(table, key, None);
+        let deleted = transaction.del(table, key, None);
         deleted.map_err(|error| self.break_batch(error, "deleting from the index"))
+    }
+
+    /// Puts what is published into a new transaction.
+    fn restore(&mut self) -> Result<(), IndexError> {
+        let recent = Arc::clone(&self.mdbx.recent);
+        let metas = std::mem::take(&mut self.recent_metas);
+        for (hash, row) in recent.read().iter() {
+            self.row.clear();
+            self.row.extend_from_slice(row);
+            self.put_anyway(self.mdbx.tables.blocks, hash.as_bytes())?;
+        }
+        for (key, row) in &metas {
+            self.row.clone_from(row);
+            self.put_anyway(self.mdbx.tables.meta, &key.key())?;
+        }
+        self.recent_metas = metas;
+        // As much as there was when it was published.
+        self.ensure_room()
     }
 
     fn break_batch(&mut self, error: MdbxError, action: &'static str) -> IndexError {
@@ -341,15 +428,15 @@ impl MdbxIndex {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, IndexError>,
     ) -> Result<Option<T>, IndexError> {
-        match &self.batch {
-            Some(batch) => with_row(batch, table, key, read),
+        match &self.transaction {
+            Some(transaction) => with_row(transaction, table, key, read),
             None => with_row(&self.mdbx.begin_read()?, table, key, read),
         }
     }
 
     fn walk(&self, table: Database, from: &[u8], each: EachRow<'_>) -> Result<(), IndexError> {
-        match &self.batch {
-            Some(batch) => walk(batch, table, from, each),
+        match &self.transaction {
+            Some(transaction) => walk(transaction, table, from, each),
             None => walk(&self.mdbx.begin_read()?, table, from, each),
         }
     }
@@ -357,6 +444,13 @@ impl MdbxIndex {
 
 impl Index for MdbxIndex {
     fn block(&mut self, hash: &Hash) -> Result<Option<Record>, IndexError> {
+        let decode = |row: &[u8]| Record::decode(hash, row);
+        if self.transaction.is_none()
+            && let Some(record) = self.mdbx.recent.with_row(hash, decode)
+        {
+            // Published, and the transaction is lost: the last state that readers were given.
+            return record.map(Some);
+        }
         self.with_row(self.mdbx.tables.blocks, hash.as_bytes(), |row| {
             Record::decode(hash, row)
         })
@@ -364,7 +458,9 @@ impl Index for MdbxIndex {
 
     fn put_block(&mut self, hash: &Hash, record: &Record) -> Result<(), IndexError> {
         record.try_encode(hash, &mut self.row)?;
-        self.put(self.mdbx.tables.blocks, hash.as_bytes())
+        self.put(self.mdbx.tables.blocks, hash.as_bytes())?;
+        self.batch.keep_block(hash, &self.row);
+        Ok(())
     }
 
     fn delete_block(&mut self, hash: &Hash) -> Result<bool, IndexError> {
@@ -394,6 +490,7 @@ impl Index for MdbxIndex {
         )?;
         let replaced = self.with_row(table, key.as_slice(), |_| Ok(()))?.is_some();
         self.put(table, key.as_slice())?;
+        self.batch.has_others = true;
         Ok(replaced)
     }
 
@@ -460,7 +557,9 @@ impl Index for MdbxIndex {
     fn put_meta(&mut self, key: MetaKey, value: &[u8]) -> Result<(), IndexError> {
         row::encode(&key.key(), value, META_VALUE_SIZE_MAX, &mut self.row)?;
         // There are but a few of these, and batches that delete say how far they are.
-        self.put_anyway(self.mdbx.tables.meta, &key.key())
+        self.put_anyway(self.mdbx.tables.meta, &key.key())?;
+        self.batch.metas.insert(key, self.row.clone());
+        Ok(())
     }
 
     fn delete_meta(&mut self, key: MetaKey) -> Result<bool, IndexError> {
@@ -468,30 +567,55 @@ impl Index for MdbxIndex {
     }
 
     fn commit(&mut self, sync: bool) -> Result<(), IndexError> {
-        if let Some(error) = self.broken.take() {
-            self.batch = None;
+        if let Some(error) = self.broken.clone() {
+            self.rollback();
             return Err(error);
         }
-        let batch = self.batch.take();
+        self.batch.end();
+        let transaction = self.transaction.take();
         if self.is_poisoned {
             return Err(IndexError::Poisoned);
         }
-        if let Some(batch) = batch {
+        if let Some(transaction) = transaction {
             self.is_synced = false;
-            batch.commit().map_err(|error| {
+            transaction.commit().map_err(|error| {
                 let error = write_error(error, "commit of the index");
-                // Out of room before the new root was written: the old one stands.
-                self.is_poisoned = error != IndexError::Full;
-                error
+                // Out of room before the new root was written: the old one stands. It has not what was published.
+                self.is_poisoned = error != IndexError::Full || self.mdbx.recent.len() > 0;
+                if self.is_poisoned && error == IndexError::Full {
+                    IndexError::Poisoned
+                } else {
+                    error
+                }
             })?;
+            self.mdbx.recent.clear();
+            self.recent_metas.clear();
         }
         if sync { self.sync() } else { Ok(()) }
+    }
+
+    fn publish(&mut self) -> Result<(), IndexError> {
+        let count = self.mdbx.recent.len() + self.batch.blocks.len();
+        let is_sound = self.broken.is_none() && !self.is_poisoned;
+        let may_stay = is_sound && !self.batch.has_others && count <= RECENT_MAX;
+        if !may_stay || !self.has_ample_room() {
+            return self.commit(false);
+        }
+        self.mdbx.recent.add(&self.batch.blocks);
+        self.recent_metas.append(&mut self.batch.metas);
+        self.batch.end();
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), IndexError> {
         if self.is_poisoned {
             return Err(IndexError::Poisoned);
         }
+        if self.batch.is_open {
+            return Err(IndexError::Limit("there is no sync within a batch"));
+        }
+        // What is published.
+        self.commit(false)?;
         if self.is_synced {
             return Ok(());
         }
@@ -522,7 +646,13 @@ impl Index for MdbxIndex {
 
     fn rollback(&mut self) {
         self.broken = None;
-        self.batch = None;
+        self.batch.end();
+        self.transaction = None;
+        // What was published was in the same transaction.
+        if self.mdbx.recent.len() > 0 && !self.is_poisoned {
+            self.is_poisoned = self.restore().is_err();
+            self.batch.end();
+        }
     }
 
     fn scan_from(
@@ -593,6 +723,58 @@ mod tests {
         index.rollback();
         index.put_meta(MetaKey::Superblock, &[1]).expect("room");
         assert_eq!(index.commit(true), Ok(()));
+    }
+
+    #[test]
+    fn a_batch_that_breaks_leaves_what_is_published_and_a_commit_that_fails_poisons() {
+        let directory = tempfile::tempdir().expect("a place for files");
+        let options = MdbxOptions {
+            map_size_max: 20 << 20,
+            growth_step: 64 << 10,
+            reserve_size: 64 << 10,
+            readers_max: 8,
+        };
+        let index = Mdbx::open(&directory.path().join("index"), options);
+        let mut index = index.expect("a new one").writer();
+        let (hash, record) = (Hash::of(b"content"), Record::blank());
+        index.put_block(&hash, &record).expect("room");
+        index.publish().expect("no fault");
+        let use_up = |index: &mut MdbxIndex| {
+            index.row = vec![7; 1000];
+            let table = index.mdbx.tables.references;
+            let mut put = |n: u32| index.put_anyway(table, &n.to_be_bytes());
+            let refused = (0..100_000).map(&mut put).find_map(Result::err);
+            assert_eq!(refused, Some(IndexError::Full));
+        };
+        use_up(&mut index);
+        assert_eq!(index.commit(false), Err(IndexError::Full));
+        assert_eq!(index.mdbx.recent.len(), 1, "not committed either");
+        index.put_meta(MetaKey::Journal, &[1]).expect("room");
+        index.publish().expect("no fault");
+        use_up(&mut index);
+        // As if nobody had noticed before.
+        index.broken = None;
+        assert!(index.commit(false).is_err());
+        assert_eq!(index.sync(), Err(IndexError::Poisoned));
+        assert_eq!(index.block(&hash), Ok(Some(record.clone())));
+        let mut read = Record::blank();
+        let mut reader = index.reader().expect("room for a reader");
+        assert_eq!((reader.block(&hash, &mut read), read), (Ok(true), record));
+    }
+
+    #[test]
+    fn so_many_blocks_stay_in_memory_and_the_next_one_takes_all_to_the_tree() {
+        let directory = tempfile::tempdir().expect("a place for files");
+        let index = Mdbx::open(&directory.path().join("index"), MdbxOptions::default());
+        let mut index = index.expect("a new one").writer();
+        for n in 0..=RECENT_MAX {
+            assert_eq!(index.mdbx.recent.len(), n);
+            let hash = Hash::of(&n.to_le_bytes());
+            index.put_block(&hash, &Record::blank()).expect("room");
+            index.publish().expect("no fault");
+        }
+        assert_eq!(index.mdbx.recent.len(), 0);
+        assert_eq!(index.scan(&mut |_, _| Ok(())), Ok(RECENT_MAX as u64 + 1));
     }
 
     #[test]

@@ -163,10 +163,20 @@ pub trait Index {
     /// medium has, and the index is poisoned: every later change and commit fails until it is opened again.
     fn commit(&mut self, sync: bool) -> Result<(), IndexError>;
 
-    /// Makes all commits durable.
+    /// Ends the batch as a commit does that is not synced, but may leave it in memory for a while: then not only a crash of the
+    /// machine undoes it, but an end of the process as well, together with those published since the last commit or sync.
+    /// What a later batch does or is refused undoes nothing of it.
     ///
     /// # Errors
-    /// The index is poisoned.
+    /// Those of a commit.
+    fn publish(&mut self) -> Result<(), IndexError> {
+        self.commit(false)
+    }
+
+    /// Makes all commits durable, and what was published. Not within a batch.
+    ///
+    /// # Errors
+    /// The index is poisoned; or [`IndexError::Limit`]: a batch is open.
     fn sync(&mut self) -> Result<(), IndexError>;
 
     /// Begins to write commits to the medium beside what goes on, unless that is under way: [`Index::sync`] is what makes

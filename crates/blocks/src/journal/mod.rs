@@ -42,7 +42,7 @@ const SHARE: u64 = 64;
 const SIZE_MIN: u64 = 8 * UNIT;
 
 /// The index is flushed beside, each time so large a share of the journal was written.
-const FLUSH_SHARE: u64 = 32;
+const FLUSH_SHARE: u64 = 8;
 
 /// The class of the journal of a data file of at most `size_max` bytes; none when it would be too small to be of use.
 pub(crate) fn class_for(size_max: u64) -> Option<Class> {

@@ -3,6 +3,7 @@
 //! Rows are read in place in the map and trusted no more than any other bytes. Must not know writing.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use signet_libmdbx::tx::Tx;
 use signet_libmdbx::tx::aliases::RoTxUnsync;
@@ -10,6 +11,7 @@ use signet_libmdbx::{Database, Environment, TransactionKind};
 
 use super::Tables;
 use super::errors::{mdbx_error, read_error};
+use super::recent::Recent;
 use crate::hash::Hash;
 use crate::index::row::{self, REFERENCE, ReferenceKey};
 use crate::index::{EachBlock, IndexError, IndexReader};
@@ -20,6 +22,7 @@ use crate::record::Record;
 pub(super) struct MdbxReader {
     pub(super) environment: Environment,
     pub(super) tables: Tables,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl MdbxReader {
@@ -32,6 +35,13 @@ impl MdbxReader {
 
 impl IndexReader for MdbxReader {
     fn block(&mut self, hash: &Hash, into: &mut Record) -> Result<bool, IndexError> {
+        // In this order: what is cleared there is in the tree before that.
+        let recent = self
+            .recent
+            .with_row(hash, |row| into.decode_into(hash, row));
+        if let Some(read) = recent {
+            return read.map(|()| true);
+        }
         let transaction = self.begin()?;
         let read = with_row(&transaction, self.tables.blocks, hash.as_bytes(), |row| {
             into.decode_into(hash, row)
@@ -91,11 +101,42 @@ impl IndexReader for MdbxReader {
         count_max: u64,
         each: EachBlock<'_>,
     ) -> Result<Option<Hash>, IndexError> {
+        let recent = self.recent.from(from, count_max);
         let transaction = self.begin()?;
         scan_blocks(count_max, each, |each| {
-            walk(&transaction, self.tables.blocks, from.as_bytes(), each)
+            with_recent(recent, each, |each| {
+                walk(&transaction, self.tables.blocks, from.as_bytes(), each)
+            })
         })
     }
+}
+
+/// Calls `each` with what is walked over and the rows of `recent`, in the order of keys; of two with one key the recent one.
+fn with_recent(
+    recent: Vec<(Hash, Vec<u8>)>,
+    each: EachRow<'_>,
+    walk: impl FnOnce(EachRow<'_>) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    let mut recent = recent.into_iter().peekable();
+    let mut goes_on = true;
+    walk(&mut |key, row| {
+        while let Some((hash, row)) = recent.next_if(|(hash, _)| hash.as_bytes()[..] < *key) {
+            goes_on = each(hash.as_bytes(), &row)?;
+            if !goes_on {
+                return Ok(false);
+            }
+        }
+        let newer = recent.next_if(|(hash, _)| hash.as_bytes()[..] == *key);
+        goes_on = each(key, newer.as_ref().map_or(row, |(_, row)| row))?;
+        Ok(goes_on)
+    })?;
+    for (hash, row) in recent {
+        if !goes_on {
+            break;
+        }
+        goes_on = each(hash.as_bytes(), &row)?;
+    }
+    Ok(())
 }
 
 /// What a walk calls with each key and row; false ends it.
