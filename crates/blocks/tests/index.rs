@@ -564,6 +564,7 @@ fn a_crash_keeps_what_was_synced_and_some_of_the_rest() {
         seen[count] = true;
     }
     assert_eq!(seen, [false, false, false, true, true, true, true, false]);
+    index.rollback();
     index.sync().expect("syncs");
     let mut survivor = index.crash(&mut prng);
     assert_eq!(blocks(&mut survivor).len(), 6);

@@ -4,7 +4,7 @@
 //!   requests of all workers ─▶ push ─▶ inbox, by kind
 //!                                        │ cycle
 //!      lookups, promises, leases ────────┤ answered from memory and the committed state, first
-//!      verdicts, releases, refs, stores ─┴▶ one batch ─▶ journal ─▶ ONE sync of the data file ─▶ ONE commit ─▶ replies
+//!      verdicts, releases, refs, stores ─┴▶ one batch ─▶ journal ─▶ ONE sync of the data file ─▶ published ─▶ replies
 //!                                                                                  └▶ freed blocks: Retire, then free
 //! ```
 //!
@@ -15,7 +15,7 @@
 //!
 //! # Invariants
 //!
-//! - A reply to a change is given after what it says is committed, and durable unless the mode is relaxed.
+//! - A reply to a change is given after readers see what it says, and it is durable unless the mode is relaxed.
 //! - Data is on the medium before the index that names it is.
 //! - What the index has not durably the journal has, durably, or a commit of the index syncs it all
 //!   ([`Journal`](crate::journal::Journal)); but in relaxed mode.

@@ -252,6 +252,9 @@ impl Shared {
         if self.is_poisoned {
             return Err(IndexError::Poisoned);
         }
+        if !self.batch.is_empty() {
+            return Err(IndexError::Limit("there is no sync within a batch"));
+        }
         if is_due(&mut self.syncs_to_failure) {
             self.is_poisoned = true;
             return Err(EIO_AT_SYNC);

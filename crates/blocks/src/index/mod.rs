@@ -5,8 +5,8 @@
 //! ```
 //!
 //! One [`Index`] writes, on one thread; each worker reads through an [`IndexReader`] of its own. A change opens a batch, reads
-//! of the writer see it, [`Index::commit`] ends it: all of it or nothing. Readers see committed batches only. Must not know
-//! who asks, nor that there is a data file.
+//! of the writer see it, [`Index::commit`] or [`Index::publish`] ends it: all of it or nothing. Readers see batches that have
+//! ended, and no others. Must not know who asks, nor that there is a data file.
 //!
 //! Two implementations: [`MdbxIndex`] on libmdbx, and [`MemoryIndex`], which models crashes and failures for tests and
 //! simulation.

@@ -3,11 +3,11 @@
 //! ```text
 //!   one block of the data file:  │ entry 7 │ entry 8 │  free …        │ entry 5 │ entry 6 │
 //!                                          next ▲                      ▲ the index is durable up to here
-//!   batch ─▶ Log ─▶ Journal::write ─▶ sync of the data file ─▶ commit of the index, unsynced
+//!   batch ─▶ Log ─▶ Journal::write ─▶ sync of the data file ─▶ the index, published
 //! ```
 //!
 //! A commit that is synced costs two more syncs, of a file of its own. So a batch writes what it changes behind the entries
-//! there are, and the sync of the contents makes both durable. The index says with each commit how far it has got; it is
+//! there are, and the sync of the contents makes both durable. The index says with each batch how far it has got; it is
 //! synced when half of the journal is used, and then room is made. The next start applies the entries that the index does not
 //! know yet ([`open`]).
 //!
