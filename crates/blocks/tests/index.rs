@@ -634,6 +634,20 @@ fn failures_come_when_they_were_ordered() {
     assert!(index.commit(false).is_err());
 }
 
+#[test]
+fn what_changes_nothing_is_no_batch() {
+    on_each(|index| {
+        assert_eq!(index.delete_block(&hash(1)), Ok(false));
+        assert_eq!(index.delete_reference(&hash(1), b"a"), Ok(false));
+        assert_eq!(index.sync(), Ok(()));
+        index.put_block(&hash(1), &record(1)).expect("room");
+        let within = index.sync();
+        assert!(matches!(within, Err(IndexError::Limit(_))), "{within:?}");
+        index.commit(false).expect("commits");
+        assert_eq!(index.sync(), Ok(()));
+    });
+}
+
 /// An index with room for what is published to stay in memory.
 fn open_ample(directory: &Path) -> Box<dyn Index> {
     let options = MdbxOptions {

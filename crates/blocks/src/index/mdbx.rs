@@ -312,7 +312,6 @@ impl MdbxIndex {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        self.batch.is_open = true;
         if self.transaction.is_none() {
             let begun = self.mdbx.environment.begin_rw_unsync();
             self.transaction = Some(begun.map_err(|error| mdbx_error(error, "opening a batch"))?);
@@ -384,6 +383,7 @@ impl MdbxIndex {
         self.open_batch()?;
         let transaction = self.transaction.as_ref().expect("invariant: begun above");
         self.change_count += 1;
+        self.batch.is_open = true;
         let put = transaction.put(table, key, &self.row, WriteFlags::UPSERT);
         put.map_err(|error| self.break_batch(error, "writing to the index"))
     }
@@ -391,10 +391,16 @@ impl MdbxIndex {
     fn delete(&mut self, table: Database, key: &[u8]) -> Result<bool, IndexError> {
         self.open_batch()?;
         let transaction = self.transaction.as_ref().expect("invariant: begun above");
-        self.batch.has_others = true;
         self.change_count += 1;
-        let deleted = transaction.del(table, key, None);
-        deleted.map_err(|error| self.break_batch(error, "deleting from the index"))
+        match transaction.del(table, key, None) {
+            // Nothing was there: nothing has changed.
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                (self.batch.is_open, self.batch.has_others) = (true, true);
+                Ok(true)
+            }
+            Err(error) => Err(self.break_batch(error, "deleting from the index")),
+        }
     }
 
     /// Puts what is published into a new transaction.
@@ -418,6 +424,7 @@ impl MdbxIndex {
     fn break_batch(&mut self, error: MdbxError, action: &'static str) -> IndexError {
         let error = write_error(error, action);
         self.broken = Some(error.clone());
+        self.batch.is_open = true;
         error
     }
 
